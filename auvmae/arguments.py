@@ -1,0 +1,179 @@
+"""Arguments of the two scripts: a recipe first, the command line over it.
+
+A recipe is a YAML file of the very flags of the command line, without their dashes. Defaults are the paper's where it
+gives one (quoted), and said to be ours where it is silent.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from transformers import HfArgumentParser
+
+from .configuration import AUVMAEConfig
+from .modeling_auvmae import AUVMAEPreTrainedModel
+
+LEVELS = {"video": (1, 0.0), "frame": (4, 0.0), "patch": (1, 0.5)}
+"""Input levels of Sec. 3.3: (`sampling_rate`, `mask_ratio`)."""
+
+TINY_ENCODER = Path(__file__).parent / "tiny_encoder"
+"""The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
+
+
+@dataclass
+class ModelArguments:
+    """Which weights to start from."""
+
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "Checkpoint to start from: a folder or a Hub name of AU-vMAE or of any VideoMAE, or `tiny`, the "
+            "packaged demonstration encoder. Without it training starts from random weights."
+        },
+    )
+    model_config: str = field(
+        default="{}",
+        metadata={
+            "help": "Fields of AUVMAEConfig as JSON (in a recipe: a mapping), over those of the checkpoint or over "
+            'the defaults (ViT-B/16, 224 pixels), e.g. {"num_frames": 128}.'
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.model_name_or_path == "tiny":
+            self.model_name_or_path = str(TINY_ENCODER)
+
+    def build(self, model_class: type[AUVMAEPreTrainedModel], **fields: Any) -> AUVMAEPreTrainedModel:
+        """The model to train, in float32: from the checkpoint if there is one, else from random weights.
+
+        Args:
+            model_class: `AUVMAEForVideoPretraining` or `AUVMAEForFrameAUClassification`.
+            fields: Fields of the configuration that the data or the level decide; `model_config` goes over them.
+        """
+        fields |= json.loads(self.model_config)
+        if self.model_name_or_path is None:
+            return model_class(AUVMAEConfig(**fields))
+        return model_class.from_pretrained(self.model_name_or_path, dtype=torch.float32, **fields)
+
+
+@dataclass
+class DataArguments:
+    """Which clips to train and to score on."""
+
+    dataset: str = field(
+        default="synthetic",
+        metadata={"help": "synthetic (embedded, rendered on first use), disfa, bp4d, or another builder's name."},
+    )
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data set; not needed for synthetic."})
+    fold: int = field(default=1, metadata={"help": "Subject-exclusive fold, 1 to 3: which third is the test side."})
+    clip_length: int = field(
+        default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
+    )
+    rare_au_clips: bool = field(
+        default=True,
+        metadata={"help": "Add the appendix's clips around rare AUs to the training side (Table 4: augmented data)."},
+    )
+    video_backend: str = field(default="decord", metadata={"help": "decord, pyav, or torchcodec where installed."})
+    num_proc: int | None = field(default=None, metadata={"help": "Processes that index the data set."})
+    dataset_options: str = field(
+        default="{}",
+        metadata={
+            "help": 'Further options of the builder as JSON (in a recipe: a mapping), e.g. {"drop_bad_frames": true}.'
+        },
+    )
+
+    def load_options(self) -> dict[str, Any]:
+        """Keyword arguments of `load_au_dataset`."""
+        return {
+            "name": self.dataset,
+            "data_dir": self.data_dir,
+            "fold": self.fold,
+            "clip_length": self.clip_length,
+            "num_proc": self.num_proc,
+            **json.loads(self.dataset_options),
+        }
+
+
+@dataclass
+class LossArguments:
+    """Weights of Eq. 9."""
+
+    cls_weight: float = field(default=1.0, metadata={"help": "Sec. 3.4: 'we experimentally set lambda_cls = 1.0'."})
+    intra_weight: float = field(default=0.01, metadata={"help": "Sec. 3.4: 'lambda_intra = 0.01'."})
+    inter_weight: float = field(default=0.01, metadata={"help": "Sec. 3.4: 'lambda_inter = 0.01'."})
+    statistics_pool: int = field(
+        default=0,
+        metadata={
+            "help": "Past steps whose statistics are pooled, detached, with the present ones. The paper's is 0; with "
+            "few clips per step the statistics are noise, and pooling steadies them."
+        },
+    )
+
+
+@dataclass
+class LevelArguments:
+    """How a clip enters the encoder (Sec. 3.3)."""
+
+    level: str = field(
+        default="video",
+        metadata={
+            "help": "video (every frame), frame (every 4th), or patch (half of the patches hidden).",
+            "choices": list(LEVELS),
+        },
+    )
+
+    @property
+    def sampling_rate(self) -> int:
+        """Every `sampling_rate`-th frame enters."""
+        return LEVELS[self.level][0]
+
+    @property
+    def mask_ratio(self) -> float:
+        """Share of patches hidden from the encoder."""
+        return LEVELS[self.level][1]
+
+
+def parse_arguments(
+    argument_classes: Sequence[type], argv: Sequence[str] | None = None, default_recipe: str | Path | None = None
+) -> tuple[Any, ...]:
+    """Parse `[recipe.yaml] [--flag value ...]` into one object per class.
+
+    Args:
+        argument_classes: Dataclasses, as for `HfArgumentParser`.
+        argv: Arguments without the program's name; those of the process if None.
+        default_recipe: Taken where no recipe is named.
+
+    Returns:
+        One object per class, in order.
+
+    Raises:
+        FileNotFoundError: The recipe does not exist.
+        ValueError: The recipe is no mapping, or names a flag that does not exist.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    recipe = Path(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else default_recipe
+    parser = HfArgumentParser(list[Any](argument_classes))
+    recipe_arguments = [] if recipe is None else _recipe_arguments(Path(recipe), parser)
+    return parser.parse_args_into_dataclasses(recipe_arguments + arguments)
+
+
+def _recipe_arguments(path: Path, parser: HfArgumentParser) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no recipe {str(path)!r}. The published ones are in recipes/.")
+    recipe = yaml.safe_load(path.read_text())
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path}: a recipe is a mapping of flags to values, found {type(recipe).__name__}.")
+    known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings}
+    unknown = sorted(set(recipe) - known)
+    if unknown:
+        raise ValueError(f"{path}: no such flags: {', '.join(unknown)}. `--help` lists them all.")
+    arguments = []
+    for flag, value in recipe.items():
+        values = value if isinstance(value, list) else [value]
+        arguments += [f"--{flag}", *(json.dumps(item) if isinstance(item, dict) else str(item) for item in values)]
+    return arguments

@@ -1,0 +1,87 @@
+"""Configuration of the AU-vMAE models."""
+
+from dataclasses import field
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, VideoMAEConfig
+from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+AUTO_MAP = {
+    "AutoConfig": "configuration.AUVMAEConfig",
+    "AutoModel": "modeling_auvmae.AUVMAEModel",
+    "AutoModelForPreTraining": "modeling_auvmae.AUVMAEForVideoPretraining",
+    "AutoModelForVideoClassification": "modeling_auvmae.AUVMAEForFrameAUClassification",
+    "AutoImageProcessor": "processors.AUVMAEImageProcessor",
+}
+
+
+@strict
+class AUVMAEConfig(VideoMAEConfig):
+    r"""Configuration of every AU-vMAE model: VideoMAE's fields and how a clip enters.
+
+    The defaults are the paper's (Sec. 4.1): ViT-B, 224 x 224 pixels, clips of 128 frames, video level. The
+    three input levels of Sec. 3.3 differ in `sampling_rate` and `mask_ratio` only: video (1, 0), frame (4, 0), patch
+    (1, 0.5).
+
+    Args:
+        num_frames (`int`, defaults to 16): Frames in one encoder window, as in every VideoMAE checkpoint. A clip's
+            sampled frames are a whole number of windows.
+        clip_length (`int`, defaults to 128): Frames that are labelled in one clip.
+        sampling_rate (`int`, defaults to 1): Every `sampling_rate`-th frame of a clip enters the encoder.
+        mask_ratio (`float`, defaults to 0.0): Share of patches hidden from the encoder by a tube mask, in [0, 1).
+        image_mean, image_std (`list[float]`, default to ImageNet's): What the processor subtracted and divided by;
+            pre-training needs them to undo it when it builds the pixel targets.
+        kwargs: `VideoMAEConfig`'s fields; `id2label` names the action units, e.g. `{0: "AU1", 1: "AU2"}`.
+
+    Raises:
+        huggingface_hub.errors.StrictDataclassError: A field has the wrong type or the fields contradict each other.
+    """
+
+    model_type = "auvmae"
+
+    image_size: int = 224
+    patch_size: int = 16
+    clip_length: int = 128
+    sampling_rate: int = 1
+    mask_ratio: float | int = 0.0
+    image_mean: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_MEAN))
+    image_std: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_STD))
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        # A stock VideoMAE folder says model_type "videomae", which would stick to the object and pick the wrong
+        # weight renaming when it is saved (q/v biases lost at the next load).
+        kwargs.pop("model_type", None)
+        super().__post_init__(**kwargs)
+        # save_pretrained names the class it saves; a checkpoint should open with each of the Auto classes.
+        self.auto_map = dict(AUTO_MAP)
+
+    def validate_clip(self) -> None:
+        """Check that clips, windows, tubelets and patches divide each other, once, for everything downstream."""
+        if not 0 <= self.mask_ratio < 1:
+            raise ValueError(f"mask_ratio must lie in [0, 1), found {self.mask_ratio}.")
+        if self.num_frames % self.tubelet_size:
+            raise ValueError(
+                f"num_frames ({self.num_frames}) must be a multiple of tubelet_size ({self.tubelet_size})."
+            )
+        if self.clip_length % (self.sampling_rate * self.num_frames):
+            raise ValueError(
+                f"clip_length ({self.clip_length}) must be a multiple of sampling_rate x num_frames "
+                f"({self.sampling_rate} x {self.num_frames} = {self.sampling_rate * self.num_frames})."
+            )
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size ({self.image_size}) must be a multiple of patch_size ({self.patch_size}).")
+
+    @property
+    def patches_per_slot(self) -> int:
+        """Patches of one temporal slot (tubelet), P."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def au_names(self) -> list[str]:
+        """Names of the action units in the order of the logits, e.g. `["AU1", "AU2"]`."""
+        return [str(name) for _, name in sorted((self.id2label or {}).items())]
+
+
+AutoConfig.register(AUVMAEConfig.model_type, AUVMAEConfig, exist_ok=True)
+AUVMAEConfig.register_for_auto_class()

@@ -1,0 +1,231 @@
+"""The knowledge-guided loss: weighted cross-entropy (Eq. 2) and two distances to prior statistics (Eq. 5, 8, 9)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.utils import ModelOutput
+
+from .fsm import CooccurrenceCounts, TransitionCounts, cooccurrence_counts, straight_through, transition_counts
+
+NOT_CODED = -100
+
+
+def occurrence_rates(videos: Sequence[Tensor | np.ndarray]) -> Tensor:
+    """Share of coded frames in which each AU occurs, r_i of Eq. 2.
+
+    Args:
+        videos: One `(T_v, N)` integer array per video: 0, 1, or -100 where not coded.
+
+    Returns:
+        `(N,)` float64 in [0, 1]; 0 for an AU that is never coded.
+    """
+    labels = torch.cat([torch.as_tensor(video) for video in videos])
+    coded = labels != NOT_CODED
+    return (labels == 1).sum(0).double() / coded.sum(0).clamp(min=1)
+
+
+def label_weights(videos: Sequence[Tensor | np.ndarray], au_names: Sequence[str] | None = None) -> Tensor:
+    """Weights that balance rare and frequent AUs: `w_i = N (1 / r_i) / sum_j (1 / r_j)` (Sec. 3.3).
+
+    Args:
+        videos: One `(T_v, N)` integer array per video of the training fold, before augmentation; -100 = not coded.
+        au_names: Names for the error message.
+
+    Returns:
+        `(N,)` float32, sums to N.
+
+    Raises:
+        ValueError: An AU never occurs, so that its weight would be infinite.
+
+    Example:
+        >>> label_weights([np.array([[1, 1], [0, 1], [0, 1], [0, 1]])])
+        tensor([1.6000, 0.4000])
+    """
+    rates = occurrence_rates(videos)
+    absent = (rates == 0).nonzero().flatten().tolist()
+    if absent:
+        names = [au_names[index] if au_names else f"column {index}" for index in absent]
+        raise ValueError(
+            f"{', '.join(names)} never occurs in the training labels: its weight (Eq. 2) is undefined. "
+            "Leave it out of the AU list or add training subjects that show it."
+        )
+    inverse = 1 / rates
+    return (len(rates) * inverse / inverse.sum()).float()
+
+
+@dataclass
+class KnowledgeGuidedLossOutput(ModelOutput):
+    """The loss of Eq. 9 and its three terms before they are weighted; each of shape `()`."""
+
+    loss: Tensor | None = None
+    loss_cls: Tensor | None = None
+    loss_intra: Tensor | None = None
+    loss_inter: Tensor | None = None
+
+
+class KnowledgeGuidedLoss(nn.Module):
+    """`L = cls_weight * L_cls + intra_weight * L_intra + inter_weight * L_inter` (Eq. 9).
+
+    L_cls is the weighted cross-entropy of Eq. 2, summed over AUs and averaged over coded frames. L_intra and L_inter
+    are the Frobenius norms of prior minus batch statistic over pairs of different AUs (Eq. 5 and 8). Labels of -100
+    count nowhere. On several processes all three are those of the global batch.
+
+    Args:
+        label_weights: `(N,)`, see `label_weights`.
+        cooccurrence_prior: K_intra, `(N, N)`; a pair that never occurs is NaN and left out of the norm.
+        transition_prior: K_inter, `(N, N, 16)`.
+        cls_weight, intra_weight, inter_weight: The paper's 1.0, 0.01 and 0.01 (Sec. 3.4).
+        statistics_pool: Past steps whose statistics, detached, are pooled with the present one's. The paper's is 0;
+            one 128-frame clip is too few for a stable statistic.
+    """
+
+    label_weights: Tensor
+    cooccurrence_prior: Tensor
+    transition_prior: Tensor
+    pool: Tensor
+
+    def __init__(
+        self,
+        label_weights: Tensor,
+        cooccurrence_prior: Tensor,
+        transition_prior: Tensor,
+        cls_weight: float = 1.0,
+        intra_weight: float = 0.01,
+        inter_weight: float = 0.01,
+        statistics_pool: int = 0,
+    ) -> None:
+        super().__init__()
+        self.cls_weight, self.intra_weight, self.inter_weight = cls_weight, intra_weight, inter_weight
+        self.register_buffer("label_weights", label_weights)
+        self.register_buffer("cooccurrence_prior", cooccurrence_prior)
+        self.register_buffer("transition_prior", transition_prior)
+        num_aus = len(label_weights)
+        # a ring of the last steps' sums; zeros add nothing, so it needs no fill count
+        self.register_buffer("pool", torch.zeros(statistics_pool, num_aus, num_aus, 2 + 16 + 1))
+
+    @classmethod
+    def from_labels(
+        cls,
+        videos: Sequence[Tensor | np.ndarray],
+        cls_weight: float = 1.0,
+        intra_weight: float = 0.01,
+        inter_weight: float = 0.01,
+        statistics_pool: int = 0,
+        au_names: Sequence[str] | None = None,
+    ) -> "KnowledgeGuidedLoss":
+        """Build the criterion from the labels of the training fold, before augmentation.
+
+        Args:
+            videos: One `(T_v, N)` integer array per video, in time order; -100 = not coded.
+            cls_weight, intra_weight, inter_weight, statistics_pool: See the class.
+            au_names: Names for the error message.
+
+        Raises:
+            ValueError: An AU never occurs.
+        """
+        weights = label_weights(videos, au_names)
+        sums = torch.zeros(len(weights), len(weights), 2 + 16 + 1, dtype=torch.float64)
+        for video in videos:  # transitions are counted inside a video only
+            labels = torch.as_tensor(video)
+            sums += _statistics(labels.clamp(min=0).double(), labels != NOT_CODED)
+        cooccurrence, transitions = _split(sums)
+        prior = torch.where(cooccurrence.defined, cooccurrence.normalise(), torch.nan)
+        return cls(
+            weights,
+            prior.float(),
+            transitions.normalise().float(),
+            cls_weight,
+            intra_weight,
+            inter_weight,
+            statistics_pool,
+        )
+
+    def forward(self, logits: Tensor, labels: Tensor) -> KnowledgeGuidedLossOutput:
+        """Compare the logits of a batch of clips with their labels.
+
+        Args:
+            logits: `(B, T, N)`, any floating dtype; the loss is computed in float32.
+            labels: `(B, T, N)`: 0, 1, or -100.
+
+        Raises:
+            ValueError: The shapes differ.
+        """
+        if logits.shape != labels.shape:
+            raise ValueError(
+                f"labels must have the shape of logits {tuple(logits.shape)}, found {tuple(labels.shape)}."
+            )
+        logits, coded = logits.float(), labels != NOT_CODED
+        loss_cls = self._classification(logits, labels, coded)
+        statistics = _all_reduce(_statistics(straight_through(logits.sigmoid()), coded, logits.sigmoid()))
+        loss_intra, loss_inter = self._distances(statistics)
+        return KnowledgeGuidedLossOutput(
+            loss=self.cls_weight * loss_cls + self.intra_weight * loss_intra + self.inter_weight * loss_inter,
+            loss_cls=loss_cls,
+            loss_intra=loss_intra,
+            loss_inter=loss_inter,
+        )
+
+    def _classification(self, logits: Tensor, labels: Tensor, coded: Tensor) -> Tensor:
+        targets = labels.clamp(min=0).to(logits.dtype)
+        cells = F.binary_cross_entropy_with_logits(logits, targets, weight=self.label_weights, reduction="none")
+        total = torch.stack([(cells * coded).sum(), coded.any(-1).sum().to(logits.dtype)])
+        total, frames = _all_reduce(total)
+        return total / frames.clamp(min=1)
+
+    def _distances(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = statistics
+        if self.training and len(self.pool):
+            pooled = statistics + self.pool.sum(0)
+            self.pool = torch.cat([self.pool[1:], statistics.detach()[None]])
+        cooccurrence, transitions = _split(pooled)
+        # A finite state machine is of a pair; with soft p the diagonal would carry mass on impossible states.
+        pairs = ~torch.eye(len(pooled), dtype=torch.bool, device=pooled.device)
+        intra_pairs = pairs & cooccurrence.defined & ~self.cooccurrence_prior.isnan()
+        intra = torch.where(intra_pairs, self.cooccurrence_prior - cooccurrence.normalise(), 0)
+        inter = self.transition_prior - transitions.normalise()
+        inter = inter * (pairs & transitions.defined)[..., None]
+        return torch.linalg.vector_norm(intra), torch.linalg.vector_norm(inter)
+
+
+def _statistics(hard: Tensor, coded: Tensor, soft: Tensor | None = None) -> Tensor:
+    """Both statistics' sums side by side, `(N, N, 2 + 16 + 1)`, so that they are pooled and reduced as one tensor.
+
+    Co-occurrence takes `hard` (Eq. 4), transitions take the probabilities themselves (Eq. 7).
+    """
+    both, either = cooccurrence_counts(hard, coded)
+    states, steps = transition_counts(hard if soft is None else soft, coded)
+    return torch.cat([both[..., None], either[..., None], states, steps[..., None]], dim=-1)
+
+
+def _split(sums: Tensor) -> tuple[CooccurrenceCounts, TransitionCounts]:
+    return CooccurrenceCounts(sums[..., 0], sums[..., 1]), TransitionCounts(sums[..., 2:18], sums[..., 18])
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """All-reduce with its exact gradient, which is an all-reduce again.
+
+    Every process then holds the loss of the global batch, and the mean that DDP takes of the gradients is its gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: object, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _all_reduce(tensor: Tensor) -> Tensor:
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return tensor
+    return _SumOverProcesses.apply(tensor)

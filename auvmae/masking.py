@@ -1,0 +1,38 @@
+"""The tube mask of Sec. 3.2: one spatial mask repeated over time."""
+
+import torch
+
+
+def tube_mask(
+    batch_size: int,
+    num_slots: int,
+    patches_per_slot: int,
+    mask_ratio: float,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Draw one tube mask per clip (Sec. 3.2: ratio 0.9 in pre-training; Sec. 4.1: 0.5 at patch level).
+
+    Every row hides the same number of patches, `int(mask_ratio * patches_per_slot)` in each slot, as VideoMAE does.
+
+    Args:
+        batch_size: Clips, B.
+        num_slots: Temporal slots (tubelets) of a clip, T'.
+        patches_per_slot: Patches of one slot, P.
+        mask_ratio: Share of patches to hide, in [0, 1).
+        generator: Source of randomness; torch's default one if None.
+
+    Returns:
+        `torch.BoolTensor` of shape `(batch_size, num_slots * patches_per_slot)`, True = hidden.
+
+    Raises:
+        ValueError: `mask_ratio` lies outside [0, 1).
+
+    Example:
+        >>> mask = tube_mask(batch_size=2, num_slots=8, patches_per_slot=196, mask_ratio=0.9)
+        >>> mask.shape, int(mask[0].sum())
+        (torch.Size([2, 1568]), 1408)
+    """
+    if not 0 <= mask_ratio < 1:
+        raise ValueError(f"mask_ratio must lie in [0, 1), found {mask_ratio}.")
+    ranks = torch.rand(batch_size, patches_per_slot, generator=generator).argsort(dim=1)
+    return (ranks < int(mask_ratio * patches_per_slot)).repeat(1, num_slots)

@@ -1,0 +1,170 @@
+"""Training: why a Trainer of our own, and what it adds to the Transformers one."""
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+
+from .losses import KnowledgeGuidedLoss
+from .metrics import au_metrics
+
+CRITERION_FILE = "criterion.safetensors"
+TERMS = ("loss_cls", "loss_intra", "loss_inter")
+
+
+class ClipTrainer(Trainer):
+    """Trainer over clips: tells the data set the epoch, and stops at a NaN with the names of the clips.
+
+    accelerate's loader forgets to pass the epoch on to the data set on several processes, where every epoch would
+    then repeat the flips and crops of the first. A clip's name travels in the batch as `clips` and never reaches the
+    model.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.train_dataset is not None:
+            self.add_callback(_SetEpoch(self.train_dataset))
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """`Trainer.compute_loss` of the batch without its names.
+
+        Raises:
+            FloatingPointError: The loss is not finite; names the step and the clips.
+        """
+        inputs = dict(inputs)
+        clips = inputs.pop("clips", None)
+        outputs = self.forward(model, inputs)
+        if not torch.isfinite(outputs.loss):
+            raise FloatingPointError(
+                f"The loss is {outputs.loss.item()} at step {self.state.global_step} on the clips {clips}. Look at "
+                "these files, lower the learning rate, or train without fp16; the last checkpoint is intact: continue "
+                "from it with --resume_from_checkpoint."
+            )
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
+        """The model's outputs, with the loss to train on in `loss`."""
+        return model(**inputs)
+
+
+class _SetEpoch(TrainerCallback):
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if hasattr(self.dataset, "set_epoch"):
+            # a finished epoch ends at its successor's number, up to rounding
+            self.dataset.set_epoch(int((state.epoch or 0) + 1e-6))
+
+
+class AUVMAETrainer(ClipTrainer):
+    """Fine-tuning with the loss of Eq. 9.
+
+    It compares the batch with statistics of the training fold, which belong to a run and not to a model: so the
+    criterion lives here, and a model's own `loss` stays what any Transformers classifier returns. The three terms
+    stand beside `loss` in every log line, in training and in evaluation.
+
+    Args:
+        args: Those of `transformers.Trainer`.
+        criterion: Built by `KnowledgeGuidedLoss.from_labels` from the training fold before augmentation.
+        kwargs: Those of `transformers.Trainer`.
+    """
+
+    def __init__(self, *args: Any, criterion: KnowledgeGuidedLoss, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.criterion = criterion.to(self.args.device)
+        self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # by "in training"
+
+    def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
+        """Logits of the model, loss of the criterion."""
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        self.criterion.train(model.training)
+        losses = self.criterion(outputs.logits, labels)
+        self._terms[model.training].append(torch.stack([losses[term] for term in TERMS]).detach())
+        outputs["loss"] = losses.loss
+        return outputs
+
+    def _pop_terms(self, training: bool) -> dict[str, float]:
+        """Means since the last call; every process holds the global batch's terms, so none are gathered."""
+        terms, self._terms[training] = self._terms[training], []
+        return dict(zip(TERMS, torch.stack(terms).mean(0).tolist(), strict=True)) if terms else {}
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Put the terms of the loss into the training log lines."""
+        super().log(logs | self._pop_terms(training=True) if "loss" in logs else logs, *args, **kwargs)
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Put the terms of the loss into the evaluation's metrics."""
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        terms = self._pop_terms(training=False)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in terms.items()}
+        return output._replace(metrics=(output.metrics or {}) | metrics)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:  # the pooled statistics are training state
+            save_file(self.criterion.state_dict(), os.path.join(output_dir, CRITERION_FILE))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.criterion.load_state_dict(load_file(os.path.join(checkpoint, CRITERION_FILE)))
+
+
+class FrameAUMetrics:
+    """`compute_metrics` of a fold: every coded frame of the evaluation set, scored once.
+
+    Args:
+        au_names: N names in the order of the logits.
+    """
+
+    def __init__(self, au_names: list[str]) -> None:
+        self.au_names = au_names
+
+    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+        """`(clips, T, N)` logits and labels -> fractions, see `au_metrics`."""
+        shape = (-1, len(self.au_names))
+        probs, labels = frame_probs(np.asarray(prediction.predictions)), np.asarray(prediction.label_ids)
+        return au_metrics(probs.reshape(shape), labels.reshape(shape), self.au_names)
+
+
+def frame_probs(logits: NDArray[Any]) -> NDArray[np.float32]:
+    """Logits to probabilities, same shape, float32."""
+    return torch.as_tensor(logits).float().sigmoid().numpy()
+
+
+def train(trainer: Trainer) -> None:
+    """Train, from a checkpoint if `--resume_from_checkpoint` says so (`true`: the last one in `output_dir`), and save.
+
+    With `--do_eval` and no `--do_train` nothing is trained or saved.
+    """
+    args = trainer.args
+    if args.do_eval and not args.do_train:
+        return
+    resume = args.resume_from_checkpoint
+    trainer.train(resume_from_checkpoint=True if str(resume).lower() == "true" else resume)
+    trainer.save_model()
+    trainer.save_state()
