@@ -9,9 +9,9 @@ A recipe comes first; every flag of `transformers.TrainingArguments` may follow 
 
 from pathlib import Path
 
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 
-from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, parse_arguments
+from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, RunArguments, parse_arguments
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
 from auvmae.data.loader import ClipCollator, ClipDataset
@@ -23,13 +23,12 @@ from auvmae.report import FoldReport, describe_run, draw_figures
 from auvmae.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "synthetic_tiny.yaml"
-ARGUMENTS = (ModelArguments, DataArguments, LevelArguments, LossArguments, TrainingArguments)
+ARGUMENTS = (ModelArguments, DataArguments, LevelArguments, LossArguments, RunArguments)
 
 
 def main(argv: list[str] | None = None) -> FoldReport:
     """Parse, load, train, score, save; returns the report of the test fold."""
     model_args, data_args, level_args, loss_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
-    args.remove_unused_columns = False
     set_seed(args.seed)
 
     with args.main_process_first(desc="reading the data set"):

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import yaml
-from transformers import HfArgumentParser
+from transformers import HfArgumentParser, TrainingArguments
 
 from .configuration import AUVMAEConfig
 from .modeling_auvmae import AUVMAEPreTrainedModel
@@ -23,6 +23,16 @@ LEVELS = {"video": (1, 0.0), "frame": (4, 0.0), "patch": (1, 0.5)}
 
 TINY_ENCODER = Path(__file__).parent / "tiny_encoder"
 """The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
+
+
+@dataclass
+class RunArguments(TrainingArguments):
+    """`TrainingArguments` with two defaults of our own: a run trains, and its clips keep all their columns."""
+
+    do_train: bool = field(default=True, metadata={"help": "Train; `--no_do_train` only scores the test side."})
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Drop columns the model does not take; clips need theirs for decoding."}
+    )
 
 
 @dataclass
@@ -136,6 +146,22 @@ class LevelArguments:
     def mask_ratio(self) -> float:
         """Share of patches hidden from the encoder."""
         return LEVELS[self.level][1]
+
+
+@dataclass
+class PretrainArguments:
+    """How much of a clip the masked autoencoder sees (Sec. 3.2)."""
+
+    mask_ratio: float = field(
+        default=0.9, metadata={"help": "Share of patches hidden by the tube mask. Sec. 4.1: 'a mask ratio of 0.9'."}
+    )
+    sampling_rate: int = field(
+        default=1,
+        metadata={
+            "help": "Every k-th frame enters: 1 to fine-tune at video or patch level, 4 at frame level. Sec. 4.1: 'the "
+            "sampling rate in pre-training is maintained the same as in fine-tuning'."
+        },
+    )
 
 
 def parse_arguments(

@@ -106,6 +106,15 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
             )
         return (model, info) if return_info else model
 
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """`PreTrainedModel.save_pretrained`, with the names the weights have in memory.
+
+        Trainer resumes by `load_state_dict(strict=False)`, which knows no renaming: it would keep the biases of the
+        model it was given where the file says q_bias and v_bias. `from_pretrained` reads both.
+        """
+        kwargs.setdefault("save_original_format", False)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
 
 class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
     """The backbone: VideoMAE's encoder over consecutive windows of `config.num_frames` frames.

@@ -159,10 +159,10 @@ def frame_probs(logits: NDArray[Any]) -> NDArray[np.float32]:
 def train(trainer: Trainer) -> None:
     """Train, from a checkpoint if `--resume_from_checkpoint` says so (`true`: the last one in `output_dir`), and save.
 
-    With `--do_eval` and no `--do_train` nothing is trained or saved.
+    With `--no_do_train` nothing is trained or saved.
     """
     args = trainer.args
-    if args.do_eval and not args.do_train:
+    if not args.do_train:
         return
     resume = args.resume_from_checkpoint
     trainer.train(resume_from_checkpoint=True if str(resume).lower() == "true" else resume)

@@ -134,9 +134,7 @@ def test_attentions_are_returned_per_window(classifier):
 def test_return_dict_false_gives_a_tuple(classifier):
     clip = tiny_clip(num_frames=8)
     assert torch.equal(classifier(clip, return_dict=False)[0], classifier(clip).logits)
-    assert torch.equal(
-        classifier.videomae(clip, return_dict=False)[0], classifier.videomae(clip).last_hidden_state
-    )
+    assert torch.equal(classifier.videomae(clip, return_dict=False)[0], classifier.videomae(clip).last_hidden_state)
 
 
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")  # its new name is not in 5.18

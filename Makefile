@@ -1,0 +1,53 @@
+# make demo   install, fine-tune on the embedded faces, print the table
+# make test   install, run every test
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c requirements/ci.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-lower quality style benchmarks clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python setup.cfg requirements/ci.txt
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) -e '.[test,quality,faces]'
+	@touch $@
+
+demo: $(VENV)/.run ## install, fine-tune on the embedded faces, print the per-AU table (minutes on 2 cores)
+	$(BIN)/python run_finetune.py
+
+test: $(VENV)/.dev ## install and run every test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-fast: $(VENV)/.dev ## the tests that take seconds
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+# torch's own lower bound has no CPU build on this machine's disk: it stays at the version of ci.txt
+test-lower: ## the quick tests on the lowest versions that setup.cfg admits
+	$(PYTHON) -m venv $(VENV)-lower
+	$(VENV)-lower/bin/pip install --quiet --disable-pip-version-check -c requirements/lower.txt -e '.[test]'
+	OMP_NUM_THREADS=1 $(VENV)-lower/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' -W default
+
+quality: $(VENV)/.dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+style: $(VENV)/.dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: $(VENV)/.dev ## print every benchmark's table
+	for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean: ## remove environments and outputs
+	rm -rf $(VENV) $(VENV)-lower outputs build *.egg-info

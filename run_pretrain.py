@@ -1,0 +1,53 @@
+"""Pre-train AU-vMAE's masked autoencoder on face video (Sec. 3.2); labels, where there are any, are ignored.
+
+    python run_pretrain.py                       # a tiny model on synthetic faces: how the packaged encoder was made
+    python run_pretrain.py recipes/pretrain_face_videos.yaml --data_dir crops/faces
+    accelerate launch --config_file recipes/accelerate_8gpu.yaml run_pretrain.py recipes/... --data_dir ...
+
+A recipe comes first; every flag of `transformers.TrainingArguments` may follow and wins over it.
+"""
+
+from pathlib import Path
+
+from transformers import set_seed
+
+from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments, parse_arguments
+from auvmae.data import load_au_dataset
+from auvmae.data.loader import ClipCollator, ClipDataset
+from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
+from auvmae.processors import AUVMAEImageProcessor
+from auvmae.trainer import ClipTrainer, train
+
+DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "pretrain_synthetic_tiny.yaml"
+ARGUMENTS = (ModelArguments, DataArguments, PretrainArguments, RunArguments)
+
+
+def main(argv: list[str] | None = None) -> ClipTrainer:
+    """Parse, load, train, save; returns the trainer."""
+    model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
+    set_seed(args.seed)
+    with args.main_process_first(desc="reading the data set"):
+        rows = load_au_dataset(**data_args.load_options())["train"]
+    model = model_args.build(
+        AUVMAEForVideoPretraining,
+        clip_length=data_args.clip_length,
+        sampling_rate=pretrain_args.sampling_rate,
+        mask_ratio=pretrain_args.mask_ratio,
+    )
+    config = model.config
+    processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
+    trainer = ClipTrainer(
+        model=model,
+        args=args,
+        train_dataset=ClipDataset(
+            rows, processor, config.sampling_rate, augment=True, seed=args.seed, backend=data_args.video_backend
+        ),
+        data_collator=ClipCollator.from_config(config),
+        processing_class=processor,
+    )
+    train(trainer)
+    return trainer
+
+
+if __name__ == "__main__":
+    main()

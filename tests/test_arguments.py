@@ -1,0 +1,80 @@
+"""A recipe first, flags over it, and mistakes in either named."""
+
+from pathlib import Path
+
+import pytest
+
+from auvmae.arguments import (
+    DataArguments,
+    LevelArguments,
+    LossArguments,
+    ModelArguments,
+    PretrainArguments,
+    RunArguments,
+    parse_arguments,
+)
+from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+
+from .tiny import SIZES
+
+CLASSES = (ModelArguments, DataArguments, LevelArguments, LossArguments)
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("fold: 2\nlevel: patch\nrare_au_clips: false\nmodel_config: {num_frames: 8}\n")
+    return path
+
+
+def test_flags_win_over_the_recipe_and_the_recipe_over_defaults(recipe):
+    model_args, data_args, level_args, loss_args = parse_arguments(CLASSES, [str(recipe), "--fold", "3"])
+    assert (data_args.fold, data_args.rare_au_clips, data_args.clip_length) == (3, False, 128)
+    assert (level_args.sampling_rate, level_args.mask_ratio) == (1, 0.5)
+    assert model_args.model_config == '{"num_frames": 8}'
+    assert (loss_args.cls_weight, loss_args.intra_weight, loss_args.inter_weight) == (1.0, 0.01, 0.01)
+
+
+def test_the_default_recipe_is_taken_where_none_is_named(recipe):
+    assert parse_arguments(CLASSES, ["--level", "frame"], recipe)[1].fold == 2
+    assert parse_arguments(CLASSES, [], None)[1].fold == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "found"),
+    [
+        ("- fold", ValueError, "mapping of flags to values, found list"),
+        ("folds: 1\nlevel: video\n", ValueError, "no such flags: folds"),
+        (None, FileNotFoundError, r"no recipe .*missing\.yaml"),
+    ],
+)
+def test_a_wrong_recipe_is_named(tmp_path, text, error, found):
+    path = tmp_path / ("missing.yaml" if text is None else "wrong.yaml")
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(error, match=found):
+        parse_arguments(CLASSES, [str(path)])
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_published_recipe_parses(path, tmp_path):
+    if path.stem.startswith("accelerate"):
+        pytest.skip("accelerate's own format")
+    own = (PretrainArguments,) if path.stem.startswith("pretrain") else (LevelArguments, LossArguments)
+    parsed = parse_arguments(
+        (ModelArguments, DataArguments, *own, RunArguments), [str(path), "--output_dir", str(tmp_path), "--use_cpu"]
+    )
+    assert parsed[-1].do_train
+    assert not parsed[-1].remove_unused_columns
+
+
+def test_a_model_is_built_from_fields_or_from_a_checkpoint(tmp_path):
+    names = {0: "AU1", 1: "AU2"}
+    args = parse_arguments(CLASSES, ["--model_config", str(SIZES).replace("'", '"')])[0]
+    model = args.build(AUVMAEForFrameAUClassification, clip_length=8, id2label=names)
+    assert (model.config.hidden_size, model.config.clip_length, model.config.au_names) == (16, 8, ["AU1", "AU2"])
+    model.half().save_pretrained(tmp_path)
+    again = ModelArguments(str(tmp_path)).build(AUVMAEForFrameAUClassification, clip_length=16)
+    assert again.config.clip_length == 16
+    assert str(again.dtype) == "torch.float32"

@@ -1,0 +1,48 @@
+"""The configuration: the paper's defaults, typed fields, contradictions named."""
+
+import pytest
+from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassFieldValidationError
+
+from auvmae.configuration import AUVMAEConfig
+
+from .tiny import tiny_config
+
+
+def test_defaults_are_the_papers():
+    config = AUVMAEConfig()
+    assert (config.hidden_size, config.num_hidden_layers, config.image_size, config.patch_size) == (768, 12, 224, 16)
+    assert (config.clip_length, config.num_frames, config.sampling_rate, config.mask_ratio) == (128, 16, 1, 0.0)
+    assert config.patches_per_slot == 196
+
+
+def test_au_names_follow_the_logits():
+    assert tiny_config(id2label={1: "AU9", 0: "AU6"}).au_names == ["AU6", "AU9"]
+
+
+def test_a_round_trip_keeps_everything(tmp_path):
+    config = tiny_config(sampling_rate=2, mask_ratio=0.5, image_mean=[0.5, 0.5, 0.5])
+    config.save_pretrained(tmp_path)
+    again = AUVMAEConfig.from_pretrained(tmp_path)
+    assert again.to_diff_dict() == config.to_diff_dict()
+    assert again.au_names == config.au_names
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"mask_ratio": 1.0}, r"mask_ratio must lie in \[0, 1\), found 1.0"),
+        ({"num_frames": 5}, r"num_frames \(5\) must be a multiple of tubelet_size \(2\)"),
+        ({"clip_length": 10}, r"clip_length \(10\) must be a multiple of sampling_rate x num_frames"),
+        ({"sampling_rate": 4}, r"\(4 x 4 = 16\)"),
+        ({"image_size": 25}, r"image_size \(25\) must be a multiple of patch_size \(10\)"),
+    ],
+)
+def test_contradictions_are_named(fields, found):
+    with pytest.raises(StrictDataclassClassValidationError, match=found):
+        tiny_config(**fields)
+
+
+@pytest.mark.parametrize("fields", [{"clip_length": "long"}, {"sampling_rate": 1.5}, {"image_size": [20, 20]}])
+def test_wrong_types_are_refused(fields):
+    with pytest.raises(StrictDataclassFieldValidationError, match=next(iter(fields))):
+        tiny_config(**fields)

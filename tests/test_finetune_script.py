@@ -1,0 +1,103 @@
+"""`run_finetune.py` and `run_pretrain.py` as a user runs them, on real encoded video, in miniature."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from transformers import AutoImageProcessor, AutoModelForVideoClassification
+
+import run_finetune
+import run_pretrain
+from auvmae.data.errors import DatasetLayoutError
+from auvmae.metrics import au_metrics
+
+MODEL = {
+    "image_size": 16,
+    "patch_size": 8,
+    "num_frames": 4,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "decoder_hidden_size": 16,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 32,
+}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    fields = {
+        "dataset": "synthetic",
+        "dataset_options": {"frames_per_subject": 360, "image_size": 32},
+        "clip_length": 120,
+        "model_config": MODEL,
+        "max_steps": 4,
+        "per_device_train_batch_size": 2,
+        "save_steps": 2,
+        "logging_steps": 1,
+        "report_to": "none",
+        "use_cpu": True,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(fields))
+    return path
+
+
+@pytest.mark.slow
+def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys):
+    pretrained = tmp_path / "pretrained"
+    run_pretrain.main([str(recipe), "--output_dir", str(pretrained), "--mask_ratio", "0.75", "--sampling_rate", "2"])
+
+    whole = tmp_path / "whole"
+    flags = ["--model_name_or_path", str(pretrained), "--level", "video"]
+    report = run_finetune.main([str(recipe), "--output_dir", str(whole), *flags])
+    printed = capsys.readouterr().out
+    assert report.table() in printed
+
+    metrics = json.loads((whole / "metrics.json").read_text())
+    labels, probs = (values.reshape(-1, 8) for values in (report.labels, report.probs))
+    assert metrics["metrics"] == pytest.approx(au_metrics(probs, labels, report.au_names))
+    assert metrics["coded_test_frames"] == 9 * 360
+    assert metrics["all_ones"]["f1"] == pytest.approx(au_metrics(np.ones_like(probs), labels, report.au_names)["f1"])
+    assert (metrics["steps"], metrics["level"], metrics["base_model"]) == (4, "video", "pretrained")
+    for name in ("cooccurrence", "transitions", "timeline"):
+        assert (whole / "figures" / f"{name}.png").stat().st_size > 10_000
+    card = ModelCard.load(whole / "README.md")
+    assert card.data.eval_results[0].metric_value == pytest.approx(metrics["metrics"]["f1"], abs=1e-4)
+    assert report.table() in card.text
+    assert "demonstration only" in card.text
+
+    model = AutoModelForVideoClassification.from_pretrained(whole)
+    processor = AutoImageProcessor.from_pretrained(whole)
+    frames = torch.randint(0, 256, (120, 40, 40, 3), dtype=torch.uint8)
+    assert model(**processor(frames)).logits.shape == (1, 120, 8)
+
+    resumed = tmp_path / "resumed"
+    flags += ["--resume_from_checkpoint", str(whole / "checkpoint-2")]
+    again = run_finetune.main([str(recipe), "--output_dir", str(resumed), *flags])
+    np.testing.assert_allclose(again.probs, report.probs, atol=1e-6)
+
+    scored = run_finetune.main(
+        [str(recipe), "--output_dir", str(tmp_path / "scored"), "--model_name_or_path", str(whole), "--no_do_train"]
+    )
+    np.testing.assert_allclose(scored.probs, report.probs, atol=1e-6)
+    assert not list((tmp_path / "scored").glob("checkpoint*"))
+
+
+def test_a_missing_data_folder_is_one_clear_error(recipe, tmp_path):
+    with pytest.raises(DatasetLayoutError, match=r"nowhere is not a folder") as error:
+        run_finetune.main([str(recipe), "--dataset", "disfa", "--dataset_options", "{}", "--data_dir", "nowhere"])
+    assert "ActionUnit_Labels" in str(error.value)
+
+
+def test_the_scripts_stay_thin():
+    for script in (run_finetune, run_pretrain):
+        assert len(Path(script.__file__).read_text().splitlines()) <= 130

@@ -1,0 +1,48 @@
+"""The pictures hold what they were given."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from auvmae.plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
+
+NAMES = ["AU1", "AU2", "AU12"]
+
+
+def test_cooccurrence_shows_every_defined_pair():
+    matrix = np.array([[1, 0.25, np.nan], [0.25, 1, 0.5], [np.nan, 0.5, 1]])
+    figure = plot_cooccurrence({"prior": matrix, "learned": matrix / 2}, NAMES)
+    prior, learned, bar = figure.axes
+    assert [text.get_text() for text in prior.texts] == [".25", ".25", ".50", ".50"]
+    assert [label.get_text() for label in learned.get_xticklabels()] == NAMES
+    assert prior.get_title() == "prior"
+    assert bar.get_ylabel() == "P(both | at least one)"
+
+
+def test_transitions_show_what_is_no_self_loop():
+    tensor = np.zeros((3, 3, 16))
+    tensor[..., [0, 5, 10, 15]] = 0.2  # the four states that stay
+    tensor[..., 4] = 0.2
+    figure = plot_transitions({"prior": tensor}, NAMES)
+    values = figure.axes[0].images[0].get_array()
+    assert values.mask.diagonal().all()
+    np.testing.assert_allclose(values[0, 1], 20)
+
+
+def test_timeline_marks_coded_and_uncoded_runs():
+    labels = np.array([0, 1, 1, 0, -100, -100, 1])[:, None]
+    figure = plot_timeline(np.linspace(0, 1, 7)[:, None], labels, ["AU6"])
+    (axis,) = figure.axes
+    spans = [
+        [tuple(path.get_extents().intervalx) for path in collection.get_paths()] for collection in axis.collections
+    ]
+    assert [(1, 3), (6, 7)] in spans
+    assert [(4, 6)] in spans
+    assert axis.get_ylabel() == "AU6"
+
+
+@pytest.mark.parametrize("name", ["a.png", "new/folder/b.png"])
+def test_saved_pictures_open(tmp_path, name):
+    figure = plot_timeline(np.zeros((5, 1)), np.zeros((5, 1)), ["AU6"], title="SN001")
+    with Image.open(save_figure(figure, tmp_path / name)) as picture:
+        assert picture.width == 2100  # two columns of 3.5 inches at 300 dots

@@ -1,0 +1,166 @@
+"""A real Trainer on real tensors: what it logs, moves, resumes and refuses."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from auvmae.arguments import RunArguments
+from auvmae.data.loader import ClipCollator
+from auvmae.losses import KnowledgeGuidedLoss
+from auvmae.metrics import au_metrics
+from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
+from auvmae.trainer import AUVMAETrainer, ClipTrainer, FrameAUMetrics
+
+from .tiny import randomise, tiny_config
+
+
+class TinyClips(Dataset):
+    """Random clips and labels, the same at every run; records the epochs it is told."""
+
+    def __init__(self, length: int = 8, same: bool = False, broken: int | None = None) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.pixel_values = torch.randn(length, 8, 3, 20, 20, generator=generator)
+        self.labels = torch.randint(0, 2, (length, 8, 3), generator=generator)
+        self.labels[0, 6:] = -100
+        if same:
+            self.pixel_values[:], self.labels[:] = self.pixel_values[1], self.labels[1]
+        if broken is not None:
+            self.pixel_values[broken, 0] = torch.nan
+        self.epochs: list[int] = []
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epochs.append(epoch)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {
+            "pixel_values": self.pixel_values[index],
+            "labels": self.labels[index],
+            "clip": f"clip{index}.avi",
+            "seed": index,
+        }
+
+
+def arguments(folder, **fields: Any) -> RunArguments:
+    defaults = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": 2,
+        "logging_steps": 1,
+        "report_to": "none",
+        "use_cpu": True,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+        "learning_rate": 1e-2,
+        "save_strategy": "no",
+    }
+    return RunArguments(**(defaults | fields))
+
+
+def finetuner(folder, dataset: TinyClips | None = None, pool: int = 0, **fields: Any) -> AUVMAETrainer:
+    torch.manual_seed(0)
+    dataset = dataset or TinyClips()
+    return AUVMAETrainer(
+        model=randomise(AUVMAEForFrameAUClassification(tiny_config())),
+        args=arguments(folder, **fields),
+        train_dataset=dataset,
+        eval_dataset=dataset,
+        data_collator=ClipCollator(),
+        compute_metrics=FrameAUMetrics(["AU1", "AU2", "AU12"]),
+        criterion=KnowledgeGuidedLoss.from_labels(list(dataset.labels), statistics_pool=pool),
+    )
+
+
+def losses_of(trainer: ClipTrainer) -> dict[int, float]:
+    return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+
+
+def test_one_step_moves_every_parameter(tmp_path):
+    trainer = finetuner(tmp_path, max_steps=1)
+    before = {name: tensor.clone() for name, tensor in trainer.model.named_parameters()}
+    trainer.train()
+    assert [name for name, tensor in trainer.model.named_parameters() if torch.equal(tensor, before[name])] == []
+
+
+def test_one_pretraining_step_moves_every_parameter(tmp_path):
+    config = tiny_config(mask_ratio=0.5)
+    trainer = ClipTrainer(
+        model=randomise(AUVMAEForVideoPretraining(config)),
+        args=arguments(tmp_path, max_steps=1),
+        train_dataset=TinyClips(),
+        data_collator=ClipCollator.from_config(config),
+    )
+    before = {name: tensor.clone() for name, tensor in trainer.model.named_parameters()}
+    trainer.train()
+    assert [name for name, tensor in trainer.model.named_parameters() if torch.equal(tensor, before[name])] == []
+
+
+def test_terms_are_logged_in_training_and_evaluation(tmp_path):
+    trainer = finetuner(tmp_path, max_steps=2)
+    trainer.train()
+    line = trainer.state.log_history[0]
+    assert line["loss"] == pytest.approx(line["loss_cls"] + 0.01 * (line["loss_intra"] + line["loss_inter"]), rel=1e-4)
+    metrics = trainer.evaluate()
+    assert {"eval_loss", "eval_loss_cls", "eval_loss_intra", "eval_loss_inter", "eval_f1"} <= set(metrics)
+    assert "eval_loss_cls" in trainer.state.log_history[-1]
+
+
+def test_metrics_are_those_of_all_coded_frames(tmp_path):
+    trainer = finetuner(tmp_path)
+    prediction = trainer.predict(trainer.eval_dataset)
+    probs = torch.tensor(prediction.predictions).sigmoid().numpy().reshape(-1, 3)
+    expected = au_metrics(probs, trainer.eval_dataset.labels.numpy().reshape(-1, 3), ["AU1", "AU2", "AU12"])
+    assert {name: prediction.metrics[f"test_{name}"] for name in expected} == pytest.approx(expected)
+
+
+def test_accumulation_over_four_steps_logs_the_loss_of_one(tmp_path):
+    """The same clip four times over: a batch of four, or four of one, is the same loss and the same step."""
+    runs = [
+        finetuner(
+            tmp_path,
+            TinyClips(same=True),
+            max_steps=2,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=4 // size,
+        )
+        for size in (4, 1)
+    ]
+    for trainer in runs:
+        trainer.train()
+    assert losses_of(runs[0]) == pytest.approx(losses_of(runs[1]), rel=1e-5)
+    for whole, accumulated in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
+        torch.testing.assert_close(whole, accumulated, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pool", [0, 3])
+def test_a_resumed_run_has_the_same_losses(tmp_path, pool):
+    whole = finetuner(tmp_path / "whole", pool=pool, max_steps=6, save_strategy="steps", save_steps=3)
+    whole.train()
+    resumed = finetuner(tmp_path / "resumed", pool=pool, max_steps=6)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    expected = losses_of(whole)
+    assert losses_of(resumed) == pytest.approx(expected, rel=1e-6)
+    for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_the_data_set_is_told_every_epoch(tmp_path):
+    trainer = finetuner(tmp_path, num_train_epochs=3)
+    trainer.train()
+    assert sorted(set(trainer.train_dataset.epochs)) == [0, 1, 2]
+
+
+def test_a_nan_names_step_and_clips(tmp_path):
+    trainer = finetuner(tmp_path, TinyClips(broken=3), per_device_train_batch_size=1, max_steps=20)
+    with pytest.raises(FloatingPointError, match=r"loss is nan at step \d+ on the clips \['clip3.avi'\].*resume"):
+        trainer.train()
+
+
+def test_labels_of_a_fold_are_scored_once_whatever_the_batch(tmp_path):
+    metrics = [finetuner(tmp_path, per_device_eval_batch_size=size).evaluate() for size in (1, 3, 8)]
+    assert metrics[0]["eval_f1"] == metrics[1]["eval_f1"] == metrics[2]["eval_f1"]
+    assert np.isfinite(metrics[0]["eval_loss"])
