@@ -1,0 +1,27 @@
+"""The `auvmae` command: one sub-command per job, each in its own file."""
+
+import argparse
+import sys
+
+from .cli_crop import add_crop_command
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every sub-command."""
+    parser = argparse.ArgumentParser(
+        prog="auvmae",
+        description="Facial action units in video. Training: run_pretrain.py and run_finetune.py of the repository.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_crop_command(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a sub-command; its exit code is non-zero if anything failed."""
+    arguments = build_parser().parse_args(argv)
+    return arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,352 @@
+"""What every data set of video shares: recordings -> labels -> rows of clips, cached by `datasets`.
+
+A data set of coded video adds a data sheet, constants and a parser (`find_recordings`, `read_labels`); see `disfa.py`.
+"""
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from transformers.utils import logging
+
+from ..crop_files import index_path, read_index
+from ..facs import au_label
+from ..video import VIDEO_SUFFIXES, num_frames
+from .augmentation import fit_clip, rare_au_clips
+from .clips import segment_clips
+from .errors import DatasetLayoutError, LabelError
+from .folds import PARTS, fold_subjects
+
+logger = logging.get_logger(__name__)
+
+NOT_CODED = -100
+"""The label of a frame that counts nowhere: not codable, lost, or padding."""
+
+VIDEO_FILE = rf"\.({'|'.join(suffix[1:] for suffix in VIDEO_SUFFIXES)})"
+"""Pattern of the suffix of a video file: AVI as distributed, MP4 as face crops are."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One video: where its frames and its labels, if it is coded, are.
+
+    Args:
+        video: video file, or folder of images.
+        label_files: label files, in the order of the data set's parser; none if the video is not coded.
+        subject: name of the person.
+        task: BP4D's T1 to T8; "" elsewhere.
+    """
+
+    video: Path
+    label_files: tuple[Path, ...]
+    subject: str
+    task: str = ""
+
+
+@dataclass
+class ClipConfig(datasets.BuilderConfig):
+    """How any data set is read.
+
+    Args:
+        data_dir: the data set's folder.
+        clip_length: frames of a clip.
+        tail: "pad" or "drop", see `segment_clips`.
+        drop_lost_faces: of face crops, leave the frames where no face was found out: label them as not coded, or, in
+            uncoded video, cut there.
+    """
+
+    version: str = "1.0.0"  # part of the cache's key: raise it when the same files would give other rows
+    clip_length: int = 128
+    tail: str = "pad"
+    drop_lost_faces: bool = False
+
+
+@dataclass
+class AUClipConfig(ClipConfig):
+    """How a data set of coded video is read, beside the options of any.
+
+    Args:
+        video_dir: folder with the videos (face crops, say), laid out as in `data_dir`; `data_dir` by default.
+        fold: which subjects train and which test, 1 to 3.
+        rare_au_clips: add the appendix's clips around rare AUs to the training side.
+    """
+
+    video_dir: str | None = None
+    fold: int = 1
+    rare_au_clips: bool = False
+
+
+class ClipBuilder(datasets.GeneratorBasedBuilder):
+    """Base of all builders: rows of clips, cached under a key that follows the files.
+
+    A row is {"video": path of a video file or image folder, "start_frame": index of the first frame (the stem of an
+    image), "num_frames": frames that are there, "subject", "task", "augmented": whether the clip repeats frames of
+    others, "labels": int8 (clip_length, N), 1 = active, 0 = not, -100 = not coded or past `num_frames`; N = 0 in a data
+    set that is not coded}. No pixels. The un-augmented rows hold every frame of every video once (with `tail="pad"`).
+
+    The cache is keyed by the options and by a fingerprint of the files: labels by content, video files by name, size
+    and time of change, image folders by the names in them.
+
+    Raises:
+        DatasetLayoutError: the folder is not laid out as the data set is.
+    """
+
+    BUILDER_CONFIG_CLASS = ClipConfig
+
+    config: ClipConfig
+    aus: tuple[int, ...] = ()
+    expected_tree: str
+
+    def find_recordings(self) -> list[Recording]:
+        """List the recordings under `self.root`, sorted by name.
+
+        Raises:
+            DatasetLayoutError: there are none, or one of them lacks its video or labels.
+        """
+        raise NotImplementedError
+
+    @property
+    def root(self) -> Path:
+        """The data set's folder, absolute."""
+        return _absolute(self.config.data_dir)
+
+    @property
+    def video_root(self) -> Path:
+        """The folder of its videos, absolute."""
+        return self.root
+
+    def layout_error(self, problem: str, root: Path | None) -> DatasetLayoutError:
+        """The error that shows the tree expected and what was found under `root`."""
+        return DatasetLayoutError.of(f"{self.name}: {problem}", self.expected_tree, root)
+
+    def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[ClipConfig, str]:
+        # the one place where `datasets` lets the key of its cache be extended before it looks the cache up
+        self.config, config_id = super()._create_builder_config(*args, **kwargs)
+        if self.config.data_dir is None:
+            raise self.layout_error("data_dir is missing: name the folder that holds the data set.", None)
+        for root in {self.root, self.video_root}:
+            if not root.is_dir():
+                raise self.layout_error(f"{root} is not a folder.", root)
+        segment_clips(0, self.config.clip_length, self.config.tail)
+        self.recordings = self.find_recordings()
+        if not self.recordings:
+            raise self.layout_error(f"there is no {'coded ' if self.aus else ''}video under {self.root}.", self.root)
+        return self.config, f"{config_id}-{_fingerprint(self.recordings)}"
+
+    def _info(self) -> datasets.DatasetInfo:
+        names = ",".join(au_label(au) for au in self.aus)
+        return datasets.DatasetInfo(
+            description=(type(self).__doc__ or "").strip(),
+            features=datasets.Features(
+                video=datasets.Value("string"),
+                start_frame=datasets.Value("int32"),
+                num_frames=datasets.Value("int32"),
+                subject=datasets.Value("string"),
+                task=datasets.Value("string"),
+                augmented=datasets.Value("bool"),
+                # `id` is the one field of a feature that is free for use and survives saving, filtering and streaming
+                labels=datasets.Array2D((self.config.clip_length, len(self.aus)), "int8", id=names),
+            ),
+        )
+
+    def clip_rows(
+        self, recording: Recording, first: int, labels: np.ndarray, clips: Iterable[tuple[int, int, bool]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Keys and rows of clips.
+
+        Args:
+            recording: the video.
+            first: index in it of the frame of `labels[0]`.
+            labels: int8 (frames, N).
+            clips: (start, stop, augmented) of each clip, in rows of `labels`.
+        """
+        for number, (start, stop, augmented) in enumerate(clips):
+            padded = np.full((self.config.clip_length, len(self.aus)), NOT_CODED, np.int8)
+            padded[: stop - start] = labels[start:stop]
+            row = {
+                "video": str(recording.video),
+                "start_frame": first + start,
+                "num_frames": stop - start,
+                "subject": recording.subject,
+                "task": recording.task,
+                "augmented": augmented,
+                "labels": padded,
+            }
+            yield f"{recording.video}-{first}-{number}", row
+
+    def tiles(self, num_frames: int) -> list[tuple[int, int, bool]]:
+        """The un-augmented clips of so many frames."""
+        return [(*clip, False) for clip in segment_clips(num_frames, self.config.clip_length, self.config.tail)]
+
+
+class AUClipBuilder(ClipBuilder):
+    """Base of the builders of coded video: the "train" and the "test" side of a fold.
+
+    Raises:
+        LabelError: a label file cannot be read or does not fit its video.
+    """
+
+    BUILDER_CONFIG_CLASS = AUClipConfig
+    DEFAULT_CONFIG_NAME = "fold1"
+
+    config: AUClipConfig
+    protocol: str
+    """Name of the data set in `folds.PARTS`."""
+    rare_aus: tuple[int, ...]
+
+    def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
+        """Read one recording's labels.
+
+        Returns:
+            Index of the first coded frame in the video, and int8 labels (frames, N), one row per consecutive frame.
+
+        Raises:
+            LabelError: a file holds anything else.
+        """
+        raise NotImplementedError
+
+    @property
+    def video_root(self) -> Path:
+        """The folder of its videos, absolute."""
+        return _absolute(self.config.video_dir or self.config.data_dir)
+
+    def fold_subjects(self, split: str) -> set[str]:
+        """The subjects of one side of the fold."""
+        return fold_subjects(self.protocol, self.config.fold, split)
+
+    def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[ClipConfig, str]:
+        config_and_id = super()._create_builder_config(*args, **kwargs)
+        self._compare_subjects()
+        return config_and_id
+
+    def _compare_subjects(self) -> None:
+        found = {recording.subject for recording in self.recordings}
+        protocol = {subject for part in PARTS[self.protocol] for subject in part.split()}
+        for subjects, problem in (
+            (protocol - found, f"are not under {self.root}: scores do not compare with published ones"),
+            (found - protocol, f"under {self.root} are in no fold and left out"),
+        ):
+            if subjects:
+                logger.warning(f"{self.protocol.upper()}: the subjects {', '.join(sorted(subjects))} {problem}.")
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        generators = []
+        for split in ("train", "test"):
+            subjects = self.fold_subjects(split)
+            recordings = [recording for recording in self.recordings if recording.subject in subjects]
+            if not recordings:
+                problem = f"no subject of the {split} side of fold {self.config.fold} is there."
+                raise self.layout_error(problem, self.root)
+            generators.append(datasets.SplitGenerator(split, {"recordings": recordings, "split": split}))
+        return generators
+
+    def _generate_examples(self, recordings: list[Recording], split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        rare = [self.aus.index(au) for au in self.rare_aus]
+        for recording in recordings:
+            first, labels = self.read_labels(recording)
+            if self.config.drop_lost_faces:
+                labels[~read_index(recording.video).found[first : first + len(labels)]] = NOT_CODED
+            clips = self.tiles(len(labels))
+            if self.config.rare_au_clips and split == "train":
+                for start, stop in rare_au_clips(labels, rare):
+                    clips += [(*clip, True) for clip in fit_clip(start, stop, len(labels), self.config.clip_length)]
+            yield from self.clip_rows(recording, first, labels, clips)
+
+
+def fold_configs(config_class: type[AUClipConfig]) -> list[AUClipConfig]:
+    """A config per fold, "fold1" to "fold3"."""
+    return [config_class(name=f"fold{fold}", fold=fold) for fold in (1, 2, 3)]
+
+
+def find_files(root: Path, pattern: str) -> list[Path]:
+    """Files and folders under `root` that match level by level, whatever their case (copies differ in it), sorted."""
+    paths = [root]
+    for level in pattern.split("/"):
+        name = re.compile(level, re.IGNORECASE)
+        children = [child for path in paths if path.is_dir() for child in path.iterdir()]
+        paths = sorted(child for child in children if name.fullmatch(child.name))
+    return paths
+
+
+def read_label_file(path: Path, header: bool = False) -> tuple[list[str], np.ndarray]:
+    """Read a comma-separated file of integers whose first column counts frames, upwards by one.
+
+    Args:
+        path: the file.
+        header: whether its first line names the columns.
+
+    Returns:
+        The cells of the header ([] without one), and an int64 array (rows, columns).
+
+    Raises:
+        LabelError: text in a cell, rows of unequal length, frames that repeat, jump or go back, or no row.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
+    names = lines.pop(0)[1] if header and lines else []
+    rows: list[list[int]] = []
+    for number, line in lines:
+        try:
+            rows.append([int(cell) for cell in line])
+        except ValueError:
+            raise LabelError.at(path, number, repr(",".join(line)), "Every cell must be an integer.") from None
+        if len(line) != len(names or rows[0]) or len(line) < 2:
+            raise LabelError.at(path, number, f"{len(line)} cells", f"There must be {len(names or rows[0])}.")
+        if len(rows) > 1 and rows[-1][0] != rows[-2][0] + 1:
+            remedy = f"After frame {rows[-2][0]} comes {rows[-2][0] + 1}: each frame once, in order."
+            raise LabelError.at(path, number, f"frame {rows[-1][0]}", remedy)
+    if not rows:
+        raise LabelError.at(path, None, "no label", "There must be one line per coded frame.")
+    return names, np.array(rows)
+
+
+def check_values(path: Path, values: np.ndarray, allowed: Collection[int], first_line: int = 1) -> np.ndarray:
+    """Give `values`, (rows,) or (rows, columns), back if they are all allowed.
+
+    Raises:
+        LabelError: one is not; names the first.
+    """
+    wrong = np.argwhere(~np.isin(values, list(allowed)))
+    if len(wrong):
+        found = f"the value {values[tuple(wrong[0])]}"
+        raise LabelError.at(path, first_line + int(wrong[0][0]), found, f"Values are {', '.join(map(str, allowed))}.")
+    return values
+
+
+def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:
+    """Cut the labels of a video file to its length, with a warning where the two differ."""
+    frames = num_frames(recording.video)
+    if frames != len(labels):
+        logger.warning(
+            f"{recording.video} has {frames} frames and {len(labels)} labels in {recording.label_files[0].parent}: "
+            f"the first {min(frames, len(labels))} of both are taken."
+        )
+    return labels[:frames]
+
+
+def _absolute(path: str | None) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path or "")))
+
+
+def _fingerprint(recordings: list[Recording]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted({path for recording in recordings for path in recording.label_files}):
+        digest.update(path.read_bytes())
+    for recording in recordings:
+        digest.update(f"{recording}".encode())
+        index = index_path(recording.video)
+        if index.is_file():
+            digest.update(index.read_bytes())
+        if recording.video.is_dir():  # rows depend on which images there are; one stat per image would take minutes
+            digest.update("/".join(sorted(os.listdir(recording.video))).encode())
+        else:
+            status = recording.video.stat()
+            digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,117 @@
+"""DISFA, as it is distributed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..facs import DISFA_AUS
+from .augmentation import RARE_AUS
+from .builder import (
+    NOT_CODED,
+    VIDEO_FILE,
+    AUClipBuilder,
+    AUClipConfig,
+    Recording,
+    check_values,
+    find_files,
+    fold_configs,
+    match_length,
+    read_label_file,
+)
+from .errors import LabelError
+
+# 0-based, inclusive ranges where the face was lost in the recording of the data set's own tracker
+BAD_FRAMES: dict[str, tuple[tuple[int, int], ...]] = {
+    "SN001": ((397, 419), (3189, 3242)),
+    "SN002": ((799, 825),),
+    "SN004": ((4540, 4554),),
+    "SN006": ((1348, 1404),),
+    "SN009": ((1735, 1807), (1850, 1884)),
+    "SN011": ((4528, 4532), (4829, 4844)),
+    "SN021": (
+        *((573, 615), (984, 1163), (1189, 1204), (1304, 1337)),
+        *((1664, 1709), (1861, 2476), (2553, 4656), (4709, 4721)),
+    ),
+    "SN023": ((1020, 1048), (3377, 3556), (3583, 3667), (4546, 4620), (4740, 4771), (4824, 4844)),
+    "SN025": ((4595, 4661), (4815, 4834)),
+    "SN027": ((3460, 3493), (4737, 4784)),
+    "SN028": ((1874, 1884), (4570, 4689)),
+    "SN029": ((4089, 4542),),
+    "SN030": ((938, 961), (1405, 1421), (2099, 2131), (2892, 2954)),
+}
+
+
+@dataclass
+class DisfaConfig(AUClipConfig):
+    """How DISFA is read, beside the options of every data set.
+
+    Args:
+        camera: "left" (the protocol's) or "right".
+        drop_bad_frames: label the frames where tracking failed (`BAD_FRAMES`, 3.6 % of all) as not coded.
+    """
+
+    camera: str = "left"
+    drop_bad_frames: bool = False
+
+
+class Disfa(AUClipBuilder):
+    """DISFA: Denver Intensity of Spontaneous Facial Action (Mavadati et al., 2013).
+
+    * 27 subjects watching a four-minute video, 4,845 frames each (SN010: 4,844) at 20 frames per second, 1024x768,
+      two cameras, AVI (Cinepak). To be had from the authors, under a licence.
+    * 12 AUs coded frame by frame with intensities 0 to 5, one file per AU of lines `frame,intensity`, frames from 1.
+    * The protocol takes 8 of them (AU1, 2, 4, 6, 9, 12, 25, 26), as active from intensity 2 on, in three
+      subject-exclusive folds.
+    """
+
+    BUILDER_CONFIG_CLASS = DisfaConfig
+    BUILDER_CONFIGS = fold_configs(DisfaConfig)
+
+    config: DisfaConfig
+    protocol = "disfa"
+    aus = DISFA_AUS
+    rare_aus = RARE_AUS["disfa"]
+    expected_tree = """
+    data_dir/
+        ActionUnit_Labels/SN001/SN001_au1.txt ... SN001_au26.txt     (or ActionUnits_Labels, ActionUnits)
+        Videos_LeftCamera/LeftVideoSN001_comp.avi                    (or Video_RightCamera/RightVideoSN001_Comp.avi)
+    """
+
+    def find_recordings(self) -> list[Recording]:
+        """List the subjects that have a video of the chosen camera or labels; see the base class."""
+        camera = self.config.camera
+        if camera not in ("left", "right"):
+            raise ValueError(f"camera must be 'left' or 'right', got {camera!r}")
+        labels: dict[str, dict[int, Path]] = {}
+        for path in find_files(self.root, r"ActionUnits?(_Labels)?/SN\d{3}/SN\d{3}_au\d+\.txt"):
+            subject, au = path.stem.upper().split("_AU")
+            labels.setdefault(subject, {})[int(au)] = path
+        pattern = rf"Videos?_{camera}Camera/{camera}VideoSN\d{{3}}_comp{VIDEO_FILE}"
+        videos = {path.stem.upper()[-10:-5]: path for path in find_files(self.video_root, pattern)}
+        recordings = []
+        for subject in sorted(videos.keys() | labels.keys()):
+            missing = [f"{subject}_au{au}.txt" for au in self.aus if au not in labels.get(subject, {})]
+            if missing:
+                raise self.layout_error(f"{subject} lacks the label files {', '.join(missing)}.", self.root)
+            if subject not in videos:
+                raise self.layout_error(f"{subject} lacks its {camera} video.", self.video_root)
+            recordings.append(Recording(videos[subject], tuple(labels[subject][au] for au in self.aus), subject))
+        return recordings
+
+    def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
+        """Occurrence (intensity >= 2) of the 8 AUs; label frame f is video frame f - 1. See the base class."""
+        columns = []
+        for path in recording.label_files:
+            _, table = read_label_file(path)
+            if table[0, 0] != 1:
+                raise LabelError.at(path, 1, f"frame {table[0, 0]}", "The first frame is 1.")
+            columns.append(check_values(path, table[:, 1], range(6)) >= 2)
+            if len(columns[-1]) != len(columns[0]):
+                remedy = f"{recording.label_files[0].name} has {len(columns[0])}: both code the same frames."
+                raise LabelError.at(path, None, f"{len(columns[-1])} frames", remedy)
+        labels = match_length(recording, np.stack(columns, axis=1).astype(np.int8))
+        if self.config.drop_bad_frames:
+            for first, last in BAD_FRAMES.get(recording.subject, ()):
+                labels[first : last + 1] = NOT_CODED
+        return 0, labels

@@ -1,0 +1,106 @@
+"""Unlabelled video of faces, as it lies on the disk: what the masked autoencoder is pre-trained on."""
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from transformers.utils import logging
+
+from ..crop_files import read_index
+from ..crop_folder import find_videos
+from ..video import VideoDecodeError, image_files, iter_frames, num_frames, read_frames
+from .builder import ClipBuilder, ClipConfig, Recording
+
+logger = logging.get_logger(__name__)
+
+REPORT_FILE = "unreadable_videos.csv"
+
+SUBJECTS: dict[str, re.Pattern[str]] = {
+    "VoxCeleb2": re.compile(r"(?:^|/)(id\d{5})/"),  # dev/mp4/id00012/21Uxsk56VDQ/00001.mp4
+    "MEAD": re.compile(r"(?:^|/)([MW]\d{3})/video/"),  # M003/video/front/angry/level_1/001.mp4
+    "VFHQ": re.compile(r"(?:^|/)Clip\+(.+?\+P\d+)\+C\d+"),  # Clip+7HVYYQ2wCyg+P0+C1+F1532-1725.mp4
+    # of a manipulated video 183_253.mp4 the person filmed, whose head moves, is 183
+    "FaceForensics++": re.compile(r"(?:original|manipulated)_sequences/\w+/\w+/(?:videos|images)/(\d+)"),
+    "CelebV-HQ": re.compile(r"(?:^|/)([\w-]{11})(?:_\d+)+(?:\.\w+)?$"),  # M2Ohb0FAaJU_1.mp4: the video on YouTube
+}
+"""Where a path, with slashes, names the subject, in the trees as they are distributed; tried in this order."""
+
+
+@dataclass
+class FaceVideosConfig(ClipConfig):
+    """How unlabelled video is read, beside the options of every data set.
+
+    Args:
+        decode_all: decode every frame while indexing. By default the frames are counted, and the first and the last
+            one decoded: that finds files that are cut off, empty or no video, in a hundredth of the time, but not a
+            damaged frame in between, which ends the training run that meets it.
+    """
+
+    decode_all: bool = False
+
+
+class FaceVideos(ClipBuilder):
+    """Videos of faces without labels: any tree of video files and folders of images, all of it for training.
+
+    * Searched to its depths, hidden files left out. A folder with images named by their number is one video; where
+      numbers are missing, it is cut there.
+    * The trees of VoxCeleb2, CelebV-HQ, FaceForensics++, VFHQ and MEAD name their subjects (`SUBJECTS`; of CelebV-HQ
+      the video that a clip is from). Elsewhere a subject is the folder that a video lies in, or in `data_dir` itself
+      the video.
+    * Videos that do not decode, or are stills, are left out and listed with the reason in `unreadable_videos.csv`
+      (columns `video`, `reason`) in the cache, whose path is logged.
+    """
+
+    BUILDER_CONFIG_CLASS = FaceVideosConfig
+
+    config: FaceVideosConfig
+    expected_tree = """
+    data_dir/
+        any/folders/clip.mp4              (a video file)
+        any/folders/clip/0001.png ...     (or a folder of images named by their number: one video)
+    """
+
+    def find_recordings(self) -> list[Recording]:
+        """List the video files and the folders of images; see the base class."""
+        # the function names a crop for each, too; they go nowhere
+        videos = sorted(video for video, _ in find_videos(self.root, Path(os.devnull)))
+        return [Recording(video, (), subject_of(video, self.root)) for video in videos]
+
+    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """Index the videos, once; log how many cannot be read."""
+        self.unreadable = 0
+        super().download_and_prepare(*args, **kwargs)
+        if self.unreadable:
+            logger.warning(
+                f"{self.unreadable} of {len(self.recordings)} videos under {self.root} cannot be read and are left "
+                f"out: see {Path(self.cache_dir, REPORT_FILE)}"
+            )
+
+    def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        super()._download_and_prepare(*args, **kwargs)
+        report = Path(self.cache_dir, REPORT_FILE)
+        if report.exists():
+            report.write_text(report.read_text())
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        report = None if dl_manager.is_streaming else Path(self.cache_dir, REPORT_FILE)
+        return [datasets.SplitGenerator("train", {"recordings": self.recordings, "report": report})]
+
+    def _generate_examples(
+        self, recordings: list[Recording], report: Path | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        for recording in recordings:
+            try:
+                pieces = self._whole_pieces(recording.video)
+            except VideoDecodeError as error:
+                _note(recording.video, error, report)
+                continue
+            for first, length in pieces:
+                labels = np.empty((length, 0), np.int8)
+                yield from self.clip_rows(recording, first, labels, self.tiles(length))

@@ -1,0 +1,68 @@
+"""Which subjects train and which test: the field's three folds, and folds for anybody's data."""
+
+from collections.abc import Iterable
+
+# identical in four public implementations; fold k of the field tests on part 4 - k
+PARTS: dict[str, tuple[str, ...]] = {
+    "bp4d": (
+        "F001 M007 F018 F008 F002 M004 F010 F009 M012 M001 F016 M014 F023 M008",
+        "M011 F003 M010 M002 F005 F022 M018 M017 F013 M016 F020 F011 M013 M005",
+        "F007 F015 F006 F019 M006 M009 F012 M003 F004 F021 F017 M015 F014",
+    ),
+    "disfa": (
+        "SN002 SN010 SN001 SN026 SN027 SN032 SN030 SN009 SN016",
+        "SN013 SN018 SN011 SN028 SN012 SN006 SN031 SN021 SN024",
+        "SN003 SN029 SN023 SN025 SN008 SN005 SN007 SN017 SN004",
+    ),
+}
+
+
+def fold_subjects(dataset: str, fold: int, split: str) -> set[str]:
+    """Subjects of one side of one fold of the BP4D or DISFA protocol (subject-exclusive).
+
+    Args:
+        dataset: "bp4d" or "disfa".
+        fold: 1 (tests on part 3), 2 (tests on part 2) or 3 (tests on part 1).
+        split: "train" or "test".
+
+    Returns:
+        Names such as "F001" or "SN001".
+
+    Raises:
+        ValueError: any of the three is unknown.
+
+    >>> len(fold_subjects("disfa", 1, "train")), len(fold_subjects("bp4d", 1, "test"))
+    (18, 13)
+    """
+    if dataset not in PARTS:
+        raise ValueError(f"{dataset!r} has no published folds; choose from {', '.join(PARTS)}")
+    return _side([part.split() for part in PARTS[dataset]], fold, split)
+
+
+def k_fold_subjects(subjects: Iterable[str], fold: int, split: str, num_folds: int = 3) -> set[str]:
+    """The same for any subjects: dealt in sorted order, so that the folds depend on the names alone.
+
+    Args:
+        subjects: names, in any order, repetition allowed.
+        fold: 1 to `num_folds`.
+        split: "train" or "test".
+        num_folds: number of folds, at least 2.
+
+    Raises:
+        ValueError: fewer subjects than folds, or an unknown fold or split.
+
+    >>> sorted(k_fold_subjects("abcdefg", fold=1, split="test"))
+    ['c', 'f']
+    """
+    names = sorted(set(subjects))
+    if not 2 <= num_folds <= len(names):
+        raise ValueError(f"{len(names)} subjects cannot be dealt into {num_folds} subject-exclusive folds")
+    return _side([names[part::num_folds] for part in range(num_folds)], fold, split)
+
+
+def _side(parts: Iterable[Iterable[str]], fold: int, split: str) -> set[str]:
+    sides = [set(part) for part in parts]
+    if fold not in range(1, len(sides) + 1) or split not in ("train", "test"):
+        raise ValueError(f"there is no fold {fold!r}, split {split!r}: folds are 1 to {len(sides)}, train and test")
+    test = sides[len(sides) - fold]
+    return test if split == "test" else set().union(*sides) - test

@@ -1,0 +1,117 @@
+"""From rows to batches: the frames that are needed, decoded and augmented in the worker, and stacked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ..configuration import AUVMAEConfig
+from ..masking import tube_mask
+from ..video import read_frames
+from .augmentation import augment_clip
+
+
+class ClipDataset(Dataset):
+    """Rows of clips as tensors. What an item is depends on `seed`, epoch and index alone, not on workers or order.
+
+    Args:
+        rows: rows of `load_au_dataset`.
+        processor: called as `processor(frames, return_tensors="pt")` with uint8 (T, H, W, 3); gives "pixel_values" of
+            shape (1, T, C, H', W'), e.g. `AUVMAEImageProcessor`.
+        sampling_rate: every `sampling_rate`-th frame is decoded and enters; labels are of every frame.
+        augment: flip and crop, drawn once per clip and epoch.
+        seed: of the augmentation and of the masks.
+        backend: see `read_frames`.
+        with_labels: whether an item has its labels; it has none where the rows have none.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.Dataset,
+        processor: Callable[..., Any],
+        sampling_rate: int = 1,
+        augment: bool = False,
+        seed: int = 0,
+        backend: str = "decord",
+        with_labels: bool = True,
+    ) -> None:
+        self.rows = rows.with_format("numpy")
+        self.processor = processor
+        self.sampling_rate = sampling_rate
+        self.augment = augment
+        self.seed = seed
+        self.backend = backend
+        self.with_labels = with_labels and rows.features["labels"].shape[1] > 0
+        # in shared memory: persistent workers hold a copy of the rest of this object from before the epoch changed
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other augmentations and masks; to be called before the epoch's iterator is made."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Decode one clip.
+
+        Returns:
+            {"pixel_values": float (T, C, H', W'), T = clip_length / sampling_rate, "clip": its name, "seed": of
+            its mask} and, if there are any, "labels": int64 (clip_length, N). Past the real frames the last one is repeated, the labels are -100.
+
+        Raises:
+            VideoDecodeError: names the file and the frame.
+        """
+        row = self.rows[index]
+        labels = torch.from_numpy(row["labels"].astype(np.int64))
+        frames = np.minimum(np.arange(0, len(labels), self.sampling_rate), row["num_frames"] - 1) + row["start_frame"]
+        clip = read_frames(str(row["video"]), frames, self.backend)
+        generator = np.random.default_rng((self.seed, self._epoch.item(), index))
+        seed = int(generator.integers(2**63))
+        if self.augment:
+            clip = augment_clip(clip, generator)
+        pixel_values = self.processor(clip, return_tensors="pt")["pixel_values"][0]
+        clip_name = f"{row['video']} from frame {row['start_frame']}"
+        item = {"pixel_values": pixel_values, "clip": clip_name, "seed": seed}
+        return {**item, "labels": labels} if self.with_labels else item
+
+
+@dataclass
+class ClipCollator:
+    """Stack clips into a batch, and draw its tube masks where part of the patches is hidden.
+
+    Args:
+        mask_ratio: share of the patches to hide; 0 for no mask.
+        num_slots: temporal slots (tubelets) of a clip.
+        patches_per_slot: patches of one slot.
+    """
+
+    mask_ratio: float = 0.0
+    num_slots: int = 0
+    patches_per_slot: int = 0
+
+    @classmethod
+    def from_config(cls, config: AUVMAEConfig) -> "ClipCollator":
+        """The collator of the level that `config` describes."""
+        num_slots = config.clip_length // config.sampling_rate // config.tubelet_size
+        return cls(config.mask_ratio, num_slots, config.patches_per_slot)
+
+    def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collate items of `ClipDataset`.
+
+        Returns:
+            {"pixel_values": float (B, T, C, H, W), "clips": B names}, with labels "labels": int64 (B, clip_length, N),
+            and with a mask "bool_masked_pos": bool (B, num_slots * patches_per_slot), True = hidden.
+        """
+        names = [name for name in ("pixel_values", "labels") if name in items[0]]
+        batch = {name: torch.stack([item[name] for item in items]) for name in names}
+        if self.mask_ratio:
+            # a generator per clip: its mask does not depend on the batch that it happens to be in
+            generators = [torch.Generator().manual_seed(item["seed"]) for item in items]
+            masks = [tube_mask(1, self.num_slots, self.patches_per_slot, self.mask_ratio, one) for one in generators]
+            batch["bool_masked_pos"] = torch.cat(masks)
+        return {**batch, "clips": [item["clip"] for item in items]}

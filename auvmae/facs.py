@@ -1,0 +1,47 @@
+"""The Facial Action Coding System: numbers and names of the action units (Ekman, Friesen and Hager 2002)."""
+
+AU_NAMES: dict[int, str] = {
+    1: "Inner Brow Raiser",
+    2: "Outer Brow Raiser",
+    4: "Brow Lowerer",
+    5: "Upper Lid Raiser",
+    6: "Cheek Raiser",
+    7: "Lid Tightener",
+    9: "Nose Wrinkler",
+    10: "Upper Lip Raiser",
+    11: "Nasolabial Deepener",
+    12: "Lip Corner Puller",
+    13: "Sharp Lip Puller",
+    14: "Dimpler",
+    15: "Lip Corner Depressor",
+    16: "Lower Lip Depressor",
+    17: "Chin Raiser",
+    18: "Lip Pucker",
+    20: "Lip Stretcher",
+    22: "Lip Funneler",
+    23: "Lip Tightener",
+    24: "Lip Pressor",
+    25: "Lips Part",
+    26: "Jaw Drop",
+    27: "Mouth Stretch",
+    28: "Lip Suck",
+    43: "Eyes Closed",
+    45: "Blink",
+    46: "Wink",
+}
+"""FACS name of each action unit in common use."""
+
+BP4D_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+"""The 12 action units of the BP4D protocol (Sec. 4.1), in the order of its columns."""
+
+DISFA_AUS: tuple[int, ...] = (1, 2, 4, 6, 9, 12, 25, 26)
+"""The 8 action units of the DISFA protocol. The paper's prose says 24, 25; its Table 2, and the field, 25, 26."""
+
+
+def au_label(au: int) -> str:
+    """The label of an action unit, as in `id2label` and in column names.
+
+    >>> au_label(12)
+    'AU12'
+    """
+    return f"AU{au}"

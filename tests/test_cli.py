@@ -1,0 +1,26 @@
+"""The `auvmae` command: what it lists, and what it says to nonsense."""
+
+import pytest
+
+from auvmae.cli import build_parser, main
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert "crop" in printed
+
+
+@pytest.mark.parametrize("argv", [[], ["no-such-command"]])
+def test_nonsense_ends_with_usage(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    assert stopped.value.code == 2
+    assert "usage: auvmae" in capsys.readouterr().err
+
+
+def test_every_command_has_a_run_function():
+    arguments = build_parser().parse_args(["crop", "in", "out"])
+    assert callable(arguments.run)
