@@ -6,12 +6,15 @@ are both frame 7). Rotation metadata is applied, so that every function and back
 
 import bisect
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from .video_writer import VideoWriter as VideoWriter
@@ -184,10 +187,9 @@ def _read_decord(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
 
 def _read_pyav(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
     with _open(path) as container:
-        packets = [packet for packet in _packets(container, path) if not packet.is_discard]
-        times = sorted(packet.pts for packet in packets if packet.pts is not None)
-        keys = sorted(packet.pts for packet in packets if packet.pts is not None and packet.is_keyframe)
-        if len(times) < len(packets) or not keys:
+        status = path.stat()
+        times, keys = _frame_times(path, status.st_size, status.st_mtime_ns)
+        if not keys:
             yield from _read_streamed(path, indices)
             return
         decoded: Iterator[Any] = iter(())
@@ -230,6 +232,9 @@ BACKENDS: dict[str, Callable[[Path, np.ndarray], Iterator[np.ndarray]]] = {
 }
 
 
+_THREAD = threading.local()
+
+
 class _Packet(NamedTuple):
     pts: int | None
     is_keyframe: bool
@@ -249,6 +254,18 @@ def _open(path: Path) -> Any:
     return container
 
 
+@lru_cache(maxsize=256)  # clips of a video follow one another, and to list its packets costs more than one of them
+def _frame_times(path: Path, size: int, changed: int) -> tuple[list[int], list[int]]:
+    """When each frame of a file (of this size and time of change) is shown, and the keyframes among them; both empty
+    where a frame does not say when.
+    """
+    with _open(path) as container:
+        packets = [packet for packet in _packets(container, path) if not packet.is_discard]
+    times = [packet.pts for packet in packets if packet.pts is not None]
+    keys = [packet.pts for packet in packets if packet.pts is not None and packet.is_keyframe]
+    return (sorted(times), sorted(keys)) if len(times) == len(packets) else ([], [])
+
+
 def _packets(container: Any, path: Path) -> list[_Packet]:
     """What is said of the frames of a video in its packets, one each, without their data being kept or decoded."""
     packets: list[_Packet] = []
@@ -266,5 +283,8 @@ def _packets(container: Any, path: Path) -> list[_Packet]:
 def _to_rgb(frame: Any, path: Path, index: int) -> np.ndarray:
     if frame.is_corrupt:
         raise VideoDecodeError.of(path, "the frame is damaged", index)
+    if not hasattr(_THREAD, "reformatter"):  # a frame's own would set up its conversion anew for every frame
+        _THREAD.reformatter = VideoReformatter()
+    pixels = _THREAD.reformatter.reformat(frame, format="rgb24").to_ndarray()
     # the display matrix turns counterclockwise, as np.rot90 does
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+    return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))

@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 from filelock import FileLock
 
+from .au_video_folder import AUVideoFolder
 from .bp4d import Bp4d
 from .builder import ClipBuilder
 from .disfa import Disfa
@@ -23,15 +24,18 @@ def load_au_dataset(
     """Open a data set of video as rows of clips (the row is described in `ClipBuilder`).
 
     Args:
-        name: "disfa", "bp4d", or "synthetic": rendered faces in DISFA's layout, made on first use (options
-            `num_subjects`, `frames_per_subject`, `image_size`, `seed`, see `write_synthetic_disfa`).
-        data_dir: the data set's folder. Not needed for "synthetic".
-        fold: subject-exclusive fold, 1 to 3.
-        options: fields of the data set's config (`clip_length=128`, `tail="pad"`, `rare_au_clips=False`, `video_dir`,
-            `drop_lost_faces`; DISFA: `camera`, `drop_bad_frames`; BP4D: `frame_offset`), and `num_proc`, `cache_dir`.
+        name: coded video: "disfa", "bp4d", "au_video_folder" (your own recordings), or "synthetic" (rendered faces in
+            DISFA's layout, made on first use: options `num_subjects`, `frames_per_subject`, `image_size`, `seed`, see
+            `write_synthetic_disfa`). Uncoded: "face_videos" (any tree), or "synthetic_faces" (options `num_videos`,
+            `frames_per_video`, `image_size`, `seed`).
+        data_dir: the data set's folder. Not needed for the synthetic ones.
+        fold: subject-exclusive fold, from 1; uncoded video has none.
+        options: fields of the data set's config (`clip_length=128`, `tail="pad"`, `drop_lost_faces`; if it is coded
+            `rare_au_clips=False`, `video_dir`; and its own, e.g. DISFA's `camera`), and `num_proc`, `cache_dir`.
 
     Returns:
-        "train" and "test" rows. They are cached, and read again as soon as a file or an option changes.
+        "train" and "test" rows, of uncoded video "train" alone. They are cached, and read again as soon as a file or
+        an option changes.
 
     Raises:
         ValueError: an unknown name, fold or option.
@@ -116,5 +120,6 @@ DATASETS: dict[str, Callable[..., datasets.DatasetDict]] = {
         _load_unlabelled,
         {"num_videos": 200, "frames_per_video": 320, "image_size": 80, "seed": 0},
     ),
+    "au_video_folder": partial(_load, AUVideoFolder),
     "face_videos": _load_unlabelled,
 }

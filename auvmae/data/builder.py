@@ -17,8 +17,9 @@ import numpy as np
 from transformers.utils import logging
 
 from ..crop_files import index_path, read_index
+from ..crop_folder import find_videos as find_sources
 from ..facs import au_label
-from ..video import VIDEO_SUFFIXES, num_frames
+from ..video import VIDEO_SUFFIXES, image_files, num_frames
 from .augmentation import fit_clip, rare_au_clips
 from .clips import segment_clips
 from .errors import DatasetLayoutError, LabelError
@@ -263,6 +264,21 @@ class AUClipBuilder(ClipBuilder):
 def fold_configs(config_class: type[AUClipConfig]) -> list[AUClipConfig]:
     """A config per fold, "fold1" to "fold3"."""
     return [config_class(name=f"fold{fold}", fold=fold) for fold in (1, 2, 3)]
+
+
+def find_videos(root: Path) -> list[Path]:
+    """The video files and image folders under `root`, to its depths, sorted; hidden files are left out."""
+    # the function pairs each with the path of its crop, which is not wanted here
+    return sorted(video for video, _ in find_sources(root, Path(os.devnull)))
+
+
+def frame_numbers(video: Path) -> np.ndarray:
+    """The numbers that the frames of a video go by, int64, ascending: of an image folder and its crop, the images'."""
+    if video.is_dir():
+        return np.array(list(image_files(video)))
+    if index_path(video).is_file():
+        return read_index(video).frame
+    return np.arange(num_frames(video))
 
 
 def find_files(root: Path, pattern: str) -> list[Path]:

@@ -1,7 +1,6 @@
 """Unlabelled video of faces, as it lies on the disk: what the masked autoencoder is pre-trained on."""
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ import numpy as np
 from transformers.utils import logging
 
 from ..crop_files import read_index
-from ..crop_folder import find_videos
 from ..video import VideoDecodeError, image_files, iter_frames, num_frames, read_frames
-from .builder import ClipBuilder, ClipConfig, Recording
+from .builder import ClipBuilder, ClipConfig, Recording, find_videos
 
 logger = logging.get_logger(__name__)
 
@@ -68,25 +66,35 @@ class FaceVideos(ClipBuilder):
 
     def find_recordings(self) -> list[Recording]:
         """List the video files and the folders of images; see the base class."""
-        # the function names a crop for each, too; they go nowhere
-        videos = sorted(video for video, _ in find_videos(self.root, Path(os.devnull)))
-        return [Recording(video, (), subject_of(video, self.root)) for video in videos]
+        return [Recording(video, (), subject_of(video, self.root)) for video in find_videos(self.root)]
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Index the videos, once; log how many cannot be read."""
-        self.unreadable = 0
+        """Index the videos, once, and say how many cannot be read; see the base class.
+
+        Raises:
+            DatasetLayoutError: none can, or none is long enough.
+        """
+        self.unreadable: list[list[str]] = []
         super().download_and_prepare(*args, **kwargs)
         if self.unreadable:
-            logger.warning(
-                f"{self.unreadable} of {len(self.recordings)} videos under {self.root} cannot be read and are left "
-                f"out: see {Path(self.cache_dir, REPORT_FILE)}"
-            )
+            logger.warning(f"{self._unreadable()} and left out: see {Path(self.cache_dir, REPORT_FILE)}")
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        # `cache_dir` is a temporary folder here, which becomes the real one if there is no error
         super()._download_and_prepare(*args, **kwargs)
         report = Path(self.cache_dir, REPORT_FILE)
         if report.exists():
-            report.write_text(report.read_text())
+            with report.open(newline="") as file:
+                self.unreadable = sorted(csv.reader(file))
+            with report.open("w", newline="") as file:
+                csv.writer(file).writerows([("video", "reason"), *self.unreadable])
+        if not self.info.splits["train"].num_examples:
+            reasons = "".join(f"\n    {video}: {reason}" for video, reason in self.unreadable[:3])
+            problem = f"no clip of {self.config.clip_length} frames with tail={self.config.tail!r} is there."
+            raise self.layout_error(f"{problem} {self._unreadable()}.{reasons}", self.root)
+
+    def _unreadable(self) -> str:
+        return f"{len(self.unreadable)} of {len(self.recordings)} videos under {self.root} cannot be read"
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         report = None if dl_manager.is_streaming else Path(self.cache_dir, REPORT_FILE)
@@ -97,10 +105,54 @@ class FaceVideos(ClipBuilder):
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         for recording in recordings:
             try:
-                pieces = self._whole_pieces(recording.video)
+                pieces = self._pieces(recording.video)
             except VideoDecodeError as error:
                 _note(recording.video, error, report)
                 continue
             for first, length in pieces:
                 labels = np.empty((length, 0), np.int8)
                 yield from self.clip_rows(recording, first, labels, self.tiles(length))
+
+    def _pieces(self, video: Path) -> list[tuple[int, int]]:
+        """First frame and length of each piece without a gap; frames that stand alone show no motion and are no piece.
+
+        Raises:
+            VideoDecodeError: the video does not decode, or has no piece.
+        """
+        frames = np.array(list(image_files(video))) if video.is_dir() else np.arange(num_frames(video))
+        if self.config.decode_all:
+            sizes = [frame.shape for _, _, frame in iter_frames(video)]
+            if len(sizes) < len(frames) or len(set(sizes)) > 1:
+                raise VideoDecodeError.of(video, "frames are missing, or their size changes")
+        else:
+            read_frames(video, frames[[0, -1]], "pyav")  # decord hangs in a process forked from one that has used it
+        if self.config.drop_lost_faces:
+            frames = frames[read_index(video).found]
+        runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+        pieces = [(int(run[0]), len(run)) for run in runs if len(run) > 1]
+        if not pieces:
+            raise VideoDecodeError.of(video, "no two frames of it follow each other")
+        return pieces
+
+
+def subject_of(video: Path, root: Path) -> str:
+    """The person in a video under `root`, as far as its path tells; see `FaceVideos`.
+
+    >>> subject_of(Path("/d/mp4/id00012/21Uxsk56VDQ/00001.mp4"), Path("/d"))
+    'id00012'
+    >>> subject_of(Path("/d/anna/monday.mp4"), Path("/d")), subject_of(Path("/d/monday.mp4"), Path("/d"))
+    ('anna', 'monday')
+    """
+    path = video.relative_to(root.parent).as_posix()
+    for pattern in SUBJECTS.values():
+        if match := pattern.search(path):
+            return match[1]
+    return video.stem if video.parent in (root, root.parent) else video.parent.name
+
+
+def _note(video: Path, error: VideoDecodeError, report: Path | None) -> None:
+    if report is None:  # a stream has no cache
+        logger.warning(f"left out: {error}")
+        return
+    with report.open("a", newline="") as file:  # one write per line: lines of several processes do not mix
+        csv.writer(file).writerow((video, error))

@@ -60,8 +60,9 @@ class ClipDataset(Dataset):
         """Decode one clip.
 
         Returns:
-            {"pixel_values": float (T, C, H', W'), T = clip_length / sampling_rate, "clip": its name, "seed": of
-            its mask} and, if there are any, "labels": int64 (clip_length, N). Past the real frames the last one is repeated, the labels are -100.
+            {"pixel_values": float (T, C, H', W'), T = clip_length / sampling_rate, "clip": its name, "seed": of its
+            mask} and, if there are any, "labels": int64 (clip_length, N). Past the real frames the last one is
+            repeated, the labels are -100.
 
         Raises:
             VideoDecodeError: names the file and the frame.
@@ -107,7 +108,7 @@ class ClipCollator:
             {"pixel_values": float (B, T, C, H, W), "clips": B names}, with labels "labels": int64 (B, clip_length, N),
             and with a mask "bool_masked_pos": bool (B, num_slots * patches_per_slot), True = hidden.
         """
-        names = [name for name in ("pixel_values", "labels") if name in items[0]]
+        names = ["pixel_values", *(["labels"] if "labels" in items[0] else [])]
         batch = {name: torch.stack([item[name] for item in items]) for name in names}
         if self.mask_ratio:
             # a generator per clip: its mask does not depend on the batch that it happens to be in
