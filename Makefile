@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c requirements/ci.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lower quality style benchmarks clean
+.PHONY: help demo test test-fast test-lower tiny-encoder quality style benchmarks clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,6 +36,12 @@ test-lower: ## the quick tests on the lowest versions that setup.cfg admits
 	$(PYTHON) -m venv $(VENV)-lower
 	$(VENV)-lower/bin/pip install --quiet --disable-pip-version-check -c requirements/lower.txt -e '.[test]'
 	OMP_NUM_THREADS=1 $(VENV)-lower/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' -W default
+
+tiny-encoder: $(VENV)/.run ## pre-train the packaged encoder anew (about 20 minutes)
+	$(BIN)/python run_pretrain.py
+	$(BIN)/python -c "from auvmae import AUVMAEModel; \
+	AUVMAEModel.from_pretrained('outputs/pretrain_synthetic_tiny').half().save_pretrained('auvmae/tiny_encoder')"
+	rm auvmae/tiny_encoder/*.py  # the installed package is their code
 
 quality: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .

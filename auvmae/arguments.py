@@ -27,11 +27,14 @@ TINY_ENCODER = Path(__file__).parent / "tiny_encoder"
 
 @dataclass
 class RunArguments(TrainingArguments):
-    """`TrainingArguments` with two defaults of our own: a run trains, and its clips keep all their columns."""
+    """`TrainingArguments` with the defaults that every run of ours wants."""
 
     do_train: bool = field(default=True, metadata={"help": "Train; `--no_do_train` only scores the test side."})
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Drop columns the model does not take; clips need theirs for decoding."}
+    )
+    ddp_find_unused_parameters: bool | None = field(
+        default=False, metadata={"help": "Search for unused parameters at every step; these models have none."}
     )
 
 

@@ -77,8 +77,9 @@ class KnowledgeGuidedLoss(nn.Module):
 
     Args:
         label_weights: `(N,)`, see `label_weights`.
-        cooccurrence_prior: K_intra, `(N, N)`; a pair that never occurs is NaN and left out of the norm.
+        cooccurrence_prior: K_intra, `(N, N)`.
         transition_prior: K_inter, `(N, N, 16)`.
+        prior_defined: bool `(N, N)`: pairs whose K_intra is no 0/0; the others are left out of the norm.
         cls_weight, intra_weight, inter_weight: The paper's 1.0, 0.01 and 0.01 (Sec. 3.4).
         statistics_pool: Past steps whose statistics, detached, are pooled with the present one's. The paper's is 0;
             one 128-frame clip is too few for a stable statistic.
@@ -87,6 +88,7 @@ class KnowledgeGuidedLoss(nn.Module):
     label_weights: Tensor
     cooccurrence_prior: Tensor
     transition_prior: Tensor
+    prior_defined: Tensor
     pool: Tensor
 
     def __init__(
@@ -94,6 +96,7 @@ class KnowledgeGuidedLoss(nn.Module):
         label_weights: Tensor,
         cooccurrence_prior: Tensor,
         transition_prior: Tensor,
+        prior_defined: Tensor,
         cls_weight: float = 1.0,
         intra_weight: float = 0.01,
         inter_weight: float = 0.01,
@@ -104,6 +107,7 @@ class KnowledgeGuidedLoss(nn.Module):
         self.register_buffer("label_weights", label_weights)
         self.register_buffer("cooccurrence_prior", cooccurrence_prior)
         self.register_buffer("transition_prior", transition_prior)
+        self.register_buffer("prior_defined", prior_defined)
         num_aus = len(label_weights)
         # a ring of the last steps' sums; zeros add nothing, so it needs no fill count
         self.register_buffer("pool", torch.zeros(statistics_pool, num_aus, num_aus, 2 + 16 + 1))
@@ -134,11 +138,11 @@ class KnowledgeGuidedLoss(nn.Module):
             labels = torch.as_tensor(video)
             sums += _statistics(labels.clamp(min=0).double(), labels != NOT_CODED)
         cooccurrence, transitions = _split(sums)
-        prior = torch.where(cooccurrence.defined, cooccurrence.normalise(), torch.nan)
         return cls(
             weights,
-            prior.float(),
+            cooccurrence.normalise().float(),
             transitions.normalise().float(),
+            cooccurrence.defined,
             cls_weight,
             intra_weight,
             inter_weight,
@@ -185,7 +189,7 @@ class KnowledgeGuidedLoss(nn.Module):
         cooccurrence, transitions = _split(pooled)
         # A finite state machine is of a pair; with soft p the diagonal would carry mass on impossible states.
         pairs = ~torch.eye(len(pooled), dtype=torch.bool, device=pooled.device)
-        intra_pairs = pairs & cooccurrence.defined & ~self.cooccurrence_prior.isnan()
+        intra_pairs = pairs & cooccurrence.defined & self.prior_defined
         intra = torch.where(intra_pairs, self.cooccurrence_prior - cooccurrence.normalise(), 0)
         inter = self.transition_prior - transitions.normalise()
         inter = inter * (pairs & transitions.defined)[..., None]

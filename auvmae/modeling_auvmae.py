@@ -287,13 +287,14 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         config = self.config
         windows = pixel_values.reshape(hidden.shape[0], -1, *pixel_values.shape[2:])
         patches = gather_patches(windows, hidden, config.tubelet_size, config.patch_size)
-        patches = patches.movedim(3, -1).flatten(2, 4)  # (B * windows, K, tubelet * p * p, C)
-        mean, std = patches.new_tensor(config.image_mean), patches.new_tensor(config.image_std)
-        patches = patches * std + mean
+        mean, std = (patches.new_tensor(values).view(-1, 1, 1) for values in (config.image_mean, config.image_std))
         if config.norm_pix_loss:
-            variance, center = torch.var_mean(patches, dim=2, keepdim=True)
-            patches = (patches - center) / (variance.sqrt() + 1e-6)
-        return patches.flatten(2)
+            # standardising undoes the processor's mean and std by itself, but for the epsilon
+            variance, center = torch.var_mean(patches, dim=(2, 4, 5), keepdim=True)
+            patches = (patches - center).div_(variance.sqrt() + 1e-6 / std)
+        else:
+            patches = patches * std + mean
+        return patches.movedim(3, -1).flatten(2)  # (B * windows, K, tubelet * p * p * C)
 
 
 class FrameAUHead(nn.Module):

@@ -24,6 +24,24 @@ from .plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_f
 PACKAGES = ("auvmae", "torch", "transformers", "datasets", "accelerate")
 
 
+def format_table(au_names: list[str], metrics: dict[str, float], all_ones: dict[str, float]) -> str:
+    """Per AU and on average: F1, accuracy, and the F1 of calling everything present, in percent, as Markdown.
+
+    Args:
+        au_names: N names.
+        metrics: Fractions as of `auvmae.metrics.au_metrics`.
+        all_ones: The same for a prediction of ones; only its F1 is shown.
+    """
+    columns = (("F1", "f1", metrics), ("accuracy", "accuracy", metrics), ("F1 of all-ones", "f1", all_ones))
+    rows = [["AU", *(title for title, _, _ in columns)]]
+    for name, suffix in [*((name, f"_{name}") for name in au_names), ("mean", "")]:
+        rows.append([name, *(f"{100 * scores[metric + suffix]:.1f}" for _, metric, scores in columns)])
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
+    return "\n".join(lines)
+
+
 @dataclass
 class FoldReport:
     """Scores of one test fold beside the trivial reference that calls every AU present in every frame.
@@ -48,21 +66,7 @@ class FoldReport:
 
     def table(self) -> str:
         """The per-AU table in Markdown, in percent."""
-        header = ["AU", "F1", "accuracy", "F1 of all-ones"]
-        rows = [
-            [name, *(f"{100 * scores[key + suffix]:.1f}" for key, scores in self._columns())]
-            for name, suffix in [*((name, f"_{name}") for name in self.au_names), ("mean", "")]
-        ]
-        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-        lines = [
-            "| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-            for row in [header, *rows]
-        ]
-        lines.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
-        return "\n".join(lines)
-
-    def _columns(self) -> list[tuple[str, dict[str, float]]]:
-        return [("f1", self.metrics), ("accuracy", self.metrics), ("f1", self.all_ones)]
+        return format_table(self.au_names, self.metrics, self.all_ones)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything `metrics.json` holds; scores are fractions."""

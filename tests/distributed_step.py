@@ -34,7 +34,6 @@ def main(world_size: int, output: str) -> None:
             lr_scheduler_type="constant",
             max_grad_norm=0.0,
             ddp_backend="gloo" if world_size > 1 else None,
-            ddp_find_unused_parameters=False,
         )
         assert trainer.args.world_size == world_size, f"{trainer.args.world_size} processes"
         trainer.train()

@@ -83,15 +83,22 @@ def test_gradients_are_finite_where_every_term_is_zero():
     assert torch.isfinite(logits.grad).all()
 
 
-def test_pairs_undefined_in_the_batch_or_the_prior_are_left_out():
-    videos = [np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]])]
-    criterion = KnowledgeGuidedLoss.from_labels(videos)
-    criterion.cooccurrence_prior[0, 1] = criterion.cooccurrence_prior[1, 0] = torch.nan
+def test_pairs_undefined_in_the_batch_are_left_out():
+    criterion = KnowledgeGuidedLoss.from_labels(random_labels())
     logits = torch.full((1, 4, 3), -9.0, requires_grad=True)  # nothing is called present: every pair is 0/0
     losses = criterion(logits, torch.zeros(1, 4, 3, dtype=torch.long))
     assert losses.loss_intra == 0
     losses.loss.backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_pairs_undefined_in_the_prior_are_left_out():
+    """Two data sets coded different AUs: the pair across them has no prior to be held to."""
+    first, second = np.array([[1, -100], [0, -100]]), np.array([[-100, 1], [-100, 0]])
+    criterion = KnowledgeGuidedLoss.from_labels([first, second])
+    assert criterion.cooccurrence_prior[0, 1] == 0
+    losses = criterion(torch.full((1, 4, 2), 9.0), torch.ones(1, 4, 2, dtype=torch.long))
+    assert losses.loss_intra == 0
 
 
 def test_a_batch_with_nothing_coded_costs_nothing():
