@@ -35,7 +35,8 @@ class VideoWriter:
         stream: Any = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(90000))
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "18"}
+        # with x264's mbtree the same frames give other bytes from one run to the next
+        stream.options = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}
         stream.gop_size = 32
         stream.codec_context.thread_count = 1
         self._stream = stream
