@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from .cli_crop import add_crop_command
+from .cli_stats import add_stats_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -14,6 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_crop_command(commands)
+    add_stats_command(commands)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Data sets of coded face video: one function opens them all."""
+"""Data sets of face video: one function opens them all."""
 
 from collections.abc import Callable
 from functools import partial

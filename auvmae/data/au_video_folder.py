@@ -142,7 +142,7 @@ class AUVideoFolder(AUClipBuilder):
         common = 1 / (1 / rates[rates > 0]).mean()  # the weight of an AU is this over its rate
         return tuple(au for au, rate in zip(self.aus, rates, strict=True) if 0 < rate < common)
 
-    def _compare_subjects(self) -> None:
+    def _warn_of_gaps(self) -> None:
         uncoded = [str(video) for video in self.videos if video not in self.codes]
         if uncoded:
             names = ", ".join(uncoded[:LISTED]) + (", ..." if len(uncoded) > LISTED else "")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 RARE_AUS: dict[str, tuple[int, ...]] = {"bp4d": (1, 2, 4, 15, 23, 24), "disfa": (1, 2, 9)}
 """The "minority AU labels" of the appendix."""
@@ -84,4 +85,6 @@ def augment_clip(
     crop_height, crop_width = round(side * height), round(side * width)
     top, left = int(row * (height - crop_height + 1)), int(column * (width - crop_width + 1))
     frames = frames[:, top : top + crop_height, left : left + crop_width]
-    return np.ascontiguousarray(frames[:, :, ::-1] if flip < flip_probability else frames)
+    if flip < flip_probability:  # NumPy would turn the pixels around one by one
+        return torch.from_numpy(frames).permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1).numpy()
+    return np.ascontiguousarray(frames)

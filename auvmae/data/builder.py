@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,15 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
 
     def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[ClipConfig, str]:
         # the one place where `datasets` lets the key of its cache be extended before it looks the cache up
+        known = {
+            "config_name",
+            "custom_features",
+            "config_id",
+            *(field.name for field in fields(self.BUILDER_CONFIG_CLASS)),
+        }
+        unknown = [f"{name}={value!r}" for name, value in kwargs.items() if name not in known]
+        if unknown:
+            raise ValueError(f"{self.name} has no option {', '.join(unknown)}")
         self.config, config_id = super()._create_builder_config(*args, **kwargs)
         if self.config.data_dir is None:
             raise self.layout_error("data_dir is missing: name the folder that holds the data set.", None)
@@ -224,10 +233,10 @@ class AUClipBuilder(ClipBuilder):
 
     def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[ClipConfig, str]:
         config_and_id = super()._create_builder_config(*args, **kwargs)
-        self._compare_subjects()
+        self._warn_of_gaps()
         return config_and_id
 
-    def _compare_subjects(self) -> None:
+    def _warn_of_gaps(self) -> None:
         found = {recording.subject for recording in self.recordings}
         protocol = {subject for part in PARTS[self.protocol] for subject in part.split()}
         for subjects, problem in (

@@ -77,12 +77,12 @@ class FaceVideos(ClipBuilder):
         self.unreadable: list[list[str]] = []
         super().download_and_prepare(*args, **kwargs)
         if self.unreadable:
-            logger.warning(f"{self._unreadable()} and left out: see {Path(self.cache_dir, REPORT_FILE)}")
+            logger.warning(f"{self._unreadable()} and left out: see {Path(self._output_dir, REPORT_FILE)}")
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        # `cache_dir` is a temporary folder here, which becomes the real one if there is no error
+        # `_output_dir` is a temporary folder here, which becomes the real one if there is no error
         super()._download_and_prepare(*args, **kwargs)
-        report = Path(self.cache_dir, REPORT_FILE)
+        report = Path(self._output_dir, REPORT_FILE)
         if report.exists():
             with report.open(newline="") as file:
                 self.unreadable = sorted(csv.reader(file))
@@ -97,7 +97,7 @@ class FaceVideos(ClipBuilder):
         return f"{len(self.unreadable)} of {len(self.recordings)} videos under {self.root} cannot be read"
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        report = None if dl_manager.is_streaming else Path(self.cache_dir, REPORT_FILE)
+        report = None if dl_manager.is_streaming else Path(self._output_dir, REPORT_FILE)
         return [datasets.SplitGenerator("train", {"recordings": self.recordings, "report": report})]
 
     def _generate_examples(

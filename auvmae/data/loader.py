@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from ..configuration import AUVMAEConfig
 from ..masking import tube_mask
@@ -109,10 +109,15 @@ class ClipCollator:
             and with a mask "bool_masked_pos": bool (B, num_slots * patches_per_slot), True = hidden.
         """
         names = ["pixel_values", *(["labels"] if "labels" in items[0] else [])]
-        batch = {name: torch.stack([item[name] for item in items]) for name in names}
+        batch = {name: _stack([item[name] for item in items]) for name in names}
         if self.mask_ratio:
             # a generator per clip: its mask does not depend on the batch that it happens to be in
             generators = [torch.Generator().manual_seed(item["seed"]) for item in items]
             masks = [tube_mask(1, self.num_slots, self.patches_per_slot, self.mask_ratio, one) for one in generators]
             batch["bool_masked_pos"] = torch.cat(masks)
         return {**batch, "clips": [item["clip"] for item in items]}
+
+
+def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """Stack without a copy too many: none of a single clip, and in a worker straight into shared memory."""
+    return tensors[0][None] if len(tensors) == 1 else default_collate(tensors)

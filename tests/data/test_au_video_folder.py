@@ -1,0 +1,441 @@
+"""A user's own recordings: tables wide and long, as people write them, and with every fault that they have."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from auvmae.crop_files import INDEX_COLUMNS, index_path
+from auvmae.data import au_names, load_au_dataset
+from auvmae.data.au_video_folder import AUVideoFolder
+from auvmae.data.augmentation import RARE_AUS, fit_clip, rare_au_clips
+from auvmae.data.clips import segment_clips, video_labels
+from auvmae.data.errors import DatasetLayoutError, LabelError
+from auvmae.data.folds import k_fold_subjects
+from auvmae.facs import BP4D_AUS, DISFA_AUS
+from auvmae.losses import label_weights
+from auvmae.video import VideoDecodeError
+
+from .forge_disfa import forge_disfa, intensities, numbered_frame, write_video
+
+AUS = (1, 12, 4)  # in the order of the table
+LENGTHS = {"anna/monday.mp4": 40, "anna/tuesday.avi": 30, "bert.mkv": 25, "carla/images": 20}
+CLIP = 16
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quiet() -> None:
+    datasets.disable_progress_bars()
+
+
+def codes(name: str) -> np.ndarray:
+    """(length, 3) values 1, 0 and, here and there, -100; the same for the same video."""
+    rng = np.random.default_rng(list(name.encode()))
+    values = rng.integers(0, 2, (LENGTHS[name], len(AUS)))
+    values[rng.random(values.shape) < 0.1] = -100
+    values[0, 0] = 1
+    return values
+
+
+def wide(names: Iterable[str] = tuple(LENGTHS)) -> list[list[Any]]:
+    """Rows of a wide table, the header first."""
+    rows: list[list[Any]] = [["video", "frame", *(f"AU{au}" for au in AUS)]]
+    for name in names:
+        for frame, line in enumerate(codes(name).tolist()):
+            rows.append([name, frame, *("" if value == -100 else value for value in line)])
+    return rows
+
+
+def write_table(root: Path, rows: list[list[Any]], delimiter: str = ",", name: str = "labels.csv") -> None:
+    (root / name).write_text("".join(delimiter.join(map(str, row)) + "\n" for row in rows), encoding="utf-8-sig")
+
+
+@pytest.fixture(scope="module")
+def forged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("folder") / "mine"
+    for name, length in LENGTHS.items():
+        if name == "carla/images":
+            (root / name).mkdir(parents=True)
+            for number in range(length):
+                Image.fromarray(numbered_frame(number)).save(root / name / f"{number:04d}.jpg")
+        else:
+            codec = "mpeg4" if name.endswith("avi") else "libx264"
+            write_video(root / name, map(numbered_frame, range(length)), codec)
+    write_table(root, wide())
+    return root
+
+
+@pytest.fixture
+def tree(forged: Path, tmp_path: Path) -> Path:
+    """A copy of the tree to spoil."""
+    return Path(shutil.copytree(forged, tmp_path / "mine"))
+
+
+def load(root: Path, **options: Any) -> datasets.DatasetDict:
+    return load_au_dataset("au_video_folder", root, **{"clip_length": CLIP} | options)
+
+
+def labels_of(data: datasets.DatasetDict, root: Path) -> dict[str, np.ndarray]:
+    """The labels of each video, of either side, in the order of its frames."""
+    found = {}
+    for rows in data.values():
+        names = list(dict.fromkeys(Path(video).relative_to(root).as_posix() for video in rows["video"]))
+        found |= dict(zip(names, video_labels(rows), strict=True))
+    return found
+
+
+def check(data: datasets.DatasetDict, root: Path) -> None:
+    """The labels are exactly those of `codes`, by ascending AU."""
+    assert au_names(data) == au_names(data["test"]) == ["AU1", "AU4", "AU12"]
+    found = labels_of(data, root)
+    assert found.keys() == LENGTHS.keys()
+    for name, labels in found.items():
+        assert labels.tolist() == codes(name)[:, [0, 2, 1]].tolist()
+
+
+def test_wide_tables(forged: Path) -> None:
+    data = load(forged)
+    assert list(data) == ["train", "test"]
+    check(data, forged)
+    subjects = ["anna/monday", "anna/tuesday", "bert", "carla/images"]
+    for split, rows in data.items():
+        assert set(rows["subject"]) == k_fold_subjects(subjects, 1, split)
+        for video in set(rows["video"]):
+            clips = [(row["start_frame"], row["num_frames"]) for row in rows if row["video"] == video]
+            length = LENGTHS[Path(video).relative_to(forged).as_posix()]
+            assert clips == [(start, stop - start) for start, stop in segment_clips(length, CLIP)]
+        assert not any(rows["augmented"])
+
+
+def test_long_tables(tree: Path) -> None:
+    _, *rows = wide()
+    cells = [(*row[:2], au, value) for row in rows for au, value in zip(("AU1", 12, "au04"), row[2:], strict=True)]
+    write_table(tree, [["Video", "Frame", "AU", "Value"], *cells])
+    check(load(tree), tree)
+    coded = [cell for cell in cells if cell[-1] != ""]
+    order = np.random.default_rng(0).permutation(len(coded))
+    write_table(tree, [["value", "au", "frame", "video"], *(coded[index][::-1] for index in order)])
+    check(load(tree), tree)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_as_people_write_them(
+    tree: Path, delimiter: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any order, with spaces, empty lines, columns of their own, and whole numbers with a point."""
+    _, *rows = wide()
+    rows = [[name, f"{frame}.0", f" {a} ", b and float(b), c, "note"] for name, frame, a, b, c in rows[::-1]]
+    write_table(tree, [["VIDEO", " frame", "AU01", "au12", "4", "remark"], [""] * 6, *rows, [""] * 6], delimiter)
+    monkeypatch.chdir(tree.parent)
+    check(load(Path("mine")), tree)
+    assert "the columns remark are not read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"anna/monday.mp4": "monday.mp4", "anna/tuesday.avi": "anna\\tuesday.avi", "bert.mkv": "./bert.mkv"},
+        {"anna/monday.mp4": "monday", "anna/tuesday.avi": "anna/tuesday", "carla/images": "images"},
+        {"anna/monday.mp4": "monday.avi", "anna/tuesday.avi": "tuesday.mp4", "bert.mkv": "bert.MOV"},
+    ],
+)
+def test_videos_by_any_unambiguous_name(tree: Path, names: dict[str, str]) -> None:
+    header, *rows = wide()
+    write_table(tree, [header, *([names.get(row[0], row[0]), *row[1:]] for row in rows)])
+    check(load(tree), tree)
+
+
+def test_ambiguous_names(tree: Path) -> None:
+    (tree / "dora").mkdir()
+    shutil.copy(tree / "anna/monday.mp4", tree / "dora/monday.mp4")
+    header, *rows = wide()
+    write_table(tree, [header, *([row[0].replace("anna/monday", "monday"), *row[1:]] for row in rows)])
+    message = r"line 2: found the video 'monday\.mp4', which may be anna/monday\.mp4 and dora/monday\.mp4\. Name it by"
+    with pytest.raises(LabelError, match=message):
+        load(tree)
+    shutil.copy(tree / "anna/monday.mp4", tree / "monday.mp4")
+    assert str(tree / "monday.mp4") in {video for rows in load(tree).values() for video in rows["video"]}
+
+
+def test_gaps_and_ends_are_not_coded(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
+    header, *rows = wide()
+    rows = [row for row in rows if row[0] != "anna/monday.mp4" or row[1] in (*range(5, 12), 20, 21)]
+    write_table(tree, [header, *rows, ["bert.mkv", 25, 1, 1, 1], ["bert.mkv", 90, 0, 0, 0]])
+    data = load(tree)
+    found = labels_of(data, tree)
+    expected = codes("anna/monday.mp4")[5:22, [0, 2, 1]]
+    expected[7:15] = -100
+    assert found["anna/monday.mp4"].tolist() == expected.tolist()
+    starts = [row["start_frame"] for rows in data.values() for row in rows if "monday" in row["video"]]
+    assert starts == [5, 5 + CLIP]
+    assert found["bert.mkv"].tolist() == codes("bert.mkv")[:, [0, 2, 1]].tolist()
+    assert "codes 2 frames past the end of" in caplog.text
+    assert "ends with frame 24" in caplog.text
+    assert "frame_offset=-1" in caplog.text
+
+
+def test_frames_may_count_from_one(tree: Path) -> None:
+    header, *rows = wide()
+    write_table(tree, [header, *([row[0], row[1] + 1, *row[2:]] for row in rows)])
+    check(load(tree, frame_offset=-1), tree)
+    with pytest.raises(LabelError, match=r"line 2: found the frame '1'\. Frames are whole .* frame_offset=-2"):
+        load(tree, frame_offset=-2)
+
+
+def test_intensities(tree: Path) -> None:
+    header, *rows = wide()
+    high, low = (3, "2.5", 2, 5), (0, 1, "1.9", 1.5)
+    rows = [
+        [*row[:2], *(value if value == "" else (high if value else low)[row[1] % 4] for value in row[2:])]
+        for row in rows
+    ]
+    write_table(tree, [header, *rows])
+    check(load(tree, intensity_threshold=2), tree)
+    with pytest.raises(LabelError, match=r"Values are 0 and 1, .* set intensity_threshold to read intensities"):
+        load(tree)
+    write_table(tree, [header, *rows, ["bert", 25, 9, 0, 0]])
+    with pytest.raises(LabelError, match=r"line 117: found the value '9'\. Intensities are 0 to 5"):
+        load(tree, intensity_threshold=2)
+
+
+def test_subjects_and_folds(tree: Path) -> None:
+    header, *rows = wide()
+    write_table(tree, [[*header, "subject"], *([*row, row[0].split("/")[0].split(".")[0]] for row in rows)])
+    tested = []
+    for fold in (1, 2, 3):
+        data = load(tree, fold=fold)
+        check(data, tree)
+        people = {split: set(rows["subject"]) for split, rows in data.items()}
+        assert not people["train"] & people["test"]
+        tested += people["test"]
+    assert sorted(tested) == ["anna", "bert", "carla"]
+    assert set(load(tree, fold=2, num_folds=2)["test"]["subject"]) == {"anna", "carla"}
+    write_table(tree, wide())
+    assert set(load(tree, fold=4, num_folds=4)["test"]["subject"]) == {"anna/monday"}
+    with pytest.raises(ValueError, match="4 subjects cannot be dealt into 5"):
+        load(tree, num_folds=5)
+    with pytest.raises(ValueError, match="there is no fold 4"):
+        load(tree, fold=4)
+    with pytest.raises(ValueError, match="au_video_folder has no option num_fold=3"):
+        load(tree, num_fold=3)
+
+
+def test_rare_au_clips(tree: Path) -> None:
+    table = {name: np.zeros((length, 3), int) for name, length in LENGTHS.items()}
+    for values in table.values():
+        values[::2, 0] = values[1::2, 1] = 1
+        values[5, 2] = 1
+    rows = [[name, frame, *line] for name, values in table.items() for frame, line in enumerate(values.tolist())]
+    write_table(tree, [wide()[0], *rows])
+    assert not any(load(tree)["train"]["augmented"])
+    data = load(tree, rare_au_clips=True)
+    assert not any(data["test"]["augmented"])
+    added = [row for row in data["train"] if row["augmented"]]
+    for name in {row["video"] for row in data["train"]}:
+        labels = table[Path(name).relative_to(tree).as_posix()][:, [0, 2, 1]]
+        (clip,) = rare_au_clips(labels, [1])
+        expected = fit_clip(*clip, len(labels), CLIP)
+        assert [(row["start_frame"], row["num_frames"]) for row in added if row["video"] == name] == [
+            (start, stop - start) for start, stop in expected
+        ]
+    chosen = load(tree, rare_au_clips=True, rare_aus=[1, 12])["train"]
+    assert sum(chosen["augmented"]) > len(added)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "aus", "weights"),
+    [
+        ("bp4d", BP4D_AUS, "1.3430 1.6897 1.2481 .5614 .4330 .4359 .4573 .5410 1.4081 .7228 1.4931 1.6667"),
+        ("disfa", DISFA_AUS, "1.4223 2.3478 .3997 .7950 1.8782 .4401 .1956 .5213"),
+    ],
+)
+def test_the_rule_for_rare_aus_gives_the_published_ones(dataset: str, aus: tuple[int, ...], weights: str) -> None:
+    """Weights of the real first folds, from data-formats.md; a weight above 1 is what the builder calls rare."""
+    assert tuple(au for au, weight in zip(aus, weights.split(), strict=True) if float(weight) > 1) == RARE_AUS[dataset]
+
+
+def test_rare_means_a_weight_above_one(tree: Path) -> None:
+    builder = AUVideoFolder(data_dir=str(tree))
+    training = [
+        builder.codes[recording.video][1]
+        for recording in builder.recordings
+        if recording.subject in builder.fold_subjects("train")
+    ]
+    weights = label_weights(training)
+    assert builder.rare_aus == tuple(au for au, weight in zip((1, 4, 12), weights, strict=True) if weight > 1)
+    assert 0 < len(builder.rare_aus) < 3
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [
+        (4, "anna/monday.mp4,2,yes,0,0", r"labels\.csv, line 4: found the value 'yes'\. Values are 0 and 1, and empty"),
+        (4, "anna/monday.mp4,2,2,0,0", r"line 4: found the value '2'"),
+        (4, "anna/monday.mp4,2,NaN,0,0", r"line 4: found the value 'NaN'"),
+        (4, "anna/monday.mp4,2,0.5,0,0", r"line 4: found the value '0\.5'"),
+        (4, "anna/monday.mp4,two,0,0,0", r"line 4: found the frame 'two'\. Frames are whole numbers"),
+        (4, "anna/monday.mp4,2.5,0,0,0", r"line 4: found the frame '2\.5'"),
+        (4, "anna/monday.mp4,-2,0,0,0", r"line 4: found the frame '-2'"),
+        (4, "anna/monday.mp4,,0,0,0", r"line 4: found the frame ''"),
+        (4, "anna/monday.mp4,2,0,0", r"line 4: found 4 cells\. There must be 5"),
+        (4, "anna/monday.mp4,1,0,0,0", r"line 4: found frame 1 of AU1 again\. It stands in line 3 already: each frame"),
+        (4, "monday,1,,,", r"line 4: found frame 1 of AU1 again\. It stands in line 3"),
+        (1, "video,frame,AU1,AU12,AU001", r"line 1: found two columns of one AU"),
+        (1, "video,frame,smile,frown,wink", r"line 1: found the columns video, frame, smile.* There must be video, fr"),
+        (1, "video,time,AU1,AU12,AU4", r"line 1: found the columns video, time"),
+        (1, "video,frame,au,value,AU4", r"line 1: found the columns"),
+        (1, "video,frame,au,level,remark", r"line 1: found the columns"),
+    ],
+)
+def test_faulty_tables(tree: Path, line: int, text: str, message: str) -> None:
+    lines = (tree / "labels.csv").read_text(encoding="utf-8-sig").splitlines()
+    lines[line - 1] = text
+    (tree / "labels.csv").write_text("\n".join(lines))
+    with pytest.raises(LabelError, match=message):
+        load(tree)
+
+
+def test_faulty_long_tables(tree: Path) -> None:
+    header = ["video", "frame", "au", "value", "subject"]
+    for second, message in (
+        (["bert", 0, "smile", 1, "b"], r"line 3: found the AU 'smile'\. AUs are called AU12 or 12"),
+        (["bert", 0, "AU12", 3, "b"], r"line 3: found the value '3'"),
+        (["bert", 0, "12", 0, "b"], r"line 3: found frame 0 of AU12 again\. It stands in line 2"),
+        (
+            ["bert", 1, "12", 0, "c"],
+            r"line 3: found the subject 'c'\. A video is of one subject; 'bert' began with 'b'",
+        ),
+        (["monday", 1, "12", 0, ""], r"line 3: found the subject ''"),
+    ):
+        write_table(tree, [header, ["bert", 0, "AU12", 1, "b"], second])
+        with pytest.raises(LabelError, match=message):
+            load(tree)
+
+
+def test_tables_without_labels_or_text(tree: Path) -> None:
+    write_table(tree, wide()[:1])
+    with pytest.raises(LabelError, match=r"labels\.csv: found no label"):
+        load(tree)
+    (tree / "labels.csv").write_text("")
+    with pytest.raises(LabelError, match=r"line 1: found the columns \(none\)"):
+        load(tree)
+    (tree / "labels.csv").write_bytes("video,frame,AU1\nJosé.mp4,0,1\n".encode("latin-1"))
+    with pytest.raises(LabelError, match=r"found the byte 0xe9\. Save the table as UTF-8"):
+        load(tree)
+
+
+def test_frames_that_are_not_there(tree: Path) -> None:
+    header, *rows = wide()
+    (tree / "carla/images/0007.jpg").unlink()
+    with pytest.raises(LabelError, match=r"labels from frame 0 on, and no frame 7\. .*carla/images holds 0 to 19"):
+        load(tree)
+    write_table(tree, [header, *(row for row in rows if "carla" not in row[0]), ["images", 50, 1, 1, 1]])
+    with pytest.raises(LabelError, match=r"labels from frame 50 on, and no frame 50"):
+        load(tree)
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_a_broken_video_is_named(tree: Path, num_proc: int | None) -> None:
+    (tree / "bert.mkv").write_bytes(b"")
+    with pytest.raises(VideoDecodeError, match=r"bert\.mkv.*Copy the file again"):
+        load(tree, num_proc=num_proc)
+
+
+def test_wrong_folders(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DatasetLayoutError, match=r"(?s)data_dir is missing.*video,frame,AU1.*no folder was given"):
+        load_au_dataset("au_video_folder")
+    with pytest.raises(DatasetLayoutError, match="is not a folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(DatasetLayoutError, match=r"(?s)codes\.csv is missing.*Found:.*bert\.mkv"):
+        load(tree, label_file="codes.csv")
+    shutil.copy(tree / "bert.mkv", tree / "stray.mkv")
+    with caplog.at_level(logging.WARNING):
+        check(load(tree), tree)
+    assert "1 videos are not in" in caplog.text
+    assert "stray.mkv" in caplog.text
+    (tree / "bert.mkv").unlink()
+    with pytest.raises(
+        DatasetLayoutError, match=r"(?s)line 72 of .*labels\.csv names the video 'bert\.mkv', which is "
+    ):
+        load(tree)
+
+
+def test_crops_in_place_of_the_videos(forged: Path, tmp_path: Path) -> None:
+    """Crops are MP4s; those of image folders go by the images' numbers; frames without a face are told."""
+    for name, length in LENGTHS.items():
+        video = tmp_path / Path(name).with_suffix(".mp4")
+        write_video(video, map(numbered_frame, range(length)), "libx264")
+        lines = [",".join(INDEX_COLUMNS)]
+        lines += [f"{frame}{',' * (len(INDEX_COLUMNS) - 1)}{int(frame != 3)}" for frame in range(length)]
+        index_path(video).write_text("\n".join(lines) + "\n")
+    options = {"video_dir": str(tmp_path)}
+    kept, cut = load(forged, **options), load(forged, drop_lost_faces=True, **options)
+    assert {row["subject"] for rows in kept.values() for row in rows} == {
+        *("anna/monday", "anna/tuesday", "bert", "carla/images")
+    }
+    before, after = labels_of(kept, tmp_path), labels_of(cut, tmp_path)
+    for name in LENGTHS:
+        expected = codes(name)[:, [0, 2, 1]]
+        crop = Path(name).with_suffix(".mp4").as_posix()
+        assert before[crop].tolist() == expected.tolist()
+        expected[3] = -100
+        assert after[crop].tolist() == expected.tolist()
+
+
+def test_two_processes_and_streaming_give_the_same_rows(forged: Path, tmp_path: Path) -> None:
+    options = {"fold": 2, "rare_au_clips": True}
+    one, two = (load(forged, cache_dir=tmp_path / str(count), num_proc=count, **options) for count in (1, 2))
+    streamed = AUVideoFolder(
+        config_name="fold2", data_dir=str(forged), clip_length=CLIP, rare_au_clips=True
+    ).as_streaming_dataset()
+    for split, rows in one.items():
+        assert rows.features == two[split].features
+        assert rows.to_list() == two[split].to_list()
+        for row, other in zip(rows, streamed[split], strict=True):
+            assert np.array_equal(row.pop("labels"), other.pop("labels"))
+            assert row == other
+
+
+def test_cache_follows_the_files(tree: Path, tmp_path: Path) -> None:
+    def files(**options: Any) -> tuple[str, ...]:
+        data = load(tree, cache_dir=tmp_path / "cache", **options)
+        return tuple(file["filename"] for rows in data.values() for file in rows.cache_files)
+
+    seen = [files()]
+    assert files() == seen[0]
+    rows = wide()
+    rows[1][2] = 0
+    write_table(tree, rows)
+    seen.append(files())
+    os.utime(tree / "bert.mkv", ns=(0, 0))
+    seen.append(files())
+    seen.append(files(fold=2))
+    seen.append(files(rare_aus=[4]))
+    assert len(set(seen)) == len(seen)
+
+
+def test_the_same_labels_as_another_builder(tmp_path: Path) -> None:
+    """DISFA's own tables, written as one."""
+    lengths = {f"SN00{number}": 40 for number in (1, 3, 5)}
+    forge_disfa(tmp_path, lengths)
+    rows: list[list[Any]] = [["video", "frame", *(f"AU{au}" for au in DISFA_AUS)]]
+    every = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
+    for subject, length in lengths.items():
+        values = intensities(subject, length)[:, [every.index(au) for au in DISFA_AUS]]
+        rows += [[f"LeftVideo{subject}_comp", frame, *line] for frame, line in enumerate(values.tolist(), 1)]
+    write_table(tmp_path, rows)
+    mine = load(tmp_path, intensity_threshold=2, frame_offset=-1)
+    theirs = load_au_dataset("disfa", tmp_path, clip_length=CLIP)
+    assert au_names(mine) == au_names(theirs)
+    every_video = {row["video"]: row["labels"] for rows in mine.values() for row in rows if not row["start_frame"]}
+    for side in theirs.values():
+        for row in side:
+            if not row["start_frame"]:
+                assert every_video[row["video"]] == row["labels"]

@@ -1,0 +1,30 @@
+"""What the README and the cards say was measured is what `results/` holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auvmae.report import format_table
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("document", ["README.md", "model_cards/synthetic_tiny.md"])
+def test_the_table_is_the_one_in_results(document):
+    run = json.loads((ROOT / "results" / "synthetic_tiny.json").read_text())
+    assert format_table(run["au_names"], run["metrics"], run["all_ones"]) in (ROOT / document).read_text()
+
+
+def test_the_embedded_run_keeps_its_promise():
+    run = json.loads((ROOT / "results" / "synthetic_tiny.json").read_text())
+    assert run["metrics"]["f1"] >= 0.75
+    assert run["metrics"]["f1"] >= 2 * run["all_ones"]["f1"]
+
+
+def test_every_file_the_readme_names_is_there():
+    text = (ROOT / "README.md").read_text()
+    named = [part.split(")")[0] for part in text.split("](")[1:]]
+    local = [name for name in named if not name.startswith("http")]
+    assert local
+    assert [name for name in local if not (ROOT / name).exists()] == []
