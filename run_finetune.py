@@ -32,7 +32,9 @@ def main(argv: list[str] | None = None) -> FoldReport:
     set_seed(args.seed)
 
     with args.main_process_first(desc="reading the data set"):
-        rows = load_au_dataset(**data_args.load_options(), rare_au_clips=data_args.rare_au_clips)
+        rows = load_au_dataset(
+            **data_args.load_options(), rare_au_clips=data_args.rare_au_clips, clip_stride=data_args.clip_stride
+        )
     names = au_names(rows)
 
     model = model_args.build(

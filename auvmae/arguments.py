@@ -83,13 +83,22 @@ class DataArguments:
         metadata={"help": "synthetic (embedded, rendered on first use), disfa, bp4d, or another builder's name."},
     )
     data_dir: str | None = field(default=None, metadata={"help": "Folder of the data set; not needed for synthetic."})
-    fold: int = field(default=1, metadata={"help": "Subject-exclusive fold, 1 to 3: which third is the test side."})
+    fold: int = field(
+        default=1, metadata={"help": "Subject-exclusive fold, from 1: which part of the subjects is the test side."}
+    )
     clip_length: int = field(
         default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
     )
     rare_au_clips: bool = field(
         default=True,
         metadata={"help": "Add the appendix's clips around rare AUs to the training side (Table 4: augmented data)."},
+    )
+    clip_stride: int | None = field(
+        default=None,
+        metadata={
+            "help": "Add overlapping training clips, one every so many frames. The paper has none; with few subjects "
+            "they keep the model from learning the clips by heart."
+        },
     )
     video_backend: str = field(default="decord", metadata={"help": "decord, pyav, or torchcodec where installed."})
     num_proc: int | None = field(default=None, metadata={"help": "Processes that index the data set."})

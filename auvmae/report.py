@@ -142,6 +142,7 @@ def describe_run(
         "base_model": model_args.model_name_or_path and Path(model_args.model_name_or_path).name,
         "loss": asdict(loss_args),
         "rare_au_clips": data_args.rare_au_clips,
+        "clip_stride": data_args.clip_stride,
         "train_clips": len(cast(Any, trainer.train_dataset)),
         "steps": trainer.state.global_step,
         "batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,

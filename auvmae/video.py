@@ -285,6 +285,7 @@ def _to_rgb(frame: Any, path: Path, index: int) -> np.ndarray:
         raise VideoDecodeError.of(path, "the frame is damaged", index)
     if not hasattr(_THREAD, "reformatter"):  # a frame's own would set up its conversion anew for every frame
         _THREAD.reformatter = VideoReformatter()
-    pixels = _THREAD.reformatter.reformat(frame, format="rgb24").to_ndarray()
+    # one thread: the threads it would start do not survive a fork, and a loader's worker would wait for them forever
+    pixels = _THREAD.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
     # the display matrix turns counterclockwise, as np.rot90 does
     return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))

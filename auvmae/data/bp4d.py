@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..crop_files import index_path, read_index
 from ..facs import BP4D_AUS
-from ..video import image_files, num_frames
 from .augmentation import RARE_AUS
 from .builder import (
     NOT_CODED,
@@ -15,12 +13,12 @@ from .builder import (
     AUClipBuilder,
     AUClipConfig,
     Recording,
-    check_values,
     find_files,
     fold_configs,
-    read_label_file,
+    frame_numbers,
 )
 from .errors import LabelError
+from .label_files import check_values, read_label_file
 
 UNCODABLE = 9
 
@@ -90,7 +88,7 @@ class Bp4d(AUClipBuilder):
             raise LabelError.at(path, 1, f"no column {', '.join(missing)}", "The header names the AU of each column.")
         values = check_values(path, table[:, [columns[str(au)] for au in self.aus]], (0, 1, UNCODABLE), first_line=2)
         labels = np.where(values == UNCODABLE, NOT_CODED, values).astype(np.int8)
-        frames = _frame_numbers(recording.video)
+        frames = frame_numbers(recording.video)
         offset = self.config.frame_offset
         offsets = [
             candidate
@@ -102,12 +100,3 @@ class Bp4d(AUClipBuilder):
             raise LabelError.at(path, None, f"codes of the frames {table[0, 0]} to {table[-1, 0]}", remedy)
         first = table[0, 0] + (offsets[-1] if 0 in frames else offsets[0])
         return int(first if recording.video.is_dir() else np.searchsorted(frames, first)), labels
-
-
-def _frame_numbers(video: Path) -> np.ndarray:
-    """The numbers that the frames of a video go by, ascending."""
-    if video.is_dir():
-        return np.array(list(image_files(video)))
-    if index_path(video).is_file():
-        return read_index(video).frame
-    return np.arange(num_frames(video))

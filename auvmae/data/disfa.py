@@ -13,13 +13,12 @@ from .builder import (
     AUClipBuilder,
     AUClipConfig,
     Recording,
-    check_values,
     find_files,
     fold_configs,
     match_length,
-    read_label_file,
 )
 from .errors import LabelError
+from .label_files import check_values, read_label_file
 
 # 0-based, inclusive ranges where the face was lost in the recording of the data set's own tracker
 BAD_FRAMES: dict[str, tuple[tuple[int, int], ...]] = {

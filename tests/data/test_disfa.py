@@ -119,6 +119,21 @@ def test_rare_au_clips_are_added_to_the_training_side(forged: Path) -> None:
     assert len(rows) > 4
 
 
+def test_overlapping_clips_are_added_to_the_training_side(forged: Path) -> None:
+    data = load_au_dataset("disfa", forged, clip_length=32, clip_stride=5)
+    check_rows(data, forged, fold=1, clip_length=32)
+    assert not any(data["test"]["augmented"])
+    for subject in ("SN001", "SN002", "SN010", "SN013"):
+        found = [row for row in data["train"] if row["subject"] == subject and row["augmented"]]
+        tiles = range(0, LENGTHS[subject] - 31, 32)
+        assert [row["start_frame"] for row in found] == [
+            start for start in range(0, LENGTHS[subject] - 31, 5) if start not in tiles
+        ]
+        for row in found:
+            start = row["start_frame"]
+            assert np.array_equal(np.array(row["labels"]), occurrence(subject)[start : start + 32])
+
+
 def test_bad_frames_are_kept_or_not_coded(tmp_path: Path) -> None:
     lengths = {"SN001": 450, "SN003": 20}
     forge_disfa(tmp_path, lengths)
