@@ -63,12 +63,11 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         size = self.size["height"], self.size["width"]
         frames = clips.flatten(0, 1).permute(0, 3, 1, 2)
         if frames.shape[2:] != size:
-            # in uint8, as Pillow resizes: 15 times faster than in float, and off by one level at most
-            frames = F.interpolate(frames, size, mode="bilinear", antialias=True, align_corners=False)
+            frames = F.interpolate(frames.float(), size, mode="bilinear", antialias=True, align_corners=False)
         mean, std = (255 * torch.tensor(values).view(3, 1, 1) for values in (self.image_mean, self.image_std))
         # NumPy's memory comes in huge pages: to get 77 MB in small ones takes longer than to fill them
         pixel_values = torch.from_numpy(np.empty((len(frames), 3, *size), np.float32))
-        planes = torch.empty((3, *size), dtype=torch.uint8)
+        planes = torch.empty((3, *size), dtype=frames.dtype)
         for frame, values in zip(frames, pixel_values, strict=True):  # one by one: a frame stays in the cache
             values.copy_(planes.copy_(frame)).sub_(mean).div_(std)
         pixel_values = pixel_values.unflatten(0, clips.shape[:2])

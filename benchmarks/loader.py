@@ -1,18 +1,24 @@
-"""Clips per second of the loader beside raw decoding of the same frames by the same backend.
+"""Clips per second of the loader beside raw decoding of the same frames by the same backend, in one run.
 
     python benchmarks/loader.py [backend]
 
-The video is what `auvmae crop` writes: 224-pixel face crops in H.264, here of rendered faces. A clip is 128 frames; at
-frame level every 4th of them. *Raw* is `read_frames` alone, in as many processes, which throw the frames away; *loader*
-is `ClipDataset`, `AUVMAEImageProcessor` and `ClipCollator` in a `DataLoader` of batches of one clip, as in the recipes.
-The two alternate, and of each the best round counts, so that a busy machine slows both. CPU time is that of all
-processes together.
+The videos are what `auvmae crop` writes: 224-pixel crops in H.264, here of rendered faces. A clip is 128 frames, of
+which frame level takes every 4th. With 2 workers, all of these run in two processes, with 0 in this one:
+
+* raw: `read_frames`, and nothing is done with the frames;
+* handed over: the same, and the uint8 frames come to this process, through a `DataLoader`;
+* loader: `ClipDataset`, `AUVMAEImageProcessor` and `ClipCollator` in a `DataLoader` of single clips, as in the recipes;
+* augmented: the same with flip and crop, so that the frames have to be resized.
+
+Rounds go through all of them, and each one's best counts, so that a busy machine slows all. CPU time is that of all the
+processes; where cores are short it says more than the clock.
 """
 
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +35,12 @@ from auvmae.facs import DISFA_AUS
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.video import VideoWriter, read_frames
 
-VIDEOS, CLIPS_PER_VIDEO, CLIP_LENGTH, SIZE, ROUNDS = 2, 3, 128, 224, 4
+VIDEOS, CLIPS_PER_VIDEO, CLIP_LENGTH, SIZE, ROUNDS = 2, 3, 128, 224, 5
+WHATS = ("raw", "handed over", "loader", "augmented")
 
 
 def write_videos(folder: Path) -> datasets.Dataset:
-    """Rendered faces at half the size, enlarged, as videos; gives the rows of their clips."""
+    """Write faces rendered at half the size and enlarged; gives the rows of their clips."""
     rows = []
     for index in range(VIDEOS):
         frames, _ = render_subject(index, CLIPS_PER_VIDEO * CLIP_LENGTH, SIZE // 2)
@@ -44,59 +51,89 @@ def write_videos(folder: Path) -> datasets.Dataset:
         labels = np.zeros((CLIP_LENGTH, len(DISFA_AUS)), np.int8).tolist()
         for start in range(0, len(frames), CLIP_LENGTH):
             rows.append({"video": str(path), "start_frame": start, "num_frames": CLIP_LENGTH, "labels": labels})
-    rows = datasets.Dataset.from_list(rows)
-    return rows.cast_column("labels", datasets.Array2D((CLIP_LENGTH, len(DISFA_AUS)), "int8"))
+    features = datasets.Features(
+        video=datasets.Value("string"),
+        start_frame=datasets.Value("int32"),
+        num_frames=datasets.Value("int32"),
+        labels=datasets.Array2D((CLIP_LENGTH, len(DISFA_AUS)), "int8"),
+    )
+    return datasets.Dataset.from_list(rows, features)
 
 
-class RawFrames(Dataset):
-    """The frames of the same clips, decoded and thrown away."""
+class RawClips(Dataset):
+    """The frames of the same clips, decoded and, unless they are handed over, thrown away."""
 
-    def __init__(self, rows: datasets.Dataset, sampling_rate: int, backend: str) -> None:
+    def __init__(self, rows: datasets.Dataset, sampling_rate: int, backend: str, hand_over: bool) -> None:
         self.clips = [(row["video"], row["start_frame"]) for row in rows]
-        self.sampling_rate, self.backend = sampling_rate, backend
+        self.sampling_rate, self.backend, self.hand_over = sampling_rate, backend, hand_over
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index: int) -> int:
+    def __getitem__(self, index: int) -> torch.Tensor | int:
         video, start = self.clips[index]
-        return len(read_frames(video, np.arange(start, start + CLIP_LENGTH, self.sampling_rate), self.backend))
+        frames = read_frames(video, np.arange(start, start + CLIP_LENGTH, self.sampling_rate), self.backend)
+        return torch.from_numpy(frames) if self.hand_over else len(frames)
 
 
-def one_round(clips: Dataset, num_workers: int, collate: Any) -> tuple[float, float]:
-    """Seconds and CPU seconds per clip of one pass over the clips."""
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    start = time.perf_counter()
-    for _ in DataLoader(clips, 1, num_workers=num_workers, collate_fn=collate):
-        pass
-    seconds = time.perf_counter() - start
-    after = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    spent = sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(usage, after, strict=True))
-    return seconds / len(clips), spent / len(clips)
+def loader_of(what: str, rows: datasets.Dataset, sampling_rate: int, num_workers: int, backend: str) -> DataLoader:
+    """What gives the clips, one by one."""
+    collate: Callable[[list[Any]], Any] = ClipCollator()
+    clips: Dataset
+    if what in ("raw", "handed over"):
+        clips, collate = RawClips(rows, sampling_rate, backend, what == "handed over"), _only
+    else:
+        clips = ClipDataset(rows, AUVMAEImageProcessor(SIZE), sampling_rate, what == "augmented", backend=backend)
+    return DataLoader(clips, 1, num_workers=num_workers, collate_fn=collate)
 
 
-def first(items: list[Any]) -> Any:
-    """Collate a batch of one by leaving it as it is."""
+def _only(items: list[Any]) -> Any:
     return items[0]
+
+
+def milliseconds(loader: DataLoader) -> tuple[float, float]:
+    """Time and CPU time per clip of one pass over the clips, start and end of the workers included."""
+    start, spent = time.perf_counter(), _cpu_seconds()
+    for _ in loader:
+        pass
+    return tuple(1000 * seconds / len(loader) for seconds in (time.perf_counter() - start, _cpu_seconds() - spent))
+
+
+def _cpu_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def main(backend: str = "decord") -> None:
     """Print the table."""
     torch.set_num_threads(1)
-    print(describe_machine("av", "decord2"))
-    print(f"\nbackend {backend}; milliseconds per clip of {CLIP_LENGTH} frames\n")
-    print("| level | workers | raw | loader | loader / raw | raw, CPU | loader, CPU |\n|" + "---|" * 7)
-    processor = AUVMAEImageProcessor(SIZE)
+    datasets.disable_progress_bars()
+    levels, workers = {"video": 1, "frame": 4}, (0, 2)
+    best: dict[tuple[str, int, str], np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:
         rows = write_videos(Path(folder))
-        for level, sampling_rate in (("video", 1), ("frame", 4)):
-            for num_workers in (0, 2):
-                loader = ClipDataset(rows, processor, sampling_rate, augment=True, backend=backend)
-                cases = ((RawFrames(rows, sampling_rate, backend), first), (loader, ClipCollator()))
-                rounds = [[one_round(clips, num_workers, collate) for clips, collate in cases] for _ in range(ROUNDS)]
-                (raw, raw_cpu), (ours, ours_cpu) = 1e3 * np.array(rounds).min(axis=0)
-                times = f"{raw:.0f} | {ours:.0f} | {ours / raw:.2f} | {raw_cpu:.0f} | {ours_cpu:.0f}"
-                print(f"| {level} | {num_workers} | {times} |", flush=True)
+        for _ in range(ROUNDS):
+            for key in [(level, number, what) for level in levels for number in workers for what in WHATS]:
+                level, number, what = key
+                found = np.array(milliseconds(loader_of(what, rows, levels[level], number, backend)))
+                best[key] = np.minimum(best.get(key, found), found)
+
+    print(describe_machine("av", "decord2"))
+    print(f"\nBackend {backend}; clips per second, in brackets CPU milliseconds per clip\n")
+    print(f"| level | workers | {' | '.join(WHATS)} | loader adds to raw (CPU), bound 25 % |")
+    print(f"|---|---|{'---|' * len(WHATS)}---|")
+    for level in levels:
+        for number in workers:
+            cells = [
+                f"{1000 / best[level, number, what][0]:.1f} ({best[level, number, what][1]:.0f})" for what in WHATS
+            ]
+            added = 100 * (best[level, number, "loader"] / best[level, number, "raw"] - 1)
+            print(f"| {level} | {number} | {' | '.join(cells)} | {added[0]:.0f} % ({added[1]:.0f} %) |")
+    print("\nTime of frame level over that of video level (CPU), bound 0.50:")
+    for number in workers:
+        for what in WHATS:
+            ratio = best["frame", number, what] / best["video", number, what]
+            print(f"* {number} workers, {what}: {ratio[0]:.2f} ({ratio[1]:.2f})")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def augment_clip(
     frames: np.ndarray,
     generator: np.random.Generator,
     flip_probability: float = 0.5,
-    min_crop: float = 0.8,
+    min_crop: float = 0.875,
 ) -> np.ndarray:
     """Flip and crop a clip at random, drawn once for all its frames: per frame it would be motion to the model.
 

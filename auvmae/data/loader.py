@@ -119,5 +119,5 @@ class ClipCollator:
 
 
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """Stack without a copy too many: none of a single clip, and in a worker straight into shared memory."""
+    """`torch.stack` without a copy too many: none of a single clip, and in a worker straight into shared memory."""
     return tensors[0][None] if len(tensors) == 1 else default_collate(tensors)
