@@ -102,16 +102,14 @@ def transition_counts(activation: Tensor, mask: Tensor | None = None) -> Transit
     """The sums of `transition_tensor`, for all pairs and states in one matrix product."""
     active, coded = _masked(activation, mask)
     both_coded = coded[:, :-1] * coded[:, 1:]
-    before = torch.stack([coded[:, :-1] - active[:, :-1], active[:, :-1]], dim=-1)
-    after = torch.stack([coded[:, 1:] - active[:, 1:], active[:, 1:]], dim=-1)
-    # per AU and step the four values of (x_t, x_t+1): (B, T - 1, N, 2 [t+1], 2 [t])
-    moves = after[..., :, None] * before[..., None, :]
+    # per AU and step the four values of (x_t, x_t+1), AUs innermost: (B * (T - 1), 2 [t+1] * 2 [t] * N)
+    states = (coded - active, active)
+    joint = torch.cat([before[:, :-1] * after[:, 1:] for after in states for before in states], dim=-1).flatten(0, 1)
     num_aus = active.shape[-1]
-    joint = moves.flatten(2).flatten(0, 1)
-    joint = (joint.T @ joint).view(num_aus, 2, 2, num_aus, 2, 2)  # i, i_t+1, i_t, j, j_t+1, j_t
-    states = joint.permute(0, 3, 4, 1, 5, 2).reshape(num_aus, num_aus, 16)
+    joint = (joint.T @ joint).view(2, 2, num_aus, 2, 2, num_aus)  # i_t+1, i_t, i, j_t+1, j_t, j
+    mass = joint.permute(2, 5, 3, 0, 4, 1).reshape(num_aus, num_aus, 16)
     steps = both_coded.flatten(0, 1)
-    return TransitionCounts(states, steps.T @ steps)
+    return TransitionCounts(mass, steps.T @ steps)
 
 
 def straight_through(probs: Tensor) -> Tensor:

@@ -165,7 +165,8 @@ class KnowledgeGuidedLoss(nn.Module):
             )
         logits, coded = logits.float(), labels != NOT_CODED
         loss_cls = self._classification(logits, labels, coded)
-        statistics = _all_reduce(_statistics(straight_through(logits.sigmoid()), coded, logits.sigmoid()))
+        probs = logits.sigmoid()
+        statistics = _all_reduce(_statistics(straight_through(probs), coded, probs))
         loss_intra, loss_inter = self._distances(statistics)
         return KnowledgeGuidedLossOutput(
             loss=self.cls_weight * loss_cls + self.intra_weight * loss_intra + self.inter_weight * loss_inter,
