@@ -8,7 +8,7 @@ import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
-NOT_CODED = -100
+from .losses import NOT_CODED
 
 
 def au_counts(probs: NDArray[Any], labels: NDArray[Any], threshold: float = 0.5) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from transformers.utils import logging
 from ..crop_files import index_path, read_index
 from ..crop_folder import find_videos as find_sources
 from ..facs import au_label
+from ..losses import NOT_CODED
 from ..video import VIDEO_SUFFIXES, image_files, num_frames
 from .augmentation import fit_clip, rare_au_clips
 from .clips import segment_clips
@@ -25,9 +26,6 @@ from .errors import DatasetLayoutError
 from .folds import PARTS, fold_subjects
 
 logger = logging.get_logger(__name__)
-
-NOT_CODED = -100
-"""The label of a frame that counts nowhere: not codable, lost, or padding."""
 
 VIDEO_FILE = rf"\.({'|'.join(suffix[1:] for suffix in VIDEO_SUFFIXES)})"
 """Pattern of the suffix of a video file: AVI as distributed, MP4 as face crops are."""
