@@ -20,8 +20,9 @@ TERMS = ("loss_cls", "loss_intra", "loss_inter")
 
 
 class ClipTrainer(Trainer):
-    """Trainer over clips: tells the data set the epoch, and stops at a NaN with the names of the clips.
+    """Trainer over clips: normalises their frames, tells the data set the epoch, and names the clips of a NaN.
 
+    The batch's uint8 `frames` become `pixel_values` on the model's device, by `processing_class`.
     accelerate's loader forgets to pass the epoch on to the data set on several processes, where every epoch would
     then repeat the flips and crops of the first. A clip's name travels in the batch as `clips` and never reaches the
     model.
@@ -31,6 +32,10 @@ class ClipTrainer(Trainer):
         super().__init__(*args, **kwargs)
         if self.train_dataset is not None:
             self.add_callback(_SetEpoch(self.train_dataset))
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        inputs = super()._prepare_inputs(inputs)
+        return {"pixel_values": self.processing_class.normalize(inputs.pop("frames")), **inputs}
 
     def compute_loss(
         self,

@@ -1,4 +1,7 @@
-"""From rows to batches: the frames that are needed, decoded and augmented in the worker, and stacked."""
+"""From rows to batches: the frames that are needed, decoded, augmented and resized in the worker, and stacked.
+
+They stay uint8 until they are where the model is (`ClipTrainer`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +23,7 @@ class ClipDataset(Dataset):
 
     Args:
         rows: rows of `load_au_dataset`.
-        processor: called as `processor(frames, return_tensors="pt")` with uint8 (T, H, W, 3); gives "pixel_values" of
-            shape (1, T, C, H', W'), e.g. `AUVMAEImageProcessor`.
+        resize: brings uint8 frames (T, H, W, 3) to the size they stack in, e.g. `AUVMAEImageProcessor.resize`.
         sampling_rate: every `sampling_rate`-th frame is decoded and enters; labels are of every frame.
         augment: flip and crop, drawn once per clip and epoch.
         seed: of the augmentation and of the masks.
@@ -32,7 +34,7 @@ class ClipDataset(Dataset):
     def __init__(
         self,
         rows: datasets.Dataset,
-        processor: Callable[..., Any],
+        resize: Callable[[np.ndarray], torch.Tensor],
         sampling_rate: int = 1,
         augment: bool = False,
         seed: int = 0,
@@ -40,7 +42,7 @@ class ClipDataset(Dataset):
         with_labels: bool = True,
     ) -> None:
         self.rows = rows.with_format("numpy")
-        self.processor = processor
+        self.resize = resize
         self.sampling_rate = sampling_rate
         self.augment = augment
         self.seed = seed
@@ -60,9 +62,9 @@ class ClipDataset(Dataset):
         """Decode one clip.
 
         Returns:
-            {"pixel_values": float (T, C, H', W'), T = clip_length / sampling_rate, "clip": its name, "seed": of its
-            mask} and, if there are any, "labels": int64 (clip_length, N). Past the real frames the last one is
-            repeated, the labels are -100.
+            {"frames": uint8 (T, H', W', 3), T = clip_length / sampling_rate, "clip": its name, "seed": of its mask}
+            and, if there are any, "labels": int64 (clip_length, N). Past the real frames the last one is repeated,
+            the labels are -100.
 
         Raises:
             VideoDecodeError: names the file and the frame.
@@ -75,9 +77,8 @@ class ClipDataset(Dataset):
         seed = int(generator.integers(2**63))
         if self.augment:
             clip = augment_clip(clip, generator)
-        pixel_values = self.processor(clip, return_tensors="pt")["pixel_values"][0]
         clip_name = f"{row['video']} from frame {row['start_frame']}"
-        item = {"pixel_values": pixel_values, "clip": clip_name, "seed": seed}
+        item = {"frames": self.resize(clip), "clip": clip_name, "seed": seed}
         return {**item, "labels": labels} if self.with_labels else item
 
 
@@ -105,10 +106,10 @@ class ClipCollator:
         """Collate items of `ClipDataset`.
 
         Returns:
-            {"pixel_values": float (B, T, C, H, W), "clips": B names}, with labels "labels": int64 (B, clip_length, N),
-            and with a mask "bool_masked_pos": bool (B, num_slots * patches_per_slot), True = hidden.
+            {"frames": uint8 (B, T, H, W, 3), "clips": B names}, with labels "labels": int64 (B, clip_length, N), and
+            with a mask "bool_masked_pos": bool (B, num_slots * patches_per_slot), True = hidden.
         """
-        names = ["pixel_values", *(["labels"] if "labels" in items[0] else [])]
+        names = ["frames", *(["labels"] if "labels" in items[0] else [])]
         batch = {name: _stack([item[name] for item in items]) for name in names}
         if self.mask_ratio:
             # a generator per clip: its mask does not depend on the batch that it happens to be in
