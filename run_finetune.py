@@ -48,7 +48,9 @@ def main(argv: list[str] | None = None) -> FoldReport:
     config = model.config
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
     train_set, test_set = (
-        ClipDataset(rows[split], processor.resize, config.sampling_rate, augment, args.seed, data_args.video_backend)
+        ClipDataset(
+            rows[split], processor.resize_frames, config.sampling_rate, augment, args.seed, data_args.video_backend
+        )
         for split, augment in (("train", True), ("test", False))
     )
     trainer = AUVMAETrainer(

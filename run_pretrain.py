@@ -40,7 +40,13 @@ def main(argv: list[str] | None = None) -> ClipTrainer:
         model=model,
         args=args,
         train_dataset=ClipDataset(
-            rows, processor.resize, config.sampling_rate, True, args.seed, data_args.video_backend, with_labels=False
+            rows,
+            processor.resize_frames,
+            config.sampling_rate,
+            True,
+            args.seed,
+            data_args.video_backend,
+            with_labels=False,
         ),
         data_collator=ClipCollator.from_config(config),
         processing_class=processor,

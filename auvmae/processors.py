@@ -51,11 +51,13 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: The frames have another dtype or shape.
         """
-        frames = self.resize(images if hasattr(images, "shape") else np.stack([np.asarray(item) for item in images]))
-        pixel_values = self.normalize(frames if frames.ndim == 5 else frames[None])
+        frames = self.resize_frames(
+            images if hasattr(images, "shape") else np.stack([np.asarray(item) for item in images])
+        )
+        pixel_values = self.normalize_frames(frames if frames.ndim == 5 else frames[None])
         return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
 
-    def resize(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+    def resize_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Bring uint8 frames `(..., H, W, 3)`, one clip or a batch, to `(..., height, width, 3)`.
 
         Raises:
@@ -75,7 +77,7 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         planes = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
         return planes.permute(0, 2, 3, 1).reshape(*frames.shape[:-3], *size, 3)
 
-    def normalize(self, frames: torch.Tensor) -> torch.Tensor:
+    def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """Turn uint8 frames `(B, T, height, width, 3)` into `pixel_values`, float32 `(B, T, 3, height, width)`.
 
         In training this is done on the model's device: uint8 is a quarter of the bytes to bring there.

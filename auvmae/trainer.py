@@ -1,7 +1,7 @@
 """Training: why a Trainer of our own, and what it adds to the Transformers one."""
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from .losses import KnowledgeGuidedLoss
 from .metrics import au_metrics
+from .processors import AUVMAEImageProcessor
 
 CRITERION_FILE = "criterion.safetensors"
 TERMS = ("loss_cls", "loss_intra", "loss_inter")
@@ -35,7 +36,8 @@ class ClipTrainer(Trainer):
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         inputs = super()._prepare_inputs(inputs)
-        return {"pixel_values": self.processing_class.normalize(inputs.pop("frames")), **inputs}
+        processor = cast(AUVMAEImageProcessor, self.processing_class)
+        return {"pixel_values": processor.normalize_frames(inputs.pop("frames")), **inputs}
 
     def compute_loss(
         self,

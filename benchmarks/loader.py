@@ -87,7 +87,9 @@ def loader_of(what: str, rows: datasets.Dataset, sampling_rate: int, num_workers
     if what in ("raw", "handed over"):
         clips, collate = RawClips(rows, sampling_rate, backend, what == "handed over"), _only
     else:
-        clips = ClipDataset(rows, AUVMAEImageProcessor(SIZE).resize, sampling_rate, what == "augmented", backend=backend)
+        clips = ClipDataset(
+            rows, AUVMAEImageProcessor(SIZE).resize_frames, sampling_rate, what == "augmented", backend=backend
+        )
     return DataLoader(clips, 1, num_workers=num_workers, collate_fn=collate, persistent_workers=num_workers > 0)
 
 

@@ -157,8 +157,8 @@ def test_the_data_set_is_told_every_epoch(tmp_path):
 
 def test_a_nan_names_step_and_clips(tmp_path):
     class Breaking(AUVMAEImageProcessor):
-        def normalize(self, frames: torch.Tensor) -> torch.Tensor:
-            return super().normalize(frames) + (torch.nan if (frames == 0).all() else 0)
+        def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
+            return super().normalize_frames(frames) + (torch.nan if (frames == 0).all() else 0)
 
     clips = TinyClips()
     clips.frames[3] = 0

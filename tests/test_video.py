@@ -112,9 +112,7 @@ def test_every_fourth_frame(videos: dict[str, Path], name: str, first: int, back
 def test_frames_that_no_other_needs_are_not_decoded(videos: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(videos["h264.mp4"].read_bytes())
     with av.open(str(videos["h264.mp4"])) as container:
-        packets = sorted(
-            (packet for packet in container.demux(video=0) if packet.size), key=lambda packet: packet.pts
-        )
+        packets = sorted((packet for packet in container.demux(video=0) if packet.size), key=lambda packet: packet.pts)
     for packet in packets[1:4]:  # behind the length and the type of the unit, which a decoder reads in any case
         data[packet.pos + 5 : packet.pos + packet.size] = b"\xff" * (packet.size - 5)
     (tmp_path / "damaged.mp4").write_bytes(data)

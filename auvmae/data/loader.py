@@ -23,7 +23,7 @@ class ClipDataset(Dataset):
 
     Args:
         rows: rows of `load_au_dataset`.
-        resize: brings uint8 frames (T, H, W, 3) to the size they stack in, e.g. `AUVMAEImageProcessor.resize`.
+        resize: brings uint8 frames (T, H, W, 3) to the size they stack in, e.g. `AUVMAEImageProcessor.resize_frames`.
         sampling_rate: every `sampling_rate`-th frame is decoded and enters; labels are of every frame.
         augment: flip and crop, drawn once per clip and epoch.
         seed: of the augmentation and of the masks.

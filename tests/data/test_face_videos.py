@@ -131,7 +131,7 @@ def test_frame_folders_are_cut_where_images_are_missing(tmp_path: Path) -> None:
     write_images(tmp_path / "stills", [1, 5, 9])
     rows = load_au_dataset("face_videos", tmp_path, clip_length=LENGTH)["train"]
     assert clips(rows, tmp_path) == {"gaps": [(3, 19), (19, 25), (40, 45)]}
-    loaded = ClipDataset(rows, AUVMAEImageProcessor(size=16).resize)
+    loaded = ClipDataset(rows, AUVMAEImageProcessor(size=16).resize_frames)
     assert [item["frames"].shape for item in loaded] == [(LENGTH, 16, 16, 3)] * 3
 
 
@@ -274,13 +274,13 @@ def test_batches_without_labels(forged: Path, num_workers: int) -> None:
     rows = load_au_dataset("face_videos", forged, clip_length=LENGTH)["train"]
     config = tiny_config(clip_length=LENGTH, mask_ratio=0.5)
     processor = AUVMAEImageProcessor(config.image_size)
-    loaded = ClipDataset(rows, processor.resize)
+    loaded = ClipDataset(rows, processor.resize_frames)
     loader = torch.utils.data.DataLoader(
         loaded, 3, num_workers=num_workers, collate_fn=ClipCollator.from_config(config)
     )
     batch = next(iter(loader))
     assert batch.keys() == {"frames", "bool_masked_pos", "clips"}
-    pixel_values = processor.normalize(batch["frames"])
+    pixel_values = processor.normalize_frames(batch["frames"])
     assert AUVMAEForVideoPretraining(config)(pixel_values, batch["bool_masked_pos"]).loss.isfinite()
 
 

@@ -66,7 +66,7 @@ def test_image_folders(tmp_path: Path) -> None:
 
 
 def test_with_our_processor(data: datasets.DatasetDict) -> None:
-    item = ClipDataset(data["train"], AUVMAEImageProcessor(size=32).resize, sampling_rate=4, augment=True)[0]
+    item = ClipDataset(data["train"], AUVMAEImageProcessor(size=32).resize_frames, sampling_rate=4, augment=True)[0]
     assert item["frames"].shape == (16, 32, 32, 3)
     assert item["frames"].dtype == torch.uint8
 
