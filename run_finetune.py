@@ -14,6 +14,7 @@ from transformers import set_seed
 from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, RunArguments, parse_arguments
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
+from auvmae.data.folds import inner_split
 from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.model_card import render_card, save_card
@@ -36,6 +37,8 @@ def main(argv: list[str] | None = None) -> FoldReport:
             **data_args.load_options(), rare_au_clips=data_args.rare_au_clips, clip_stride=data_args.clip_stride
         )
     names = au_names(rows)
+    if data_args.train_share < 1:
+        rows["train"], _ = inner_split(rows["train"], 1 - data_args.train_share, args.seed)
 
     model = model_args.build(
         AUVMAEForFrameAUClassification,

@@ -46,7 +46,7 @@ class ModelArguments:
         default=None,
         metadata={
             "help": "Checkpoint to start from: a folder or a Hub name of AU-vMAE or of any VideoMAE, or `tiny`, the "
-            "packaged demonstration encoder. Without it training starts from random weights."
+            "packaged demonstration encoder. Without it, or with `none`, training starts from random weights."
         },
     )
     model_config: str = field(
@@ -60,6 +60,8 @@ class ModelArguments:
     def __post_init__(self) -> None:
         if self.model_name_or_path == "tiny":
             self.model_name_or_path = str(TINY_ENCODER)
+        elif self.model_name_or_path == "none":  # over a recipe that names a checkpoint
+            self.model_name_or_path = None
 
     def build(self, model_class: type[AUVMAEPreTrainedModel], **fields: Any) -> AUVMAEPreTrainedModel:
         """The model to train, in float32: from the checkpoint if there is one, else from random weights.
@@ -88,6 +90,10 @@ class DataArguments:
     )
     clip_length: int = field(
         default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
+    )
+    train_share: float = field(
+        default=1.0,
+        metadata={"help": "Share of the training subjects to train on, drawn by `seed`: what fewer labels would give."},
     )
     rare_au_clips: bool = field(
         default=True,
