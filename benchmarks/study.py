@@ -2,9 +2,9 @@
 
     python benchmarks/study.py recipes/studies/pretraining_gain.yaml results/pretraining_gain.json [--jobs 2]
 
-A study is a YAML file: `script`, `flags` of every run, `axes` (name of the axis -> name of the setting -> its flags) and
-`seeds` (the flags of each repetition). A run writes to outputs/studies/NAME/; one that has finished is not run again, so
-that a study may be stopped and started at will. A run is one process of one thread.
+A study is a YAML file: `script`, `flags` of every run, `axes` (name of the axis -> name of the setting -> its flags)
+and `seeds` (the flags of each repetition). A run writes to outputs/studies/NAME/; one that has finished is not run
+again, so that a study may be stopped and started at will. A run is one process of one thread.
 """
 
 import argparse
