@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from .cli_crop import add_crop_command
+from .cli_reconstruct import add_reconstruct_command
 from .cli_stats import add_stats_command
 
 
@@ -15,6 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_crop_command(commands)
+    add_reconstruct_command(commands)
     add_stats_command(commands)
     return parser
 

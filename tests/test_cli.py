@@ -11,6 +11,7 @@ def test_help_lists_every_command(capsys):
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
     assert "crop" in printed
+    assert "reconstruct" in printed
     assert "stats" in printed
 
 
@@ -22,6 +23,6 @@ def test_nonsense_ends_with_usage(argv, capsys):
     assert "usage: auvmae" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["crop", "in", "out"], ["stats"]])
+@pytest.mark.parametrize("argv", [["crop", "in", "out"], ["reconstruct", "in", "-m", "model", "-o", "out"], ["stats"]])
 def test_every_command_has_a_run_function(argv):
     assert callable(build_parser().parse_args(argv).run)
