@@ -180,6 +180,27 @@ class PretrainArguments:
             "sampling rate in pre-training is maintained the same as in fine-tuning'."
         },
     )
+    masks_per_clip: int = field(
+        default=1,
+        metadata={
+            "help": "Masks drawn for each decoded clip, all trained on in one step: cheaper where decoding is the "
+            "bottleneck. The paper has one."
+        },
+    )
+    decoder_mask_ratio: float = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the hidden patches that the decoder leaves out (VideoMAE V2's dual masking): cheaper "
+            "steps. The paper reconstructs all of them."
+        },
+    )
+    max_skipped: float = field(
+        default=0.01,
+        metadata={
+            "help": "Share of the clips that may fail to decode. They are passed over and listed in "
+            "skipped_clips.csv; more than this (and more than 10) end the run."
+        },
+    )
 
 
 def parse_arguments(

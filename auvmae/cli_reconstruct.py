@@ -46,7 +46,7 @@ def add_reconstruct_command(subparsers: "argparse._SubParsersAction[argparse.Arg
         help="shares of the patches to hide, each in [0, 1) (default: 0 0.5 0.9, the paper's)",
     )
     parser.add_argument(
-        "--frames",
+        "--start_frame",
         type=int,
         default=0,
         metavar="START",
@@ -61,7 +61,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> int:
     """Reconstruct, print, draw and save; the exit code is 2 where the model or the video cannot be used."""
     try:
         model = _load_model(arguments.model)
-        numbers = _frame_numbers(Path(arguments.video), arguments.frames, model.config)
+        numbers = _frame_numbers(Path(arguments.video), arguments.start_frame, model.config)
         found = _reconstruct(model, numbers, arguments)
         paths = _write(found, numbers, model.config, arguments)
     except (ValueError, OSError) as error:
@@ -93,7 +93,7 @@ def _frame_numbers(video: Path, start: int, config: "AUVMAEConfig") -> np.ndarra
 
     numbers = np.array(list(image_files(video))) if video.is_dir() else np.arange(num_frames(video))
     if not 0 <= start < len(numbers):
-        raise ValueError(f"{video} has {len(numbers)} frames: --frames {start} is none of 0 to {len(numbers) - 1}")
+        raise ValueError(f"{video} has {len(numbers)} frames: --start_frame {start} is none of 0 to {len(numbers) - 1}")
     return numbers[np.minimum(start + np.arange(0, config.clip_length, config.sampling_rate), len(numbers) - 1)]
 
 

@@ -139,7 +139,7 @@ def checkpoint(tmp_path_factory):
 
 def test_the_command_writes_pictures_videos_and_scores(checkpoint, tmp_path, capsys):
     video, out = write_video(tmp_path / "face.mp4", count=10), tmp_path / "out"
-    assert main(["reconstruct", str(video), "-m", checkpoint, "-o", str(out), "--frames", "2", "--seed", "5"]) == 0
+    assert main(["reconstruct", str(video), "-m", checkpoint, "-o", str(out), "--start_frame", "2", "--seed", "5"]) == 0
     printed = capsys.readouterr().out
     saved = json.loads((out / "reconstruction.json").read_text())
     assert saved["frames"] == [2, 4, 6, 8, 9, 9, 9, 9]  # every second one, the last repeated
@@ -160,7 +160,7 @@ def test_images_are_counted_in_their_order(checkpoint, tmp_path):
     for number in range(40, 60):
         Image.fromarray(draw(number)).save(tmp_path / f"{number}.png")
     argv = ["reconstruct", str(tmp_path), "-m", checkpoint, "-o", str(tmp_path / "out"), "--mask_ratios", "0.5"]
-    assert main([*argv, "--frames", "1"]) == 0
+    assert main([*argv, "--start_frame", "1"]) == 0
     saved = json.loads((tmp_path / "out" / "reconstruction.json").read_text())
     assert saved["frames"] == list(range(41, 57, 2))
 
@@ -175,8 +175,8 @@ def test_a_model_without_decoder_is_named(model_class, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--frames", "10"], "has 10 frames: --frames 10 is none of 0 to 9"),
-        (["--frames", "-1"], "--frames -1 is none of"),
+        (["--start_frame", "10"], "has 10 frames: --frames 10 is none of 0 to 9"),
+        (["--start_frame", "-1"], "--frames -1 is none of"),
         (["--mask_ratios", "0.5", "1"], "mask_ratio must lie in [0, 1), found 1.0"),
         (["--backend", "guess"], "unknown video backend 'guess'"),
     ],
