@@ -16,6 +16,7 @@ from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
 from auvmae.data.folds import inner_split
 from auvmae.data.loader import ClipCollator, ClipDataset
+from auvmae.data.shared_index import index_once
 from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.model_card import render_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
@@ -32,10 +33,11 @@ def main(argv: list[str] | None = None) -> FoldReport:
     model_args, data_args, level_args, loss_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
 
-    with args.main_process_first(desc="reading the data set"):
-        rows = load_au_dataset(
-            **data_args.load_options(), rare_au_clips=data_args.rare_au_clips, clip_stride=data_args.clip_stride
-        )
+    options = data_args.load_options() | {
+        "rare_au_clips": data_args.rare_au_clips,
+        "clip_stride": data_args.clip_stride,
+    }
+    rows = index_once(lambda: load_au_dataset(**options), args)
     names = au_names(rows)
     if data_args.train_share < 1:
         rows["train"], _ = inner_split(rows["train"], 1 - data_args.train_share, args.seed)

@@ -14,6 +14,7 @@ from transformers import set_seed
 from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments, parse_arguments
 from auvmae.data import load_au_dataset
 from auvmae.data.loader import ClipCollator, ClipDataset
+from auvmae.data.shared_index import index_once
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 from auvmae.pretraining import PretrainTrainer
 from auvmae.processors import AUVMAEImageProcessor
@@ -27,8 +28,7 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     """Parse, load, train, save; returns the trainer."""
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
-    with args.main_process_first(desc="reading the data set"):
-        rows = load_au_dataset(**data_args.load_options())["train"]
+    rows = index_once(lambda: load_au_dataset(**data_args.load_options()), args)["train"]
     model = model_args.build(
         AUVMAEForVideoPretraining,
         clip_length=data_args.clip_length,

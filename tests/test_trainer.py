@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset
+from transformers import TrainerState
 
 from auvmae.arguments import RunArguments
 from auvmae.data.loader import ClipCollator
@@ -13,7 +14,7 @@ from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.metrics import au_metrics
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.trainer import AUVMAETrainer, ClipTrainer, FrameAUMetrics
+from auvmae.trainer import AUVMAETrainer, ClipTrainer, FrameAUMetrics, train
 
 from .tiny import randomise, tiny_config
 
@@ -147,6 +148,55 @@ def test_a_resumed_run_has_the_same_losses(tmp_path, pool):
     assert losses_of(resumed) == pytest.approx(expected, rel=1e-6)
     for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_a_checkpoint_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
+    trainer = finetuner(tmp_path, max_steps=4, save_strategy="steps", save_steps=2)
+    save = AUVMAETrainer._save_optimizer_and_scheduler
+
+    def killed_at_step_4(self, output_dir):
+        assert not (tmp_path / f"checkpoint-{self.state.global_step}").exists()
+        if self.state.global_step == 4:
+            raise KeyboardInterrupt
+        save(self, output_dir)
+
+    monkeypatch.setattr(AUVMAETrainer, "_save_optimizer_and_scheduler", killed_at_step_4)
+    with pytest.raises(KeyboardInterrupt):
+        train(trainer)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
+
+    monkeypatch.undo()
+    again = finetuner(tmp_path, max_steps=4, save_strategy="steps", save_steps=2, resume_from_checkpoint="true")
+    train(again)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
+    assert losses_of(again).keys() == {1, 2, 3, 4}
+
+
+def test_old_checkpoints_go_and_the_best_keeps_its_name(tmp_path):
+    trainer = finetuner(
+        tmp_path,
+        max_steps=6,
+        save_strategy="steps",
+        save_steps=2,
+        eval_strategy="steps",
+        eval_steps=2,
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="f1",
+    )
+    train(trainer)
+    best = trainer.state.best_model_checkpoint
+    assert (tmp_path / "checkpoint-6").is_dir()
+    assert best == str(tmp_path / f"checkpoint-{trainer.state.best_global_step}")
+    saved = TrainerState.load_from_json(str(tmp_path / "checkpoint-6" / "trainer_state.json"))
+    assert saved.best_model_checkpoint == best
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == {"checkpoint-6", best.rpartition("/")[2]}
+
+
+def test_resuming_with_nothing_there_starts_anew(tmp_path):
+    trainer = finetuner(tmp_path / "new", max_steps=1, resume_from_checkpoint="true")
+    train(trainer)
+    assert trainer.state.global_step == 1
 
 
 def test_the_data_set_is_told_every_epoch(tmp_path):
