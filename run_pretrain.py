@@ -14,8 +14,10 @@ from transformers import set_seed
 from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments, parse_arguments
 from auvmae.data import load_au_dataset
 from auvmae.data.loader import ClipCollator, ClipDataset
+from auvmae.model_card import render_pretraining_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.report import describe_pretraining, save_metrics
 from auvmae.trainer import ClipTrainer, train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "pretrain_synthetic_tiny.yaml"
@@ -23,7 +25,7 @@ ARGUMENTS = (ModelArguments, DataArguments, PretrainArguments, RunArguments)
 
 
 def main(argv: list[str] | None = None) -> ClipTrainer:
-    """Parse, load, train, save; returns the trainer."""
+    """Parse, load, train, save, write the card; returns the trainer."""
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
     with args.main_process_first(desc="reading the data set"):
@@ -46,6 +48,12 @@ def main(argv: list[str] | None = None) -> ClipTrainer:
         processing_class=processor,
     )
     train(trainer)
+    if trainer.is_world_process_zero():
+        run = describe_pretraining(trainer, model_args, data_args)
+        save_metrics(run, args.output_dir)
+        save_card(render_pretraining_card(run, Path(args.output_dir).name), args.output_dir)
+    if args.push_to_hub:
+        trainer.push_to_hub()
     return trainer
 
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from .cli_crop import add_crop_command
+from .cli_push import add_push_command
 from .cli_stats import add_stats_command
 
 
@@ -16,6 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_crop_command(commands)
     add_stats_command(commands)
+    add_push_command(commands)
     return parser
 
 
