@@ -31,7 +31,7 @@ processor = AutoImageProcessor.from_pretrained(repository, trust_remote_code=Tru
 {call}
 ```
 
-{outputs}
+This needs `torch` and `transformers>=5.18`. {outputs}
 
 {weights}
 
@@ -60,17 +60,17 @@ LIMITS = """- {subjects} on cropped, near-frontal faces of the data set named ab
 - An action unit is a muscle movement. It is no emotion, intention or truthfulness, and must not be read as one.
 - Analyse people only with their consent and within the licence of the recordings."""
 
-WEIGHTS = """This card is of the `model.safetensors` with sha256 `{digest}`.
-`criterion.safetensors`, if it is there, holds the label weights and priors of the training subjects."""
-
 UNCALIBRATED = "- Probabilities are not calibrated; a threshold of 0.5 was used for the table."
 
 LICENSED = """- Licence: the code is Apache-2.0. What may be done with the weights also depends on the licences of the
   recordings and of the weights that training started from."""
 
-SYNTHETIC = """- **For demonstration only**: trained on drawn faces. It does not work on photographs or recordings of
-  people. The shipped recipe (`recipes/synthetic_tiny.yaml`) was chosen while looking at its own test subjects: what it
-  scores there is no estimate for other faces."""
+SYNTHETIC = (
+    """- **For demonstration only**: trained on drawn faces. It does not work on photographs or recordings of people."""
+)
+
+SYNTHETIC_SCORES = """- The shipped recipe (`recipes/synthetic_tiny.yaml`) was chosen while looking at its own test
+  subjects: what it scores there is no estimate for other faces."""
 
 
 def render_card(run: dict[str, Any], repository: str) -> ModelCard:
@@ -84,6 +84,7 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         A `huggingface_hub.ModelCard` with `model-index` metadata.
     """
     dataset, fold, level = run["dataset"], run["fold"], run["level"]
+    synthetic = [SYNTHETIC_SCORES] if dataset == "synthetic" else []
     chosen = "those that scored best on these very subjects" if run.get("load_best_model_at_end") else "the last step's"
     return _render(
         run,
@@ -102,11 +103,12 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         outputs=f"Action units, in order: {', '.join(run['au_names'])}.",
         training=f"- Data: {dataset}, training subjects of fold {fold} ({run['train_clips']} clips of "
         f"{run['clip_length']} frames)\n"
-        f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}\n",
+        f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}; weights per AU and "
+        "priors, from these subjects' labels, go with the model as `criterion.safetensors`\n",
         evaluation=f"Test subjects of fold {fold} (no subject is in both sides), {run['coded_test_frames']} coded "
         f"frames, in percent. The weights are {chosen}, the threshold is 0.5. All-ones: every AU is called present in "
         f"every frame.\n\n{format_table(run['au_names'], run['metrics'], run['all_ones'])}",
-        limits=[LIMITS.format(subjects="Trained and scored"), UNCALIBRATED],
+        limits=[*synthetic, LIMITS.format(subjects="Trained and scored"), UNCALIBRATED],
     )
 
 
@@ -123,8 +125,9 @@ def render_pretraining_card(run: dict[str, Any], repository: str) -> ModelCard:
         outputs="To fine-tune it: `python run_finetune.py RECIPE --model_name_or_path REPOSITORY`. "
         "`AutoModelForPreTraining` opens encoder and decoder.",
         training=f"- Data: {run['dataset']}, {run['train_clips']} clips of {run['clip_length']} frames\n"
-        f"- Tube mask: {run['mask_ratio']:g} of the patches are hidden; loss: mean squared error over them\n",
-        evaluation=f"None: fine-tune it and score that. The training loss that was logged last: {run['last_loss']}.",
+        f"- Tube mask: {run['mask_ratio']:.0%} of the patches are hidden; loss: mean squared error over them, "
+        f"{run['train_loss']:.4g} on average over the training\n",
+        evaluation="None: fine-tune it and score that.",
         limits=[LIMITS.format(subjects="Trained")],
     )
 
@@ -207,7 +210,9 @@ def _render(
             repository=repository,
             num_frames=run["clip_length"] // rate,
             sampling="consecutive" if rate == 1 else f"one frame in {rate}",
-            weights=WEIGHTS.format(digest=digest) if digest else "The weights of this run were not kept.",
+            weights=f"This card is of the `model.safetensors` with sha256 `{digest}`."
+            if digest
+            else "The weights of this run were not kept.",
             training=training,
             limits="\n".join(demonstration + limits + licence),
             **fields,

@@ -147,9 +147,9 @@ def describe_run(
 
 
 def describe_pretraining(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
-    """The same of a pre-training run; there is no score but the loss that was logged last."""
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return describe_training(trainer, model_args, data_args) | {"last_loss": losses[-1] if losses else None}
+    """The same of a pre-training run; there is no score but the training loss, a mean over all steps."""
+    losses = {"train_loss": trainer.state.log_history[-1]["train_loss"]}
+    return describe_training(trainer, model_args, data_args) | losses
 
 
 def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: D
         "seed": args.seed,
         "train_runtime": next((entry["train_runtime"] for entry in history if "train_runtime" in entry), 0.0),
         "hardware": f"{args.world_size} process(es) on {args.device.type}, {os.cpu_count()} CPU cores",
-        "co2_grams": _co2_grams(output_dir) if "codecarbon" in (args.report_to or ()) else None,
+        "co2_grams": co2_grams(output_dir) if "codecarbon" in (args.report_to or ()) else None,
         "weights_sha256": _weights_sha256(output_dir if args.do_train else base_folder),
         "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
     }
@@ -185,7 +185,7 @@ def _weights_sha256(folder: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _co2_grams(folder: Path) -> float | None:
+def co2_grams(folder: Path) -> float | None:
     """What codecarbon estimated for the last training in this folder (its column is in kg), if it did."""
     path = folder / EMISSIONS_FILE
     if not path.is_file():

@@ -73,6 +73,11 @@ class LoopbackHub:
         return self.repos[repo].commits[self.repos[repo].branches[branch]]
 
 
+def git_oid(content: bytes) -> str:
+    """Git's name of a file."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 class _Handler(BaseHTTPRequestHandler):
     hub: LoopbackHub
     protocol_version = "HTTP/1.1"
@@ -142,12 +147,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer({"name": "tester", "type": "user", "orgs": []})
 
     def preupload(self, body: bytes, repo: str, revision: str) -> None:
-        mode = {True: "lfs", False: "regular"}
-        files = [
-            {"path": file["path"], "uploadMode": mode[file["path"].endswith((".safetensors", ".bin"))]}
-            for file in json.loads(body)["files"]
-        ]
-        self.answer({"files": [file | {"shouldIgnore": False} for file in files]})
+        here, files = self.hub.files(repo, revision), []
+        for path in (file["path"] for file in json.loads(body)["files"]):
+            large, content = path.endswith((".safetensors", ".bin")), here.get(path)
+            oid = content and (hashlib.sha256(content).hexdigest() if large else git_oid(content))
+            mode = "lfs" if large else "regular"
+            files.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        self.answer({"files": files})
 
     def lfs_batch(self, body: bytes, repo: str) -> None:
         objects = []

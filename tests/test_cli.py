@@ -12,6 +12,7 @@ def test_help_lists_every_command(capsys):
     printed = capsys.readouterr().out
     assert "crop" in printed
     assert "stats" in printed
+    assert "push" in printed
 
 
 @pytest.mark.parametrize("argv", [[], ["no-such-command"]])
@@ -22,6 +23,6 @@ def test_nonsense_ends_with_usage(argv, capsys):
     assert "usage: auvmae" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["crop", "in", "out"], ["stats"]])
+@pytest.mark.parametrize("argv", [["crop", "in", "out"], ["stats"], ["push", "run", "me/name"]])
 def test_every_command_has_a_run_function(argv):
     assert callable(build_parser().parse_args(argv).run)
