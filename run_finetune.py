@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> FoldReport:
     if trainer.is_world_process_zero():
         save_metrics(report.to_dict(), args.output_dir)
         draw_figures(report, rows["test"], trainer.criterion, args.output_dir)
-        save_card(render_card(report.to_dict(), Path(args.output_dir).name), args.output_dir)
+        save_card(render_card(report.to_dict(), Path(args.output_dir).resolve().name), args.output_dir)
         print(
             f"\n{report.table()}\n\nWritten to {args.output_dir}: checkpoint, metrics.json, README.md (card), figures/"
         )

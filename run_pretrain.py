@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> ClipTrainer:
     if args.do_train and trainer.is_world_process_zero():
         run = describe_pretraining(trainer, model_args, data_args)
         save_metrics(run, args.output_dir)
-        save_card(render_pretraining_card(run, Path(args.output_dir).name), args.output_dir)
+        save_card(render_pretraining_card(run, Path(args.output_dir).resolve().name), args.output_dir)
     if args.push_to_hub:
         trainer.push_to_hub()
     return trainer

@@ -111,14 +111,14 @@ def push_run(
 
     api = HfApi(token=token)
     api.create_repo(repo_id, private=private or None, exist_ok=True)  # None: as the owner's settings say
-    if revision is not None:
-        api.create_branch(repo_id, branch=revision, exist_ok=True)
-    remote: Any = api.model_info(repo_id, revision=revision)
-    if private and not remote.private:
+    if private and not api.model_info(repo_id).private:
         raise ValueError(
             f"{repo_id} exists and is public, so nothing was pushed. Make it private in its settings, or choose "
             "another name."
         )
+    if revision is not None:
+        api.create_branch(repo_id, branch=revision, exist_ok=True)
+    remote: Any = api.model_info(repo_id, revision=revision)
     stale = [
         file.rfilename
         for file in remote.siblings

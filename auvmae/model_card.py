@@ -85,7 +85,12 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
     """
     dataset, fold, level = run["dataset"], run["fold"], run["level"]
     synthetic = [SYNTHETIC_SCORES] if dataset == "synthetic" else []
-    chosen = "those that scored best on these very subjects" if run.get("load_best_model_at_end") else "the last step's"
+    if not run["steps"]:
+        chosen = "those the run was given"
+    elif run.get("load_best_model_at_end"):
+        chosen = "those that scored best on these very subjects"
+    else:
+        chosen = "the last step's"
     return _render(
         run,
         repository,
@@ -193,12 +198,15 @@ def _render(
     run: dict[str, Any], repository: str, card_data: ModelCardData, training: str, limits: list[str], **fields: str
 ) -> ModelCard:
     rate = run["sampling_rate"]
-    training += (
-        f"- Start: {run['base_model'] or 'random weights'}\n"
-        f"- {run['steps']} steps of {run['batch_size']} clips, learning rate {run['learning_rate']:g}, "
-        f"seed {run['seed']}, {run['train_runtime']:.0f} s on {run['hardware']}\n"
-        f"- Versions: {', '.join(f'{name} {number}' for name, number in run['versions'].items())}"
-    )
+    training += f"- Start: {run['base_model'] or 'random weights'}\n"
+    if run["steps"]:
+        training += (
+            f"- {run['steps']} steps of {run['batch_size']} clips, learning rate {run['learning_rate']:g}, "
+            f"seed {run['seed']}, {run['train_runtime']:.0f} s on {run['hardware']}\n"
+        )
+    else:
+        training += "- No step: this run only scored these weights; the card of the run that trained them says how\n"
+    training += f"- Versions: {', '.join(f'{name} {number}' for name, number in run['versions'].items())}"
     if (co2 := run.get("co2_grams")) is not None:
         training += f"\n- CO2: about {co2:.3g} g, estimated by codecarbon"
     digest = run.get("weights_sha256")

@@ -155,14 +155,19 @@ def describe_pretraining(trainer: Trainer, model_args: ModelArguments, data_args
 def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
     """What pre-training and fine-tuning have in common, without the paths of this machine."""
     args, config = trainer.args, cast(AUVMAEConfig, cast(Any, trainer.model).config)
-    history, base_model = trainer.state.log_history, model_args.model_name_or_path
-    output_dir, base_folder = Path(str(args.output_dir)), Path(base_model or "none")
+    history, base_model, output_dir = (
+        trainer.state.log_history,
+        model_args.model_name_or_path,
+        Path(str(args.output_dir)),
+    )
+    base_folder = Path(base_model).resolve() if base_model and Path(base_model).exists() else None
+    scored = output_dir if args.do_train else base_folder
     return {
         "dataset": data_args.dataset,
         "clip_length": config.clip_length,
         "sampling_rate": config.sampling_rate,
         "mask_ratio": config.mask_ratio,
-        "base_model": base_folder.name if base_folder.exists() else base_model,
+        "base_model": base_folder.name if base_folder else base_model,
         "train_clips": len(cast(Any, trainer.train_dataset)),
         "steps": trainer.state.global_step,
         "batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
@@ -171,7 +176,7 @@ def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: D
         "train_runtime": next((entry["train_runtime"] for entry in history if "train_runtime" in entry), 0.0),
         "hardware": f"{args.world_size} process(es) on {args.device.type}, {os.cpu_count()} CPU cores",
         "co2_grams": co2_grams(output_dir) if "codecarbon" in (args.report_to or ()) else None,
-        "weights_sha256": _weights_sha256(output_dir if args.do_train else base_folder),
+        "weights_sha256": _weights_sha256(scored) if scored else None,
         "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
     }
 

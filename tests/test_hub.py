@@ -239,6 +239,7 @@ def test_card_without_weights_says_so_and_names_none(tmp_path):
     assert card_digest(card) is None
     assert card.data.license == "apache-2.0"
     assert str(card) == (ROOT / "model_cards" / "synthetic_tiny.md").read_text()
+    assert "only scored these weights" in render_card(run | {"steps": 0}, "outputs/scored").text
     pretrained = render_pretraining_card(RUN | {"train_loss": 0.5}, "encoder")
     assert pretrained.data.eval_results is None
 
