@@ -21,7 +21,7 @@ from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.model_card import render_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.report import FoldReport, describe_run, draw_figures
+from auvmae.report import FoldReport, describe_run, draw_figures, save_metrics
 from auvmae.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "synthetic_tiny.yaml"
@@ -81,12 +81,14 @@ def main(argv: list[str] | None = None) -> FoldReport:
     run = describe_run(trainer, model_args, data_args, level_args, loss_args)
     report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
     if trainer.is_world_process_zero():
-        report.save(args.output_dir)
+        save_metrics(report.to_dict(), args.output_dir)
         draw_figures(report, rows["test"], trainer.criterion, args.output_dir)
-        save_card(render_card(report, args.output_dir), args.output_dir)
+        save_card(render_card(report.to_dict(), Path(args.output_dir).resolve().name), args.output_dir)
         print(
             f"\n{report.table()}\n\nWritten to {args.output_dir}: checkpoint, metrics.json, README.md (card), figures/"
         )
+    if args.push_to_hub:
+        trainer.push_to_hub()
     return report
 
 

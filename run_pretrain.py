@@ -15,9 +15,11 @@ from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, R
 from auvmae.data import load_au_dataset
 from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.data.shared_index import index_once
+from auvmae.model_card import render_pretraining_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 from auvmae.pretraining import PretrainTrainer
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.report import describe_pretraining, save_metrics
 from auvmae.trainer import train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "pretrain_synthetic_tiny.yaml"
@@ -25,7 +27,7 @@ ARGUMENTS = (ModelArguments, DataArguments, PretrainArguments, RunArguments)
 
 
 def main(argv: list[str] | None = None) -> PretrainTrainer:
-    """Parse, load, train, save; returns the trainer."""
+    """Parse, load, train, save, write the card; returns the trainer."""
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
     rows = index_once(lambda: load_au_dataset(**data_args.load_options()), args)["train"]
@@ -56,6 +58,12 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
         max_skipped=pretrain_args.max_skipped,
     )
     train(trainer)
+    if args.do_train and trainer.is_world_process_zero():
+        run = describe_pretraining(trainer, model_args, data_args)
+        save_metrics(run, args.output_dir)
+        save_card(render_pretraining_card(run, Path(args.output_dir).resolve().name), args.output_dir)
+    if args.push_to_hub:
+        trainer.push_to_hub()
     return trainer
 
 

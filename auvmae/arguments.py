@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import HubStrategy
 
 from .configuration import AUVMAEConfig
 from .modeling_auvmae import AUVMAEPreTrainedModel
@@ -35,6 +36,10 @@ class RunArguments(TrainingArguments):
     )
     ddp_find_unused_parameters: bool | None = field(
         default=False, metadata={"help": "Search for unused parameters at every step; these models have none."}
+    )
+    hub_strategy: HubStrategy | str = field(
+        default="end",
+        metadata={"help": "When --push_to_hub pushes: only at the end, since weights without scores have no card."},
     )
 
 

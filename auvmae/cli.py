@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from .cli_crop import add_crop_command
+from .cli_push import add_push_command
 from .cli_reconstruct import add_reconstruct_command
 from .cli_stats import add_stats_command
 
@@ -18,6 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_crop_command(commands)
     add_reconstruct_command(commands)
     add_stats_command(commands)
+    add_push_command(commands)
     return parser
 
 

@@ -1,5 +1,7 @@
-"""What a fine-tuning run leaves behind: the table, `metrics.json`, the figures and the model card."""
+"""What a run leaves behind for its reader: the table, `metrics.json`, the figures."""
 
+import csv
+import hashlib
 import json
 import os
 import platform
@@ -21,6 +23,9 @@ from .losses import NOT_CODED, KnowledgeGuidedLoss
 from .metrics import au_metrics
 from .plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
 
+METRICS_FILE = "metrics.json"
+WEIGHTS_FILE = "model.safetensors"
+EMISSIONS_FILE = "emissions.csv"  # codecarbon's
 PACKAGES = ("auvmae", "torch", "transformers", "datasets", "accelerate")
 
 
@@ -75,17 +80,7 @@ class FoldReport:
             "coded_test_frames": self.coded_frames,
             "metrics": self.metrics,
             "all_ones": {key: value for key, value in self.all_ones.items() if key.startswith("f1")},
-            "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
         }
-
-    def save(self, output_dir: str | Path) -> Path:
-        """Write `metrics.json` whole or not at all."""
-        path = Path(output_dir) / "metrics.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".json.tmp")
-        temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
-        os.replace(temporary, path)
-        return path
 
     def draw_knowledge(self, criterion: KnowledgeGuidedLoss, output_dir: str | Path) -> list[Path]:
         """Draw the priors beside what the model does on the test fold (the paper's Fig. 6)."""
@@ -128,6 +123,16 @@ def draw_figures(
     return [*report.draw_knowledge(criterion, folder), report.draw_timeline(rows, folder)]
 
 
+def save_metrics(run: dict[str, Any], output_dir: str | Path) -> Path:
+    """Write `metrics.json` whole or not at all."""
+    path = Path(output_dir) / METRICS_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(run, indent=2) + "\n")
+    os.replace(temporary, path)
+    return path
+
+
 def describe_run(
     trainer: Trainer,
     model_args: ModelArguments,
@@ -135,21 +140,41 @@ def describe_run(
     level_args: LevelArguments,
     loss_args: LossArguments,
 ) -> dict[str, Any]:
-    """What a reader must know to repeat a run, as it stands in `metrics.json` and on the card."""
-    args, config = trainer.args, cast(AUVMAEConfig, cast(Any, trainer.model).config)
-    history = trainer.state.log_history
+    """What a reader must know to repeat a fine-tuning run, as it stands in `metrics.json` and on the card."""
     return {
-        "dataset": data_args.dataset,
         "fold": data_args.fold,
         "level": level_args.level,
-        "au_names": config.au_names,
-        "clip_length": config.clip_length,
-        "sampling_rate": config.sampling_rate,
-        "mask_ratio": config.mask_ratio,
-        "base_model": model_args.model_name_or_path and Path(model_args.model_name_or_path).name,
+        "au_names": cast(AUVMAEConfig, cast(Any, trainer.model).config).au_names,
         "loss": asdict(loss_args),
         "rare_au_clips": data_args.rare_au_clips,
         "clip_stride": data_args.clip_stride,
+        "load_best_model_at_end": trainer.args.load_best_model_at_end,
+        **describe_training(trainer, model_args, data_args),
+    }
+
+
+def describe_pretraining(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
+    """The same of a pre-training run; there is no score but the training loss, a mean over all steps."""
+    losses = {"train_loss": trainer.state.log_history[-1]["train_loss"]}
+    return describe_training(trainer, model_args, data_args) | losses
+
+
+def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
+    """What pre-training and fine-tuning have in common, without the paths of this machine."""
+    args, config = trainer.args, cast(AUVMAEConfig, cast(Any, trainer.model).config)
+    history, base_model, output_dir = (
+        trainer.state.log_history,
+        model_args.model_name_or_path,
+        Path(str(args.output_dir)),
+    )
+    base_folder = Path(base_model).resolve() if base_model and Path(base_model).exists() else None
+    scored = output_dir if args.do_train else base_folder
+    return {
+        "dataset": data_args.dataset,
+        "clip_length": config.clip_length,
+        "sampling_rate": config.sampling_rate,
+        "mask_ratio": config.mask_ratio,
+        "base_model": base_folder.name if base_folder else base_model,
         "train_clips": len(cast(Any, trainer.train_dataset)),
         "steps": trainer.state.global_step,
         "batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
@@ -157,4 +182,25 @@ def describe_run(
         "seed": args.seed,
         "train_runtime": next((entry["train_runtime"] for entry in history if "train_runtime" in entry), 0.0),
         "hardware": f"{args.world_size} process(es) on {args.device.type}, {os.cpu_count()} CPU cores",
+        "co2_grams": co2_grams(output_dir) if "codecarbon" in (args.report_to or ()) else None,
+        "weights_sha256": _weights_sha256(scored) if scored else None,
+        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
     }
+
+
+def _weights_sha256(folder: Path) -> str | None:
+    """Hexadecimal SHA-256 of a folder's weights, as the Hub shows it; None without such a file."""
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def co2_grams(folder: Path) -> float | None:
+    """What codecarbon estimated for the last training in this folder (its column is in kg), if it did."""
+    path = folder / EMISSIONS_FILE
+    if not path.is_file():
+        return None
+    with path.open(newline="") as file:
+        return 1000 * float([*csv.DictReader(file)][-1]["emissions"])

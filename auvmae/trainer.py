@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from huggingface_hub import CommitInfo
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -17,6 +18,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import (
     PREFIX_CHECKPOINT_DIR,
     EvalLoopOutput,
+    HubStrategy,
     get_last_checkpoint,
     rotate_checkpoints,
 )
@@ -122,6 +124,40 @@ class ClipTrainer(Trainer):
         """The model's outputs, with the loss to train on in `loss`."""
         return model(**inputs)
 
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """`Trainer.init_hf_repo`, for a push at the end.
+
+        Raises:
+            ValueError: Another `hub_strategy`: weights in the middle of training have no scores, so no card.
+        """
+        if self.args.hub_strategy != HubStrategy.END:
+            raise ValueError(
+                f"--hub_strategy {HubStrategy(self.args.hub_strategy).value} would push weights that have no scores "
+                "yet, and so no card. Use --hub_strategy end: weights and card go up together."
+            )
+        super().init_hf_repo(token, private)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """`Trainer.save_model` without its push: the card of these weights can only be written once they are scored."""
+        super().save_model(output_dir, _internal_call=True)
+
+    def push_to_hub(  # type: ignore[override]
+        self, commit_message: str = "Weights and card of a run", revision: str | None = None
+    ) -> CommitInfo | None:
+        """Push the finished run in `output_dir` by `auvmae.hub.push_run`; None on all processes but the main one.
+
+        Trainer's own writes a generated card over ours and pushes the whole folder, pickles included.
+        """
+        from .hub import push_run  # what a run draws and writes needs this module
+
+        if not self.is_world_process_zero():
+            return None
+        if self.hub_model_id is None:
+            self.init_hf_repo()
+        args = self.args
+        private, revision = bool(args.hub_private_repo), revision or args.hub_revision
+        return push_run(str(args.output_dir), str(self.hub_model_id), private, revision, args.hub_token, commit_message)
+
 
 class _SetEpoch(TrainerCallback):
     def __init__(self, dataset: Any) -> None:
@@ -186,10 +222,12 @@ class AUVMAETrainer(ClipTrainer):
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in terms.items()}
         return output._replace(metrics=(output.metrics or {}) | metrics)
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.args.should_save:  # the pooled statistics are training state
-            save_file(self.criterion.state_dict(), os.path.join(output_dir, CRITERION_FILE))
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the criterion with the model: its priors belong to the weights, its pool to the training state."""
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            path = os.path.join(output_dir or str(self.args.output_dir), CRITERION_FILE)
+            save_file(self.criterion.state_dict(), path)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

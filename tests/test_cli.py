@@ -13,6 +13,7 @@ def test_help_lists_every_command(capsys):
     assert "crop" in printed
     assert "reconstruct" in printed
     assert "stats" in printed
+    assert "push" in printed
 
 
 @pytest.mark.parametrize("argv", [[], ["no-such-command"]])
@@ -23,6 +24,9 @@ def test_nonsense_ends_with_usage(argv, capsys):
     assert "usage: auvmae" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["crop", "in", "out"], ["reconstruct", "in", "-m", "model", "-o", "out"], ["stats"]])
+@pytest.mark.parametrize(
+    "argv",
+    [["crop", "in", "out"], ["reconstruct", "in", "-m", "model", "-o", "out"], ["stats"], ["push", "run", "me/name"]],
+)
 def test_every_command_has_a_run_function(argv):
     assert callable(build_parser().parse_args(argv).run)

@@ -1,0 +1,59 @@
+"""The card: valid metadata, the scores that were measured, and what a reader must be told."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard, metadata_eval_result
+
+from auvmae.model_card import card_digest, render_card, render_pretraining_card
+from auvmae.report import co2_grams
+
+from .tiny_run import RUN, write_run
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_metadata(tmp_path):
+    run_folder = write_run(tmp_path / "run")
+    text = (run_folder / "README.md").read_text()
+    card, run = ModelCard(text), json.loads((run_folder / "metrics.json").read_text())
+    fields = yaml.safe_load(text.split("---\n")[1])
+    expected = metadata_eval_result(
+        model_pretty_name="AU-vMAE disfa fold 2 frame",
+        task_pretty_name="Facial action unit detection",
+        task_id="video-classification",
+        metrics_pretty_name="F1 (macro over AUs)",
+        metrics_id="f1",
+        metrics_value=round(run["metrics"]["f1"], 4),
+        dataset_pretty_name="disfa (fold 2, test subjects)",
+        dataset_id="disfa",
+        dataset_split="test",
+    )
+    (result,), (entry,) = expected["model-index"][0]["results"], fields["model-index"][0]["results"]
+    assert entry["metrics"][1]["value"] == round(run["metrics"]["accuracy"], 4)
+    assert entry["metrics"][0] | {"verified": False} == result["metrics"][0]
+    assert [entry[name] for name in ("task", "dataset")] == [result[name] for name in ("task", "dataset")]
+    assert (fields["pipeline_tag"], fields["library_name"]) == ("video-classification", "transformers")
+    assert (fields["base_model"], fields["license"]) == ("MCG-NJU/videomae-base", "other")
+    assert fields["co2_eq_emissions"] == {"emissions": 12.346, "source": "codecarbon"}
+    for words in ("consent", "no emotion", "Demographic coverage: unknown", "about 12.3 g", "licences of the"):
+        assert words in card.text
+
+
+def test_without_weights_it_says_so():
+    run = json.loads((ROOT / "results" / "synthetic_tiny.json").read_text())
+    card = render_card(run, "outputs/synthetic_tiny")
+    assert card_digest(card) is None
+    assert card.data.license == "apache-2.0"
+    assert str(card) == (ROOT / "model_cards" / "synthetic_tiny.md").read_text()
+    assert "only scored these weights" in render_card(run | {"steps": 0}, "outputs/scored").text
+    pretrained = render_pretraining_card(RUN | {"train_loss": 0.5}, "encoder")
+    assert pretrained.data.eval_results is None
+
+
+def test_co2_is_what_codecarbon_estimated_last(tmp_path):
+    assert co2_grams(tmp_path) is None
+    (tmp_path / "emissions.csv").write_text("timestamp,duration,emissions\na,9,0.5\nb,1,0.0123456\n")
+    assert co2_grams(tmp_path) == pytest.approx(12.3456)
