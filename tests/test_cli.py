@@ -10,6 +10,7 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
+    assert "convert" in printed
     assert "crop" in printed
     assert "stats" in printed
 
@@ -22,6 +23,6 @@ def test_nonsense_ends_with_usage(argv, capsys):
     assert "usage: auvmae" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["crop", "in", "out"], ["stats"]])
+@pytest.mark.parametrize("argv", [["convert", "in", "out"], ["crop", "in", "out"], ["stats"]])
 def test_every_command_has_a_run_function(argv):
     assert callable(build_parser().parse_args(argv).run)
