@@ -36,11 +36,11 @@ def stock_config(**fields: Any) -> VideoMAEConfig:
     return VideoMAEConfig(**(SIZES | fields))
 
 
-def randomise(model: nn.Module) -> nn.Module:
+def randomise(model: nn.Module, scale: float = 0.1) -> nn.Module:
     """Give every parameter a value of its own, biases and mask token included: zeros would hide what gets lost."""
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
+            parameter.add_(torch.randn_like(parameter) * scale)
     return model.eval()
 
 
