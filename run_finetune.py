@@ -18,6 +18,7 @@ from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.model_card import render_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.predictions import Predictions
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.report import FoldReport, describe_run, draw_figures
 from auvmae.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
@@ -75,10 +76,12 @@ def main(argv: list[str] | None = None) -> FoldReport:
     report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
     if trainer.is_world_process_zero():
         report.save(args.output_dir)
+        Predictions.from_clips(report.probs, report.labels, rows["test"], names, run).save(args.output_dir)
         draw_figures(report, rows["test"], trainer.criterion, args.output_dir)
         save_card(render_card(report, args.output_dir), args.output_dir)
         print(
-            f"\n{report.table()}\n\nWritten to {args.output_dir}: checkpoint, metrics.json, README.md (card), figures/"
+            f"\n{report.table()}\n\nWritten to {args.output_dir}: checkpoint, metrics.json, predictions.parquet, "
+            "README.md (card), figures/"
         )
     return report
 

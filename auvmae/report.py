@@ -148,6 +148,8 @@ def describe_run(
         "batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
         "learning_rate": args.learning_rate,
         "seed": args.seed,
+        # the evaluation set is the test side: the best epoch on it is chosen by what it is scored on
+        "tuned_on_test": ["epoch"] if args.load_best_model_at_end else [],
         "train_runtime": next((entry["train_runtime"] for entry in history if "train_runtime" in entry), 0.0),
         "hardware": f"{args.world_size} process(es) on {args.device.type}, {os.cpu_count()} CPU cores",
     }
