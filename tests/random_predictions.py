@@ -11,7 +11,7 @@ RATES = (0.5, 0.2, 0.05, 0)
 
 
 def random_predictions(
-    seed: int = 0, subjects: tuple[str, ...] = ("S1", "S2", "S3"), skill: float = 0.5, **run: Any
+    seed: int = 0, subjects: tuple[str, ...] = ("S1", "S2", "S3"), skill: float = 0.3, **run: Any
 ) -> Predictions:
     """Two videos a subject, 60 frames each with a gap after the 40th; labels depend on `subjects`, not on `seed`."""
     frames = np.tile(np.concatenate([np.arange(40), np.arange(50, 70)]), 2 * len(subjects)).astype(np.int32)
@@ -25,7 +25,7 @@ def random_predictions(
         frames,
         probs.astype(np.float32),
         labels,
-        {"dataset": "synthetic", "fold": 1, "level": "video", "seed": seed, "au_names": NAMES, **run},
+        {"dataset": "synthetic", "fold": 1, "level": "video", "au_names": NAMES, **run},
     )
 
 
