@@ -3,8 +3,10 @@
 import argparse
 import sys
 
+from .cli_compare import add_compare_command
 from .cli_crop import add_crop_command
 from .cli_stats import add_stats_command
+from .cli_summarize import add_summarize_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -14,8 +16,10 @@ def build_parser() -> argparse.ArgumentParser:
         description="Facial action units in video. Training: run_pretrain.py and run_finetune.py of the repository.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_compare_command(commands)
     add_crop_command(commands)
     add_stats_command(commands)
+    add_summarize_command(commands)
     return parser
 
 

@@ -20,6 +20,7 @@ from .fsm import cooccurrence_matrix, straight_through, transition_tensor
 from .losses import NOT_CODED, KnowledgeGuidedLoss
 from .metrics import au_metrics
 from .plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
+from .tables import markdown_table
 
 PACKAGES = ("auvmae", "torch", "transformers", "datasets", "accelerate")
 
@@ -36,10 +37,7 @@ def format_table(au_names: list[str], metrics: dict[str, float], all_ones: dict[
     rows = [["AU", *(title for title, _, _ in columns)]]
     for name, suffix in [*((name, f"_{name}") for name in au_names), ("mean", "")]:
         rows.append([name, *(f"{100 * scores[metric + suffix]:.1f}" for _, metric, scores in columns)])
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
-    return "\n".join(lines)
+    return markdown_table(rows)
 
 
 @dataclass
