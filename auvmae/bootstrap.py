@@ -26,7 +26,12 @@ def draw_subjects(num_subjects: Sequence[int], draws: int = DRAWS, seed: int = 0
 
     Returns:
         Per fold `(draws, subjects)`: how often each subject was drawn; a row sums to the number of subjects.
+
+    Raises:
+        ValueError: There is no draw.
     """
+    if draws < 1:
+        raise ValueError(f"the bootstrap needs at least one draw, found {draws}.")
     generator = np.random.default_rng(seed)
     return [generator.multinomial(number, np.full(number, 1 / number), size=draws) for number in num_subjects]
 

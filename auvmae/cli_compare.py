@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Compare the F1 of two runs (or of two folders with the folds of a run each) from their saved predictions, per AU and on
 average, on the subjects and AUs that both were scored on. The test subjects are drawn anew, with replacement, the same
-ones for both: the interval holds 95 % of the differences; the last column is the share of draws in which A is better.
+ones for both: the interval holds 95 % of the differences; the last column is the share of draws in which A is better (a
+tie is half). This tells the chance of other subjects, not that of another seed of the training.
 """
 
 

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from .metrics import counts_by_group
 from .predictions import FILE_NAME, Predictions
 
-PER_FOLD = {"fold", "tuned_on_test", "thresholds", "train_clips", "steps", "train_runtime", "hardware"}
+PER_FOLD = {
+    *("fold", "thresholds", "tuned_on_test", "train_clips", "steps", "train_runtime", "hardware", "versions"),
+    *("weights_sha256", "co2_grams", "coded_test_frames", "metrics", "all_ones"),
+}
 """What differs between the folds of one experiment. Runs in which anything else differs are two experiments."""
 
 
@@ -63,13 +66,10 @@ class Experiment:
         """What makes this experiment another one, by name, as JSON; parts of a part as `loss.intra_weight`."""
         flat: dict[str, Any] = {}
         for name, value in self.folds[0].run.items():
-            parts = value.items() if isinstance(value, dict) else ()
-            flat |= {f"{name}.{part}": inner for part, inner in parts} if isinstance(value, dict) else {name: value}
-        return {
-            name: json.dumps(value, sort_keys=True)
-            for name, value in flat.items()
-            if name.split(".")[0] not in PER_FOLD
-        }
+            if name not in PER_FOLD:
+                is_group = isinstance(value, dict)
+                flat |= {f"{name}.{part}": inner for part, inner in value.items()} if is_group else {name: value}
+        return {name: json.dumps(value, sort_keys=True) for name, value in flat.items()}
 
     def subject_counts(self) -> list[NDArray[np.int64]]:
         """Per fold `(subjects, 4, N)`, see `auvmae.metrics.counts_by_group`; at the thresholds of the run."""

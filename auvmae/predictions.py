@@ -30,9 +30,9 @@ class Predictions:
         frames: `(frames,)` int32, index in the video. The rows are sorted by subject, video and frame.
         probs: `(frames, N)` float32 in [0, 1].
         labels: `(frames, N)` int8: 0, 1, or -100 where not coded.
-        run: What describes the run, as in `metrics.json`. Read from it here: `dataset`, `fold`, `thresholds` (AU name
-            to threshold in [0, 1], 0.5 where there is none) and `tuned_on_test` (names of what was chosen on the very
-            data that is scored, e.g. "epoch" or "thresholds"; none if there are none).
+        run: What describes the run, as in `metrics.json`. Among it `dataset`, `fold`, `level`, `thresholds` (N numbers;
+            without, 0.5 for every AU) and `tuned_on_test` (names of what was chosen on the very data that is scored,
+            e.g. `["epoch"]`).
 
     Raises:
         ValueError: Arrays do not fit together, a value is out of its range, or a frame occurs twice.
@@ -54,6 +54,8 @@ class Predictions:
             )
         if not ((self.probs >= 0) & (self.probs <= 1)).all():
             raise ValueError("probabilities must be in [0, 1]; NaN and others were found.")
+        if self.thresholds.shape != shape[1:]:
+            raise ValueError(f"thresholds must be one per AU ({shape[1]}), found {self.run['thresholds']}.")
         wrong = sorted(set(np.unique(self.labels).tolist()) - {0, 1, NOT_CODED})
         if wrong:
             raise ValueError(f"labels must be 0, 1 or {NOT_CODED}, found {wrong[:5]}.")
@@ -107,7 +109,7 @@ class Predictions:
     @property
     def thresholds(self) -> NDArray[np.float64]:
         """`(N,)`: an AU is called present where its probability is greater."""
-        return np.array([self.run.get("thresholds", {}).get(name, 0.5) for name in self.au_names])
+        return np.array(self.run.get("thresholds") or [0.5] * len(self.au_names))
 
     @property
     def recordings(self) -> NDArray[np.int64]:

@@ -143,10 +143,12 @@ def describe_run(
         "clip_stride": data_args.clip_stride,
         "train_clips": len(cast(Any, trainer.train_dataset)),
         "steps": trainer.state.global_step,
+        "num_train_epochs": args.num_train_epochs,
+        "max_steps": args.max_steps,
         "batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
         "learning_rate": args.learning_rate,
         "seed": args.seed,
-        # the evaluation set is the test side: the best epoch on it is chosen by what it is scored on
+        # as long as the evaluation set is the test side, the best epoch on it is chosen by what it is scored on
         "tuned_on_test": ["epoch"] if args.load_best_model_at_end else [],
         "train_runtime": next((entry["train_runtime"] for entry in history if "train_runtime" in entry), 0.0),
         "hardware": f"{args.world_size} process(es) on {args.device.type}, {os.cpu_count()} CPU cores",

@@ -54,6 +54,8 @@ def test_draws_are_with_replacement_uniform_and_repeatable():
     np.testing.assert_allclose(drawn[0].mean(axis=0), 1, atol=0.05)
     assert (drawn[0] == 0).mean() == pytest.approx((4 / 5) ** 5, abs=0.02)
     np.testing.assert_array_equal(drawn[0], draw_subjects([5, 1], seed=7)[0])
+    with pytest.raises(ValueError, match="at least one draw, found 0"):
+        draw_subjects([5], draws=0)
 
 
 def test_interval_holds_the_middle():

@@ -19,7 +19,7 @@ def test_folds_of_the_same_settings_come_together():
     runs = [
         fold(2, loss={"cls": 1, "intra": 0.01}, steps=5, train_runtime=3.0),
         fold(1, loss={"cls": 1, "intra": 0}),
-        fold(1, loss={"cls": 1, "intra": 0.01}, steps=7, train_runtime=4.0, thresholds={"AU1": 0.4}),
+        fold(1, loss={"cls": 1, "intra": 0.01}, steps=7, train_runtime=4.0, thresholds=[0.4] * 4),
     ]
     pair, single = group_folds(runs)
     assert [one.run["steps"] for one in pair.folds] == [7, 5]
@@ -43,7 +43,7 @@ def test_what_was_tuned_on_test_data_cannot_be_left_out():
 
 
 def test_counts_are_by_subject_and_at_the_thresholds_of_the_run():
-    experiment = Experiment([fold(1, thresholds={"AU2": 0.2}), fold(2)])
+    experiment = Experiment([fold(1, thresholds=[0.5, 0.2, 0.5, 0.5]), fold(2)])
     first, second = experiment.subject_counts()
     predictions = experiment.folds[0]
     expected = au_counts(predictions.probs, predictions.labels, np.array([0.5, 0.2, 0.5, 0.5]))

@@ -32,7 +32,7 @@ def test_clips_become_frames_without_their_padding(tmp_path):
         for clip, (name, start, length) in enumerate(clips)
         for offset in range(length)
     )
-    run = {"fold": 2, "thresholds": {"AU2": 0.3}}
+    run = {"fold": 2, "thresholds": [0.5, 0.3]}
     Predictions.from_clips(probs, labels, rows, ["AU1", "AU2"], run).save(tmp_path)
     found = Predictions.load(tmp_path)
     columns = found.subjects, found.videos, found.frames, *found.probs.T, *found.labels.T
@@ -69,6 +69,8 @@ def test_impossible_values_are_named(field, value, message):
 
 def test_another_shape_is_named():
     predictions = random_predictions()
+    with pytest.raises(ValueError, match=r"thresholds must be one per AU \(4\), found \[0\.3\]"):
+        random_predictions(thresholds=[0.3])
     with pytest.raises(ValueError, match=r"must be \(360, 4\) \(frames, AUs\), found \(360, 3\)"):
         replace(predictions, probs=predictions.probs[:, 1:])
 
