@@ -14,6 +14,7 @@ from transformers import set_seed
 from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, RunArguments, parse_arguments
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
+from auvmae.data.folds import inner_split
 from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.model_card import render_card, save_card
@@ -37,6 +38,8 @@ def main(argv: list[str] | None = None) -> FoldReport:
             **data_args.load_options(), rare_au_clips=data_args.rare_au_clips, clip_stride=data_args.clip_stride
         )
     names = au_names(rows)
+    if data_args.train_share < 1:
+        rows["train"], _ = inner_split(rows["train"], 1 - data_args.train_share, args.seed)
 
     model = model_args.build(
         AUVMAEForFrameAUClassification,
@@ -49,7 +52,9 @@ def main(argv: list[str] | None = None) -> FoldReport:
     config = model.config
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
     train_set, test_set = (
-        ClipDataset(rows[split], processor, config.sampling_rate, augment, args.seed, data_args.video_backend)
+        ClipDataset(
+            rows[split], processor.resize_frames, config.sampling_rate, augment, args.seed, data_args.video_backend
+        )
         for split, augment in (("train", True), ("test", False))
     )
     trainer = AUVMAETrainer(

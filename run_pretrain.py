@@ -15,14 +15,15 @@ from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, R
 from auvmae.data import load_au_dataset
 from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
+from auvmae.pretraining import PretrainTrainer
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.trainer import ClipTrainer, train
+from auvmae.trainer import train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "pretrain_synthetic_tiny.yaml"
 ARGUMENTS = (ModelArguments, DataArguments, PretrainArguments, RunArguments)
 
 
-def main(argv: list[str] | None = None) -> ClipTrainer:
+def main(argv: list[str] | None = None) -> PretrainTrainer:
     """Parse, load, train, save; returns the trainer."""
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
@@ -33,17 +34,26 @@ def main(argv: list[str] | None = None) -> ClipTrainer:
         clip_length=data_args.clip_length,
         sampling_rate=pretrain_args.sampling_rate,
         mask_ratio=pretrain_args.mask_ratio,
+        decoder_mask_ratio=pretrain_args.decoder_mask_ratio,
     )
     config = model.config
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
-    trainer = ClipTrainer(
+    trainer = PretrainTrainer(
         model=model,
         args=args,
         train_dataset=ClipDataset(
-            rows, processor, config.sampling_rate, True, args.seed, data_args.video_backend, with_labels=False
+            rows,
+            processor.resize_frames,
+            config.sampling_rate,
+            augment=True,
+            seed=args.seed,
+            backend=data_args.video_backend,
+            with_labels=False,
+            skip_broken=True,
         ),
-        data_collator=ClipCollator.from_config(config),
+        data_collator=ClipCollator.from_config(config, pretrain_args.masks_per_clip),
         processing_class=processor,
+        max_skipped=pretrain_args.max_skipped,
     )
     train(trainer)
     return trainer

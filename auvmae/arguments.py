@@ -46,7 +46,7 @@ class ModelArguments:
         default=None,
         metadata={
             "help": "Checkpoint to start from: a folder or a Hub name of AU-vMAE or of any VideoMAE, or `tiny`, the "
-            "packaged demonstration encoder. Without it training starts from random weights."
+            "packaged demonstration encoder. Without it, or with `none`, training starts from random weights."
         },
     )
     model_config: str = field(
@@ -60,6 +60,8 @@ class ModelArguments:
     def __post_init__(self) -> None:
         if self.model_name_or_path == "tiny":
             self.model_name_or_path = str(TINY_ENCODER)
+        elif self.model_name_or_path == "none":  # over a recipe that names a checkpoint
+            self.model_name_or_path = None
 
     def build(self, model_class: type[AUVMAEPreTrainedModel], **fields: Any) -> AUVMAEPreTrainedModel:
         """The model to train, in float32: from the checkpoint if there is one, else from random weights.
@@ -88,6 +90,10 @@ class DataArguments:
     )
     clip_length: int = field(
         default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
+    )
+    train_share: float = field(
+        default=1.0,
+        metadata={"help": "Share of the training subjects to train on, drawn by `seed`: what fewer labels would give."},
     )
     rare_au_clips: bool = field(
         default=True,
@@ -172,6 +178,27 @@ class PretrainArguments:
         metadata={
             "help": "Every k-th frame enters: 1 to fine-tune at video or patch level, 4 at frame level. Sec. 4.1: 'the "
             "sampling rate in pre-training is maintained the same as in fine-tuning'."
+        },
+    )
+    masks_per_clip: int = field(
+        default=1,
+        metadata={
+            "help": "Masks drawn for each decoded clip, all trained on in one step: cheaper where decoding is the "
+            "bottleneck. The paper has one."
+        },
+    )
+    decoder_mask_ratio: float = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the hidden patches that the decoder leaves out (VideoMAE V2's dual masking): cheaper "
+            "steps. The paper reconstructs all of them."
+        },
+    )
+    max_skipped: float = field(
+        default=0.01,
+        metadata={
+            "help": "Share of the clips that may fail to decode. They are passed over and listed in "
+            "skipped_clips.csv; more than this (and more than 10) end the run."
         },
     )
 

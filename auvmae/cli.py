@@ -5,6 +5,7 @@ import sys
 
 from .cli_compare import add_compare_command
 from .cli_crop import add_crop_command
+from .cli_reconstruct import add_reconstruct_command
 from .cli_stats import add_stats_command
 from .cli_summarize import add_summarize_command
 
@@ -18,6 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_compare_command(commands)
     add_crop_command(commands)
+    add_reconstruct_command(commands)
     add_stats_command(commands)
     add_summarize_command(commands)
     return parser

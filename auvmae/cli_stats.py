@@ -43,7 +43,12 @@ def add_stats_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentP
         "most)",
     )
     parser.add_argument("--clip_length", type=int, default=128, help="frames of a clip (default: 128)")
-    parser.add_argument("--rare_aus", nargs="*", metavar="AU", help="AUs to augment (default: the paper's)")
+    parser.add_argument(
+        "--rare_aus",
+        nargs="*",
+        metavar="AU",
+        help="AUs to augment (default: those of --dataset_options, else the paper's, else those of weight > 1)",
+    )
     parser.add_argument("--dataset_options", type=json.loads, default={}, help="options of the builder, as JSON")
     parser.add_argument("--num_proc", type=int, help="processes that index the data set")
     parser.set_defaults(run=run_stats)
@@ -68,7 +73,7 @@ def _count(arguments: argparse.Namespace) -> "FoldStatistics":
     import datasets
 
     from .data import au_names, load_au_dataset
-    from .data.augmentation import RARE_AUS
+    from .data.augmentation import RARE_AUS, find_rare_aus
     from .data.clips import video_labels
     from .facs import au_label
     from .statistics import fold_statistics
@@ -82,14 +87,20 @@ def _count(arguments: argparse.Namespace) -> "FoldStatistics":
         raise ValueError(f"{arguments.dataset} is not coded: it has no labels to count")
     rows = datasets.concatenate_datasets([*splits.values()]) if arguments.split == "all" else splits[arguments.split]
     layout = "disfa" if arguments.dataset == "synthetic" else arguments.dataset
-    rare = arguments.rare_aus if arguments.rare_aus is not None else map(au_label, RARE_AUS.get(layout, ()))
-    unknown = set(rare := list(rare)) - set(names)
+    numbers = options.get("rare_aus", RARE_AUS.get(layout))
+    if arguments.rare_aus is not None:
+        rare = arguments.rare_aus
+    elif numbers is not None:
+        rare = [au_label(number) for number in numbers]
+    else:
+        rare = [names[column] for column in find_rare_aus(video_labels(splits["train"]))]
+    unknown = set(rare) - set(names)
     if unknown:
         raise ValueError(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
     source = {name: getattr(arguments, name) for name in ("dataset", "fold", "split", "dataset_options")}
     subjects = dict(zip(rows["video"], rows["subject"], strict=True)).values()
     return fold_statistics(
-        video_labels(rows), names, [*map(names.index, rare)], arguments.clip_length, list(subjects), source
+        video_labels(rows), names, [*map(names.index, rare)], options["clip_length"], list(subjects), source
     )
 
 

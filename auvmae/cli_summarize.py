@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Score runs from their saved predictions. Runs with the same settings are the folds of one experiment: F1 and accuracy
 per AU, mean over AUs and folds, with the paper's published rows beside them and an interval by bootstrap over subjects;
-then every metric as one number. With -o each table is written as Markdown, CSV and LaTeX.
+then each metric as one number. With -o each table is written as Markdown, CSV and LaTeX.
 A run in which something was chosen on the very data that is scored carries that label in every table.
 """
 
@@ -29,8 +29,8 @@ def add_summarize_command(subparsers: "argparse._SubParsersAction[argparse.Argum
         "--metrics",
         nargs="+",
         default=["f1", "accuracy"],
-        help="the metrics to show per AU: f1, accuracy (the default), average_precision, roc_auc, calibration_error, "
-        "event_f1, subject_f1",
+        help="the metrics to show: f1, accuracy (these two by default), average_precision, roc_auc, calibration_error, "
+        "event_f1, subject_f1, or all; average_precision and roc_auc need pip install auvmae[ranking]",
     )
     parser.add_argument("--by_subject", action="store_true", help="also show the F1 of each test subject")
     parser.add_argument("--draws", type=int, default=10_000, help="draws of the bootstrap (default: 10000)")
@@ -58,7 +58,8 @@ def _tables(arguments: argparse.Namespace) -> "list[Table]":
     from .scores import SCORES
     from .summary import averages_table, score_table, subjects_table
 
-    unknown = sorted(set(arguments.metrics) - set(SCORES))
+    metrics = list(SCORES) if arguments.metrics == ["all"] else arguments.metrics
+    unknown = sorted(set(metrics) - set(SCORES))
     if unknown:
         raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(SCORES)}")
     by_dataset: dict[str, list[Experiment]] = {}
@@ -66,8 +67,8 @@ def _tables(arguments: argparse.Namespace) -> "list[Table]":
         by_dataset.setdefault(experiment.dataset, []).append(experiment)
     tables = []
     for experiments in by_dataset.values():
-        tables += [score_table(experiments, metric, arguments.draws, arguments.seed) for metric in arguments.metrics]
-        tables.append(averages_table(experiments))
+        tables += [score_table(experiments, metric, arguments.draws, arguments.seed) for metric in metrics]
+        tables.append(averages_table(experiments, metrics))
         if arguments.by_subject:
             tables.append(subjects_table(experiments))
     return tables

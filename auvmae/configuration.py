@@ -30,6 +30,8 @@ class AUVMAEConfig(VideoMAEConfig):
         clip_length (`int`, defaults to 128): Frames that are labelled in one clip.
         sampling_rate (`int`, defaults to 1): Every `sampling_rate`-th frame of a clip enters the encoder.
         mask_ratio (`float`, defaults to 0.0): Share of patches hidden from the encoder by a tube mask, in [0, 1).
+        decoder_mask_ratio (`float`, defaults to 0.0): Share of the hidden patches that the decoder leaves out in
+            pre-training, in [0, 1): the "dual masking" of VideoMAE V2. The paper reconstructs all of them.
         image_mean, image_std (`list[float]`, default to ImageNet's): What the processor subtracted and divided by;
             pre-training needs them to undo it when it builds the pixel targets.
         kwargs: `VideoMAEConfig`'s fields; `id2label` names the action units, e.g. `{0: "AU1", 1: "AU2"}`.
@@ -45,6 +47,7 @@ class AUVMAEConfig(VideoMAEConfig):
     clip_length: int = 128
     sampling_rate: int = 1
     mask_ratio: float | int = 0.0
+    decoder_mask_ratio: float | int = 0.0
     image_mean: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_MEAN))
     image_std: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_STD))
 
@@ -58,8 +61,9 @@ class AUVMAEConfig(VideoMAEConfig):
 
     def validate_clip(self) -> None:
         """Check that clips, windows, tubelets and patches divide each other, once, for everything downstream."""
-        if not 0 <= self.mask_ratio < 1:
-            raise ValueError(f"mask_ratio must lie in [0, 1), found {self.mask_ratio}.")
+        for name in ("mask_ratio", "decoder_mask_ratio"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), found {getattr(self, name)}.")
         if self.num_frames % self.tubelet_size:
             raise ValueError(
                 f"num_frames ({self.num_frames}) must be a multiple of tubelet_size ({self.tubelet_size})."

@@ -119,7 +119,7 @@ def crop_video(
     frames = tqdm(iter_frames(source), source.name, total, unit="frame", disable=not progress)
     # the index takes its place before the video does, so that a video without one is never ours
     with (
-        VideoWriter(output, _frame_rate(source), recipe.size, recipe.size) as writer,
+        VideoWriter(output, frame_rate(source), recipe.size, recipe.size) as writer,
         replacing(index_path(output)) as file,
     ):
         count, found = _write(iter_crops(frames, recipe, detector), writer, file)
@@ -198,7 +198,8 @@ def _stamp(source: Path) -> dict[str, Any]:
     return {"name": source.name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}
 
 
-def _frame_rate(source: Path) -> Fraction:
+def frame_rate(source: Path) -> Fraction:
+    """Mean frames per second of a video file; of a folder of images, which has no clock, 25."""
     if source.is_dir():
         return Fraction(IMAGE_FOLDER_FPS)
     with av.open(str(source)) as container:

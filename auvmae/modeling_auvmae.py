@@ -21,6 +21,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration import AUVMAEConfig
 from .embeddings import AUVMAEEmbeddings, gather_patches, gather_tokens, sinusoid_table, tube_token_indices
+from .masking import running_cells
 
 # On disk VideoMAE writes q_bias/v_bias, in memory query.bias/value.bias; transformers looks the renaming up by
 # model_type and would drop the biases of every checkpoint of ours without a word.
@@ -34,7 +35,7 @@ class AUVMAEForVideoPretrainingOutput(ModelOutput):
     Args:
         loss (`torch.FloatTensor` of shape `()`): Mean squared error over the hidden patches.
         logits (`torch.FloatTensor` of shape `(batch_size, num_hidden_patches, tubelet_size * patch_size**2 * 3)`):
-            Reconstruction of the hidden patches, in time order.
+            Reconstruction of the hidden patches, in time order; in training without the `decoder_mask_ratio` of them.
         hidden_states, attentions: As in `AUVMAEModel`.
     """
 
@@ -255,9 +256,12 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         Raises:
             ValueError: Shapes, frame count or mask do not fit the configuration, or nothing is hidden.
         """
+        config = self.config
         visible, hidden = self.videomae.split_tokens(pixel_values, bool_masked_pos)
         if not hidden.shape[1]:
             raise ValueError("bool_masked_pos hides no patch: there is nothing to reconstruct.")
+        if self.training and config.decoder_mask_ratio:
+            hidden = running_cells(hidden, config.num_frames // config.tubelet_size, config.decoder_mask_ratio)
         outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs)
         logits = self.forward_decoder(outputs.last_hidden_state, visible, hidden)
         loss = F.mse_loss(logits, self.patch_targets(pixel_values, hidden)) if return_loss else None

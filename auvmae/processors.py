@@ -51,27 +51,43 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: The frames have another dtype or shape.
         """
-        # an array is taken as it is: to stack its frames would copy them
-        clips = torch.as_tensor(images if hasattr(images, "shape") else np.stack([np.asarray(item) for item in images]))
-        if clips.ndim == 4:
-            clips = clips[None]
-        if clips.dtype != torch.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
+        frames = self.resize_frames(
+            images if hasattr(images, "shape") else np.stack([np.asarray(item) for item in images])
+        )
+        pixel_values = self.normalize_frames(frames if frames.ndim == 5 else frames[None])
+        return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
+
+    def resize_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Bring uint8 frames `(..., H, W, 3)`, one clip or a batch, to `(..., height, width, 3)`.
+
+        Raises:
+            ValueError: The frames have another dtype or shape.
+        """
+        frames = torch.as_tensor(frames)
+        if frames.dtype != torch.uint8 or frames.ndim not in (4, 5) or frames.shape[-1] != 3:
             raise ValueError(
-                f"Frames must be uint8 of shape (T, H, W, 3) or (B, T, H, W, 3), found {clips.dtype} of shape "
-                f"{tuple(clips.shape)}."
+                f"Frames must be uint8 of shape (T, H, W, 3) or (B, T, H, W, 3), found {frames.dtype} of shape "
+                f"{tuple(frames.shape)}."
             )
         size = self.size["height"], self.size["width"]
-        frames = clips.flatten(0, 1).permute(0, 3, 1, 2)
-        if frames.shape[2:] != size:
-            frames = F.interpolate(frames.float(), size, mode="bilinear", antialias=True, align_corners=False)
-        mean, std = (255 * torch.tensor(values).view(3, 1, 1) for values in (self.image_mean, self.image_std))
-        # NumPy's memory comes in huge pages: to get 77 MB in small ones takes longer than to fill them
-        pixel_values = torch.from_numpy(np.empty((len(frames), 3, *size), np.float32))
-        planes = torch.empty((3, *size), dtype=frames.dtype)
-        for frame, values in zip(frames, pixel_values, strict=True):  # one by one: a frame stays in the cache
-            values.copy_(planes.copy_(frame)).sub_(mean).div_(std)
-        pixel_values = pixel_values.unflatten(0, clips.shape[:2])
-        return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
+        if frames.shape[-3:-1] == size:
+            return frames
+        # in uint8, as Pillow does: a tenth of the time that float planes take, and at most one level from them
+        planes = frames.reshape(-1, *frames.shape[-3:]).permute(0, 3, 1, 2)
+        planes = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
+        return planes.permute(0, 2, 3, 1).reshape(*frames.shape[:-3], *size, 3)
+
+    def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """Turn uint8 frames `(B, T, height, width, 3)` into `pixel_values`, float32 `(B, T, 3, height, width)`.
+
+        In training this is done on the model's device: uint8 is a quarter of the bytes to bring there.
+        """
+        mean, std = (
+            255 * torch.tensor(values, device=frames.device).view(3, 1, 1)
+            for values in (self.image_mean, self.image_std)
+        )
+        planes = frames.permute(0, 1, 4, 2, 3)
+        return planes.to(torch.float32, memory_format=torch.contiguous_format).sub_(mean).div_(std)
 
 
 AutoImageProcessor.register(AUVMAEConfig, AUVMAEImageProcessor, exist_ok=True)

@@ -89,9 +89,16 @@ class FoldReport:
         """Draw the priors beside what the model does on the test fold (the paper's Fig. 6)."""
         probs, coded = torch.as_tensor(self.probs), torch.as_tensor(self.labels) != NOT_CODED
         learned = cooccurrence_matrix(straight_through(probs), coded), transition_tensor(probs, coded)
-        titles = ("prior (training labels)", "learned (test predictions)")
-        cooccurrence = dict(zip(titles, (criterion.cooccurrence_prior.cpu().numpy(), learned[0].numpy()), strict=True))
-        transitions = dict(zip(titles, (criterion.transition_prior.cpu().numpy(), learned[1].numpy()), strict=True))
+        prior = "prior (training labels)"
+        cooccurrence = {
+            prior: criterion.cooccurrence_prior.cpu().numpy(),
+            "learned (test predictions)": learned[0].numpy(),
+        }
+        # of the probabilities, as in Eq. 7: a doubtful frame counts as a share of a change
+        transitions = {
+            prior: criterion.transition_prior.cpu().numpy(),
+            "learned (test probabilities)": learned[1].numpy(),
+        }
         return [
             save_figure(plot_cooccurrence(cooccurrence, self.au_names), Path(output_dir) / "cooccurrence.png"),
             save_figure(plot_transitions(transitions, self.au_names), Path(output_dir) / "transitions.png"),
@@ -141,6 +148,7 @@ def describe_run(
         "loss": asdict(loss_args),
         "rare_au_clips": data_args.rare_au_clips,
         "clip_stride": data_args.clip_stride,
+        "train_share": data_args.train_share,
         "train_clips": len(cast(Any, trainer.train_dataset)),
         "steps": trainer.state.global_step,
         "num_train_epochs": args.num_train_epochs,

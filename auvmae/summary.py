@@ -61,17 +61,18 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
     return Table(f"{dataset}_{metric}", f"{title} on {dataset}, percent", [*au_names, "Avg."], rows, notes)
 
 
-def averages_table(experiments: Sequence[Experiment]) -> Table:
-    """Every metric as one number: F1 in the four ways of averaging, the others as mean over AUs, then folds.
+def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) -> Table:
+    """Metrics as one number each: F1 in the four ways of averaging, the others as mean over AUs, then folds.
 
     Args:
         experiments: On one data set.
+        metrics: Keys of `SCORES`; `f1` is always there.
 
     Raises:
         ValueError: The experiments are not over the same AUs of the same data set.
     """
     dataset, _ = _common(experiments)
-    others = {title: score for metric, (title, score) in SCORES.items() if metric != "f1"}
+    others = {title: score for metric, (title, score) in SCORES.items() if metric in metrics and metric != "f1"}
     rows = []
     for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
         averages = f1_averages(np.stack([fold_counts(fold) for fold in experiment.folds]))

@@ -1,7 +1,10 @@
 """Training: why a Trainer of our own, and what it adds to the Transformers one."""
 
 import os
-from typing import Any
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,18 +13,33 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import (
+    PREFIX_CHECKPOINT_DIR,
+    EvalLoopOutput,
+    get_last_checkpoint,
+    rotate_checkpoints,
+)
+from transformers.utils import logging
 
 from .losses import KnowledgeGuidedLoss
 from .metrics import au_metrics
+from .processors import AUVMAEImageProcessor
+from .throughput import Stopwatch
 
+logger = logging.get_logger(__name__)
+
+UNFINISHED_DIR = ".unfinished"
 CRITERION_FILE = "criterion.safetensors"
 TERMS = ("loss_cls", "loss_intra", "loss_inter")
 
 
 class ClipTrainer(Trainer):
-    """Trainer over clips: tells the data set the epoch, and stops at a NaN with the names of the clips.
+    """Trainer over clips: normalises their frames, tells the data set the epoch, and names the clips of a NaN.
 
+    The batch's uint8 `frames` become `pixel_values` on the model's device, by `processing_class`. The log says how fast
+    the run is (`clips_per_second`, of all processes) and which share of the time it waits for its data (`data_wait`).
+    A checkpoint bears its name only once it is whole: a run that is killed while saving resumes from the one before.
     accelerate's loader forgets to pass the epoch on to the data set on several processes, where every epoch would
     then repeat the flips and crops of the first. A clip's name travels in the batch as `clips` and never reaches the
     model.
@@ -31,6 +49,51 @@ class ClipTrainer(Trainer):
         super().__init__(*args, **kwargs)
         if self.train_dataset is not None:
             self.add_callback(_SetEpoch(self.train_dataset))
+        self._stopwatch = Stopwatch()
+        self.add_callback(self._stopwatch)
+        self._save_dir: str | None = None  # while a checkpoint is written
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], torch.Tensor | int | None]:
+        """`Trainer.get_batch_samples`, timed."""
+        started = time.perf_counter()
+        found = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._stopwatch.fetch(started, self.args.world_size * sum(len(batch["clips"]) for batch in found[0]))
+        return found
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Put the speed into the training log lines."""
+        super().log(logs | self._stopwatch.pop() if "loss" in logs else logs, *args, **kwargs)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self._save_dir or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        run_dir = self._get_output_dir(trial)
+        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        self._save_dir = os.path.join(run_dir, UNFINISHED_DIR)
+        written, final = os.path.join(self._save_dir, name), os.path.join(run_dir, name)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._save_dir = None
+        if self.state.best_model_checkpoint == written:
+            self.state.best_model_checkpoint = final
+            if self.args.should_save:
+                self.state.save_to_json(os.path.join(written, TRAINER_STATE_NAME))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            shutil.rmtree(final, ignore_errors=True)  # of an earlier run into the same folder
+            os.replace(written, final)
+            limit, best = self.args.save_total_limit, self.state.best_model_checkpoint
+            rotate_checkpoints(output_dir=run_dir, save_total_limit=limit, best_model_checkpoint=best, use_mtime=True)
+        self.accelerator.wait_for_everyone()
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        inputs = super()._prepare_inputs(inputs)
+        processor = cast(AUVMAEImageProcessor, self.processing_class)
+        return {"pixel_values": processor.normalize_frames(inputs.pop("frames")), **inputs}
 
     def compute_loss(
         self,
@@ -157,14 +220,21 @@ def frame_probs(logits: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def train(trainer: Trainer) -> None:
-    """Train, from a checkpoint if `--resume_from_checkpoint` says so (`true`: the last one in `output_dir`), and save.
+    """Train, from a checkpoint if `--resume_from_checkpoint` says so, and save.
 
-    With `--no_do_train` nothing is trained or saved.
+    `true` means the last one in `output_dir`, or a new start where there is none, so that one command may be given
+    again and again until the run is through. With `--no_do_train` nothing is trained or saved.
     """
-    args = trainer.args
+    args, folder = trainer.args, str(trainer.args.output_dir)
     if not args.do_train:
         return
+    if args.should_save:
+        shutil.rmtree(os.path.join(folder, UNFINISHED_DIR), ignore_errors=True)
     resume = args.resume_from_checkpoint
-    trainer.train(resume_from_checkpoint=True if str(resume).lower() == "true" else resume)
+    if str(resume).lower() == "true":
+        resume = get_last_checkpoint(folder) if os.path.isdir(folder) else None
+        if resume is None:
+            logger.warning(f"There is no checkpoint in {folder} to resume from: training starts anew.")
+    trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     trainer.save_state()

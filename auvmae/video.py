@@ -84,7 +84,7 @@ def num_frames(path: str | Path) -> int:
 
 
 def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray, backend: str = "decord") -> np.ndarray:
-    """Decode the given frames of a video and no others.
+    """Decode the given frames of a video, and of the others only those that they are made from.
 
     Args:
         path: a video file, or a folder of images named by their frame index.
@@ -104,10 +104,9 @@ def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray, backend: 
     if numbers.ndim != 1 or not len(numbers) or numbers.dtype.kind not in "iu" or numbers.min() < 0:
         raise ValueError(f"indices must be one or more frame indices >= 0, got {indices}")
     path = Path(path)
-    read = _read_images if path.is_dir() else BACKENDS[backend] if _seeks_exactly(path) else _read_streamed
     wanted, order = np.unique(numbers, return_inverse=True)
     frames = np.empty((0, 0, 0, 3), np.uint8)
-    for position, frame in enumerate(read(path, wanted)):
+    for position, frame in enumerate(_read_images(path, wanted) if path.is_dir() else _read(path, wanted, backend)):
         if not position:
             frames = np.empty((len(numbers), *frame.shape), np.uint8)
         if frame.shape != frames.shape[1:]:
@@ -143,6 +142,20 @@ def _read_image(file: Path, index: int) -> np.ndarray:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG as SyntaxError
         raise VideoDecodeError.of(file, error, index) from error
+
+
+def _read(path: Path, indices: np.ndarray, backend: str) -> Iterator[np.ndarray]:
+    if not _seeks_exactly(path):
+        yield from _read_streamed(path, indices)
+        return
+    done = 0
+    if len(indices) > 1 and np.diff(indices).min() > 1:
+        # PyAV alone can leave out the frames that no other one needs: of what `VideoWriter` writes, 3 in 4
+        for frame in _decode_at(path, indices, "NONREF"):
+            yield frame
+            done += 1
+    if done < len(indices):
+        yield from BACKENDS[backend](path, indices[done:])
 
 
 def _seeks_exactly(path: Path) -> bool:
@@ -186,28 +199,40 @@ def _read_decord(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _read_pyav(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
+    done = 0
+    for frame in _decode_at(path, indices, "DEFAULT"):
+        yield frame
+        done += 1
+    if done < len(indices):
+        yield from _read_streamed(path, indices[done:])
+
+
+def _decode_at(path: Path, indices: np.ndarray, skip_frame: str) -> Iterator[np.ndarray]:
+    """Frames at ascending indices, up to the first that is not found: it is one of those that `skip_frame` leaves out,
+    or the file does not say when its frames are shown, or seeks past it (some containers seek by dts).
+    """
     with _open(path) as container:
         status = path.stat()
         times, keys = _frame_times(path, status.st_size, status.st_mtime_ns)
         if not keys:
-            yield from _read_streamed(path, indices)
             return
+        stream = container.streams.video[0]
+        stream.codec_context.skip_frame = skip_frame
         decoded: Iterator[Any] = iter(())
         last = -math.inf
-        for done, index in enumerate(indices.tolist()):
+        for index in indices.tolist():
             if index >= len(times):
                 raise VideoDecodeError.of(path, f"it has {len(times)} frames", index)
             key = keys[max(bisect.bisect(keys, times[index]) - 1, 0)]
             if key > last:
-                container.seek(key, stream=container.streams.video[0])
+                container.seek(key, stream=stream)
                 decoded = container.decode(video=0)
             last = times[index]
             try:
                 frame = next((frame for frame in decoded if frame.pts >= last), None)
             except av.FFmpegError as error:
                 raise VideoDecodeError.of(path, error, index) from error
-            if frame is None or frame.pts != last:  # some containers seek by dts, and may come out past the frame
-                yield from _read_streamed(path, indices[done:])
+            if frame is None or frame.pts != last:
                 return
             yield _to_rgb(frame, path, index)
 

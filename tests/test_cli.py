@@ -10,7 +10,7 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    for command in ("compare", "crop", "stats", "summarize"):
+    for command in ("compare", "crop", "reconstruct", "stats", "summarize"):
         assert f"    {command}" in printed
 
 
@@ -22,6 +22,15 @@ def test_nonsense_ends_with_usage(argv, capsys):
     assert "usage: auvmae" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["crop", "in", "out"], ["stats"], ["summarize", "run"], ["compare", "a", "b"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["compare", "a", "b"],
+        ["crop", "in", "out"],
+        ["reconstruct", "in", "-m", "model", "-o", "out"],
+        ["stats"],
+        ["summarize", "run"],
+    ],
+)
 def test_every_command_has_a_run_function(argv):
     assert callable(build_parser().parse_args(argv).run)

@@ -13,6 +13,7 @@ from auvmae.losses import label_weights
 from auvmae.plotting_statistics import plot_occurrence, plot_state_machine
 from auvmae.statistics import SELF_LOOPS, fold_statistics
 
+from .data.forge_disfa import numbered_frame, write_video
 from .literal_fsm import literal_cooccurrence, literal_transitions
 
 NAMES = ["AU1", "AU2", "AU12"]
@@ -87,6 +88,26 @@ def test_the_command_prints_saves_and_draws(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "18 subjects, 18 videos, 6480 frames" in printed
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors", ".png"}
+
+
+def table_of_own_recordings(folder):
+    """Two subjects; AU2 is active on 2 of 40 frames, AU1 on 20 and AU12 on 30."""
+    lines = ["video,frame,subject,AU1,AU2,AU12"]
+    for name in "ab":
+        write_video(folder / f"{name}.mp4", [numbered_frame(index) for index in range(40)], codec="libx264")
+        lines += [f"{name},{i},{name},{int(i < 20)},{int(i < 2)},{int(i < 30)}" for i in range(40)]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, ["AU2"]), ({"rare_aus": [1], "clip_length": 16}, ["AU1"])])
+def test_the_command_takes_the_builders_options(tmp_path, options, expected):
+    table_of_own_recordings(tmp_path)
+    options = json.dumps({"num_folds": 2, "cache_dir": str(tmp_path / "cache"), **options})
+    data = ["--dataset", "au_video_folder", "--data_dir", str(tmp_path), "--dataset_options", options]
+    assert main(["stats", *data, "--clip_length", "20", "-o", str(tmp_path / "out")]) == 0
+    found = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert found["rare_aus"] == expected
+    assert found["clip_length"] == json.loads(options).get("clip_length", 20)
 
 
 def test_the_command_names_what_is_wrong(capsys):

@@ -87,7 +87,7 @@ def test_an_absent_au_is_told_and_nan_is_not_averaged_away():
 
 
 def test_averages_are_every_metric_as_one_number():
-    table = averages_table([OURS])
+    table = averages_table([OURS], list(SCORES))
     found = dict(zip(table.columns, table.rows[0].values, strict=True))
     counts = f1_averages(np.stack([fold_counts(fold) for fold in FOLDS]))
     assert found["macro F1, fold mean"] == counts["macro_fold_mean"]
@@ -95,6 +95,7 @@ def test_averages_are_every_metric_as_one_number():
     for metric, (title, _) in SCORES.items():
         if metric != "f1":
             assert found[title] == pytest.approx(score_table([OURS], metric, draws=10).rows[0].values[-1], nan_ok=True)
+    assert averages_table([OURS], ["accuracy", "f1"]).columns == table.columns[:5]
 
 
 def test_event_f1_is_of_the_events_at_the_thresholds_of_the_run():
@@ -135,12 +136,11 @@ def test_the_command_prints_and_writes_every_table(tmp_path, capsys):
     tuned = as_disfa(FOLDS[0])
     replace(tuned, run=tuned.run | {"tuned_on_test": ["epoch"]}).save(tmp_path / "disfa")
     folders = [str(tmp_path / name) for name in ("synthetic", "disfa")]
-    code = main(["summarize", *folders, "--draws", "50", "--by_subject", "-o", str(tmp_path / "out")])
-    assert code == 0
+    argv = ["summarize", *folders, "--draws", "50", "--metrics", "all", "--by_subject", "-o", str(tmp_path / "out")]
+    assert main(argv) == 0
     printed = capsys.readouterr().out
-    names = [
-        f"{dataset}_{kind}" for dataset in ("disfa", "synthetic") for kind in ("accuracy", "averages", "f1", "subjects")
-    ]
+    kinds = sorted([*SCORES, "averages", "subjects"])
+    names = [f"{dataset}_{kind}" for dataset in ("disfa", "synthetic") for kind in kinds]
     assert sorted({path.stem for path in (tmp_path / "out").iterdir()}) == names
     for name in names:
         text = (tmp_path / "out" / f"{name}.md").read_text()

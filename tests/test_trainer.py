@@ -12,6 +12,7 @@ from auvmae.data.loader import ClipCollator
 from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.metrics import au_metrics
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
+from auvmae.processors import AUVMAEImageProcessor
 from auvmae.trainer import AUVMAETrainer, ClipTrainer, FrameAUMetrics
 
 from .tiny import randomise, tiny_config
@@ -20,15 +21,13 @@ from .tiny import randomise, tiny_config
 class TinyClips(Dataset):
     """Random clips and labels, the same at every run; records the epochs it is told."""
 
-    def __init__(self, length: int = 8, same: bool = False, broken: int | None = None) -> None:
+    def __init__(self, length: int = 8, same: bool = False) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.pixel_values = torch.randn(length, 8, 3, 20, 20, generator=generator)
+        self.frames = torch.randint(0, 256, (length, 8, 20, 20, 3), generator=generator, dtype=torch.uint8)
         self.labels = torch.randint(0, 2, (length, 8, 3), generator=generator)
         self.labels[0, 6:] = -100
         if same:
-            self.pixel_values[:], self.labels[:] = self.pixel_values[1], self.labels[1]
-        if broken is not None:
-            self.pixel_values[broken, 0] = torch.nan
+            self.frames[:], self.labels[:] = self.frames[1], self.labels[1]
         self.epochs: list[int] = []
 
     def set_epoch(self, epoch: int) -> None:
@@ -39,7 +38,7 @@ class TinyClips(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {
-            "pixel_values": self.pixel_values[index],
+            "frames": self.frames[index],
             "labels": self.labels[index],
             "clip": f"clip{index}.avi",
             "seed": index,
@@ -70,6 +69,7 @@ def finetuner(folder, dataset: TinyClips | None = None, pool: int = 0, **fields:
         train_dataset=dataset,
         eval_dataset=dataset,
         data_collator=ClipCollator(),
+        processing_class=AUVMAEImageProcessor(20),
         compute_metrics=FrameAUMetrics(["AU1", "AU2", "AU12"]),
         criterion=KnowledgeGuidedLoss.from_labels(list(dataset.labels), statistics_pool=pool),
     )
@@ -93,6 +93,7 @@ def test_one_pretraining_step_moves_every_parameter(tmp_path):
         args=arguments(tmp_path, max_steps=1),
         train_dataset=TinyClips(),
         data_collator=ClipCollator.from_config(config),
+        processing_class=AUVMAEImageProcessor(20),
     )
     before = {name: tensor.clone() for name, tensor in trainer.model.named_parameters()}
     trainer.train()
@@ -155,7 +156,14 @@ def test_the_data_set_is_told_every_epoch(tmp_path):
 
 
 def test_a_nan_names_step_and_clips(tmp_path):
-    trainer = finetuner(tmp_path, TinyClips(broken=3), per_device_train_batch_size=1, max_steps=20)
+    class Breaking(AUVMAEImageProcessor):
+        def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
+            return super().normalize_frames(frames) + (torch.nan if (frames == 0).all() else 0)
+
+    clips = TinyClips()
+    clips.frames[3] = 0
+    trainer = finetuner(tmp_path, clips, per_device_train_batch_size=1, max_steps=20)
+    trainer.processing_class = Breaking(20)
     with pytest.raises(FloatingPointError, match=r"loss is nan at step \d+ on the clips \['clip3.avi'\].*resume"):
         trainer.train()
 

@@ -102,6 +102,26 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", INSTALLED)
+@pytest.mark.parametrize("first", [0, 4, 1, 30])  # the last two ask for frames that are left out at first
+@pytest.mark.parametrize("name", NAMES)
+def test_every_fourth_frame(videos: dict[str, Path], name: str, first: int, backend: str) -> None:
+    expected = np.stack([frame for _, _, frame in iter_frames(videos[name])])[first::4]
+    np.testing.assert_array_equal(read_frames(videos[name], np.arange(first, 100, 4), backend), expected)
+
+
+def test_frames_that_no_other_needs_are_not_decoded(videos: dict[str, Path], tmp_path: Path) -> None:
+    data = bytearray(videos["h264.mp4"].read_bytes())
+    with av.open(str(videos["h264.mp4"])) as container:
+        packets = sorted((packet for packet in container.demux(video=0) if packet.size), key=lambda packet: packet.pts)
+    for packet in packets[1:4]:  # behind the length and the type of the unit, which a decoder reads in any case
+        data[packet.pos + 5 : packet.pos + packet.size] = b"\xff" * (packet.size - 5)
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    assert frame_numbers(read_frames(tmp_path / "damaged.mp4", [0, 4, 8])) == [0, 4, 8]
+    with pytest.raises(VideoDecodeError, match="frame"):
+        read_frames(tmp_path / "damaged.mp4", range(8))
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
 def test_frames_before_the_keyframe_are_not_decoded(videos: dict[str, Path], tmp_path: Path, backend: str) -> None:
     data = bytearray(videos["h264.mp4"].read_bytes())
     with av.open(str(videos["h264.mp4"])) as container:

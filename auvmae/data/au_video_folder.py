@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from transformers.utils import logging
 
-from ..losses import occurrence_rates
 from ..video import VIDEO_SUFFIXES
+from .augmentation import find_rare_aus
 from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording, find_videos, frame_numbers
 from .errors import LabelError
 from .folds import k_fold_subjects
@@ -138,9 +138,7 @@ class AUVideoFolder(AUClipBuilder):
     def _find_rare_aus(self, videos: list[Path]) -> tuple[int, ...]:
         if self.config.rare_aus is not None:
             return tuple(self.config.rare_aus)
-        rates = occurrence_rates([self.codes[video][1] for video in videos])
-        common = 1 / (1 / rates[rates > 0]).mean()  # the weight of an AU is this over its rate
-        return tuple(au for au, rate in zip(self.aus, rates, strict=True) if 0 < rate < common)
+        return tuple(self.aus[column] for column in find_rare_aus([self.codes[video][1] for video in videos]))
 
     def _warn_of_gaps(self) -> None:
         uncoded = [str(video) for video in self.videos if video not in self.codes]

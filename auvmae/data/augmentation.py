@@ -5,8 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ..losses import occurrence_rates
+
 RARE_AUS: dict[str, tuple[int, ...]] = {"bp4d": (1, 2, 4, 15, 23, 24), "disfa": (1, 2, 9)}
 """The "minority AU labels" of the appendix."""
+
+
+def find_rare_aus(videos: Sequence[np.ndarray]) -> list[int]:
+    """Columns of the AUs whose label weight (Eq. 2) is above 1: gives `RARE_AUS` on the first folds of BP4D and DISFA.
+
+    Args:
+        videos: one (T_v, N) integer array per video of the training side, -100 = not coded.
+    """
+    rates = occurrence_rates(videos)
+    common = 1 / (1 / rates[rates > 0]).mean()  # the weight of an AU is this over its rate
+    return torch.where((rates > 0) & (rates < common))[0].tolist()
 
 
 def rare_au_clips(labels: np.ndarray, rare: Sequence[int], patience: int = 15) -> list[tuple[int, int]]:

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+import datasets
+import numpy as np
+
 # identical in four public implementations; fold k of the field tests on part 4 - k
 PARTS: dict[str, tuple[str, ...]] = {
     "bp4d": (
@@ -58,6 +61,33 @@ def k_fold_subjects(subjects: Iterable[str], fold: int, split: str, num_folds: i
     if not 2 <= num_folds <= len(names):
         raise ValueError(f"{len(names)} subjects cannot be dealt into {num_folds} subject-exclusive folds")
     return _side([names[part::num_folds] for part in range(num_folds)], fold, split)
+
+
+def inner_split(rows: datasets.Dataset, share: float, seed: int = 0) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """Hold some of the training subjects out, to choose epochs, thresholds or settings by: never by the test side.
+
+    Args:
+        rows: the training rows of `load_au_dataset`.
+        share: of the subjects, in (0, 1), to hold out; at least one is held out and at least one left.
+        seed: which ones.
+
+    Returns:
+        The rows to train on, and the un-augmented rows of the subjects held out.
+
+    Raises:
+        ValueError: `share` lies outside (0, 1), or there is one subject only.
+    """
+    subjects = sorted(set(rows["subject"]))
+    if not 0 < share < 1 or len(subjects) < 2:
+        raise ValueError(
+            f"inner_val is the share of the training subjects to hold out, between 0 and 1, of at least two; found "
+            f"{share} of {len(subjects)}."
+        )
+    number = min(max(round(share * len(subjects)), 1), len(subjects) - 1)
+    held_out = set(np.random.default_rng(seed).permutation(subjects)[:number].tolist())
+    is_held_out = np.array([subject in held_out for subject in rows["subject"]])
+    is_tile = ~np.array(rows["augmented"], dtype=bool)
+    return rows.select(np.flatnonzero(~is_held_out)), rows.select(np.flatnonzero(is_held_out & is_tile))
 
 
 def _side(parts: Iterable[Iterable[str]], fold: int, split: str) -> set[str]:

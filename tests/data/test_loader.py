@@ -21,18 +21,9 @@ from .forge_disfa import LENGTHS, forge_disfa, frame_numbers
 CLIP_LENGTH = 64
 
 
-class Pixels:
-    """A processor that changes nothing but the order of the axes."""
-
-    def __call__(self, frames: np.ndarray, return_tensors: str) -> dict[str, torch.Tensor]:
-        return {"pixel_values": torch.from_numpy(frames).permute(0, 3, 1, 2).float()[None]}
-
-
-class Small(Pixels):
+def small(frames: np.ndarray) -> torch.Tensor:
     """One size for every crop, so that they stack."""
-
-    def __call__(self, frames: np.ndarray, return_tensors: str) -> dict[str, torch.Tensor]:
-        return super().__call__(frames[:, :32, :32], return_tensors)
+    return torch.from_numpy(frames[:, :32, :32].copy())
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +37,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> datasets.DatasetDict:
 @pytest.mark.parametrize("sampling_rate", [1, 4])
 @pytest.mark.parametrize("backend", ["decord", "pyav"])
 def test_items(data: datasets.DatasetDict, sampling_rate: int, backend: str) -> None:
-    clips = ClipDataset(data["train"], Pixels(), sampling_rate, backend=backend)
+    clips = ClipDataset(data["train"], torch.from_numpy, sampling_rate, backend=backend)
     assert len(clips) == len(data["train"])
     for row, item in zip(data["train"], clips, strict=True):
-        assert item["pixel_values"].shape == (CLIP_LENGTH // sampling_rate, 3, 48, 64)
+        assert item["frames"].shape == (CLIP_LENGTH // sampling_rate, 48, 64, 3)
         assert item["labels"].dtype == torch.int64
         assert item["labels"].tolist() == row["labels"]
         last = row["start_frame"] + row["num_frames"] - 1
         expected = [min(row["start_frame"] + step, last) for step in range(0, CLIP_LENGTH, sampling_rate)]
-        assert frame_numbers(item["pixel_values"].permute(0, 2, 3, 1).numpy()) == expected
+        assert frame_numbers(item["frames"].numpy()) == expected
         assert item["clip"] == f"{row['video']} from frame {row['start_frame']}"
 
 
 def test_every_test_frame_enters_once(data: datasets.DatasetDict) -> None:
     frames = [
         number
-        for row, item in zip(data["test"], ClipDataset(data["test"], Pixels()), strict=True)
-        for number in frame_numbers(item["pixel_values"].permute(0, 2, 3, 1).numpy())[: row["num_frames"]]
+        for row, item in zip(data["test"], ClipDataset(data["test"], torch.from_numpy), strict=True)
+        for number in frame_numbers(item["frames"].numpy())[: row["num_frames"]]
     ]
     assert frames == list(range(LENGTHS["SN003"]))
 
@@ -70,14 +61,14 @@ def test_every_test_frame_enters_once(data: datasets.DatasetDict) -> None:
 def test_image_folders(tmp_path: Path) -> None:
     forge_bp4d(tmp_path)
     rows = load_au_dataset("bp4d", tmp_path, clip_length=32)["test"]
-    item = ClipDataset(rows, Pixels(), sampling_rate=4)[0]
-    assert frame_numbers(item["pixel_values"].permute(0, 2, 3, 1).numpy()) == [8, 12, 16, 20, 20, 20, 20, 20]
+    item = ClipDataset(rows, torch.from_numpy, sampling_rate=4)[0]
+    assert frame_numbers(item["frames"].numpy()) == [8, 12, 16, 20, 20, 20, 20, 20]
 
 
 def test_with_our_processor(data: datasets.DatasetDict) -> None:
-    item = ClipDataset(data["train"], AUVMAEImageProcessor(size=32), sampling_rate=4, augment=True)[0]
-    assert item["pixel_values"].shape == (16, 3, 32, 32)
-    assert item["pixel_values"].dtype == torch.float32
+    item = ClipDataset(data["train"], AUVMAEImageProcessor(size=32).resize_frames, sampling_rate=4, augment=True)[0]
+    assert item["frames"].shape == (16, 32, 32, 3)
+    assert item["frames"].dtype == torch.uint8
 
 
 def batches(clips: ClipDataset, **options: Any) -> Iterator[dict[str, Any]]:
@@ -93,7 +84,7 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def test_workers_change_nothing(data: datasets.DatasetDict) -> None:
-    clips = ClipDataset(data["train"], Small(), sampling_rate=4, augment=True, seed=3)
+    clips = ClipDataset(data["train"], small, sampling_rate=4, augment=True, seed=3)
     for epoch in (0, 1):
         clips.set_epoch(epoch)
         alone, together = list(batches(clips)), list(batches(clips, num_workers=2))
@@ -102,20 +93,20 @@ def test_workers_change_nothing(data: datasets.DatasetDict) -> None:
 
 
 def test_epochs_and_seeds_differ(data: datasets.DatasetDict) -> None:
-    clips = ClipDataset(data["train"], Pixels(), augment=True)
+    clips = ClipDataset(data["train"], torch.from_numpy, augment=True)
     first = [clips[index] for index in range(4)]
     clips.set_epoch(1)
     second = [clips[index] for index in range(4)]
     clips.set_epoch(0)
     assert all(map(same, first, [clips[index] for index in range(4)]))
-    other = [ClipDataset(data["train"], Pixels(), augment=True, seed=1)[index] for index in range(4)]
+    other = [ClipDataset(data["train"], torch.from_numpy, augment=True, seed=1)[index] for index in range(4)]
     for changed in (second, other):
         assert not any(map(same, first, changed))
         assert all(torch.equal(a["labels"], b["labels"]) for a, b in zip(first, changed, strict=True))
 
 
 def test_persistent_workers_hear_of_the_epoch(data: datasets.DatasetDict) -> None:
-    clips = ClipDataset(data["train"].select(range(4)), Small(), sampling_rate=8, augment=True)
+    clips = ClipDataset(data["train"].select(range(4)), small, sampling_rate=8, augment=True)
     loader = DataLoader(clips, 2, num_workers=1, persistent_workers=True, collate_fn=ClipCollator())
     for epoch in (0, 1):
         clips.set_epoch(epoch)
@@ -124,11 +115,11 @@ def test_persistent_workers_hear_of_the_epoch(data: datasets.DatasetDict) -> Non
 
 
 def test_collator(data: datasets.DatasetDict) -> None:
-    clips = ClipDataset(data["train"], Pixels(), sampling_rate=4)
+    clips = ClipDataset(data["train"], torch.from_numpy, sampling_rate=4)
     items = [clips[0], clips[1]]
     batch = ClipCollator()(items)
-    assert batch.keys() == {"pixel_values", "labels", "clips"}
-    assert batch["pixel_values"].shape == (2, 16, 3, 48, 64)
+    assert batch.keys() == {"frames", "labels", "clips"}
+    assert batch["frames"].shape == (2, 16, 48, 64, 3)
     assert batch["labels"].shape == (2, CLIP_LENGTH, 8)
     assert batch["clips"] == [items[0]["clip"], items[1]["clip"]]
     collator = ClipCollator(mask_ratio=0.5, num_slots=8, patches_per_slot=12)
@@ -148,4 +139,4 @@ def test_broken_files_are_named(tmp_path: Path, num_workers: int) -> None:
     data = video.read_bytes()
     video.write_bytes(data[: data.index(b"movi") + 300])
     with pytest.raises(VideoDecodeError, match=r"frame \d+ of .*LeftVideoSN001_comp\.avi"):
-        list(DataLoader(ClipDataset(rows, Pixels()), 2, num_workers=num_workers, collate_fn=ClipCollator()))
+        list(DataLoader(ClipDataset(rows, torch.from_numpy), 2, num_workers=num_workers, collate_fn=ClipCollator()))
