@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> FoldReport:
     report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
     if trainer.is_world_process_zero():
         report.save(args.output_dir)
-        Predictions.from_clips(report.probs, report.labels, rows["test"], names, run).save(args.output_dir)
+        Predictions.from_clips(report.probs, report.labels, rows, names, run).save(args.output_dir)
         draw_figures(report, rows["test"], trainer.criterion, args.output_dir)
         save_card(render_card(report, args.output_dir), args.output_dir)
         print(

@@ -48,7 +48,8 @@ def compare(first: Experiment, second: Experiment, draws: int = DRAWS, seed: int
         ValueError: They share no subject or no AU, or the frames of these subjects or their labels are not the same.
     """
     names = [name for name in first.au_names if name in second.au_names]
-    subjects = sorted(_fold_of_subject(first).keys() & _fold_of_subject(second).keys())
+    counts = [_counts_of_subjects(experiment, names) for experiment in (first, second)]
+    subjects = sorted(counts[0].keys() & counts[1].keys())
     if not names or not subjects:
         raise ValueError(f"the two share no {'AU' if subjects else 'subject'}: there is nothing to compare them on.")
     num_frames = _check_frames(first, second, subjects, names)
@@ -56,11 +57,11 @@ def compare(first: Experiment, second: Experiment, draws: int = DRAWS, seed: int
     folds = _folds(first, subjects)
     if folds != _folds(second, subjects):
         folds = [subjects]
-    parts = [[_counts(experiment, fold, names) for fold in folds] for experiment in (first, second)]
+    parts = [[np.stack([of_subject[name] for name in fold]) for fold in folds] for of_subject in counts]
     drawn = draw_subjects([len(fold) for fold in folds], draws, seed)
     once = [np.ones((1, len(fold)), dtype=np.int64) for fold in folds]
-    scores = [_with_macro(bootstrap_scores(counts, once))[0] for counts in parts]
-    draws_of_first, draws_of_second = (_with_macro(bootstrap_scores(counts, drawn)) for counts in parts)
+    scores = [_with_macro(bootstrap_scores(part, once))[0] for part in parts]
+    draws_of_first, draws_of_second = (_with_macro(bootstrap_scores(part, drawn)) for part in parts)
     differences = draws_of_first - draws_of_second
     return Comparison(
         names,
@@ -78,22 +79,20 @@ def _with_macro(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([scores, scores.mean(axis=-1, keepdims=True)], axis=-1)
 
 
-def _fold_of_subject(experiment: Experiment) -> dict[str, int]:
-    return {str(name): index for index, fold in enumerate(experiment.folds) for name in np.unique(fold.subjects)}
+def _counts_of_subjects(experiment: Experiment, names: list[str]) -> dict[str, NDArray[np.int64]]:
+    """The counts of each subject, `(4, AUs)`, for the AUs wanted."""
+    columns = [experiment.au_names.index(name) for name in names]
+    return {
+        str(subject): part[:, columns]
+        for fold, counts in zip(experiment.folds, experiment.subject_counts(), strict=True)
+        for subject, part in zip(np.unique(fold.subjects), counts, strict=True)
+    }
 
 
 def _folds(experiment: Experiment, subjects: list[str]) -> list[list[str]]:
     """`subjects` as the experiment deals them into folds, sorted: how it numbers them does not matter."""
-    fold_of = _fold_of_subject(experiment)
-    folds = [[name for name in subjects if fold_of[name] == index] for index in range(len(experiment.folds))]
+    folds = [sorted(set(fold.subjects.tolist()).intersection(subjects)) for fold in experiment.folds]
     return sorted(filter(None, folds))
-
-
-def _counts(experiment: Experiment, subjects: list[str], names: list[str]) -> NDArray[np.int64]:
-    """`(subjects, 4, AUs)` of the subjects and AUs wanted, in that order."""
-    order = list(_fold_of_subject(experiment))
-    counts = np.concatenate(experiment.subject_counts())[[order.index(subject) for subject in subjects]]
-    return counts[..., [experiment.au_names.index(name) for name in names]]
 
 
 def _check_frames(first: Experiment, second: Experiment, subjects: list[str], names: list[str]) -> int:

@@ -26,7 +26,7 @@ class Predictions:
     Args:
         au_names: N names, in the order of the columns.
         subjects: `(frames,)`, the person.
-        videos: `(frames,)`, the recording: its path below the folder that all of them are in.
+        videos: `(frames,)`, the recording: its path below the folder of the data set's videos.
         frames: `(frames,)` int32, index in the video. The rows are sorted by subject, video and frame.
         probs: `(frames, N)` float32 in [0, 1].
         labels: `(frames, N)` int8: 0, 1, or -100 where not coded.
@@ -72,28 +72,29 @@ class Predictions:
         cls,
         probs: NDArray[Any],
         labels: NDArray[Any],
-        rows: datasets.Dataset,
+        rows: datasets.DatasetDict,
         au_names: Sequence[str],
         run: dict[str, Any] | None = None,
     ) -> "Predictions":
         """Put the clips of a test side together again, without their padded tails.
 
         Args:
-            probs: `(clips, T, N)` in [0, 1].
+            probs: `(clips, T, N)` in [0, 1], of the clips of `rows["test"]`, in order.
             labels: `(clips, T, N)`: 0, 1, or -100.
-            rows: The clips, in the same order, as of `load_au_dataset`; no augmented ones.
+            rows: All sides of the fold, as of `load_au_dataset`: a video is named by its path below the folder of all.
             au_names: N names.
             run: See `Predictions`.
 
         Raises:
             ValueError: As `Predictions`; two clips that share a frame among others.
         """
-        lengths, starts = (np.asarray(rows[name], dtype=np.int32) for name in ("num_frames", "start_frame"))
+        clips = rows["test"]
+        lengths, starts = (np.asarray(clips[name], dtype=np.int32) for name in ("num_frames", "start_frame"))
         offsets = np.arange(probs.shape[1], dtype=np.int32)
         real = offsets < lengths[:, None]
-        folder = os.path.commonpath([os.path.dirname(video) for video in set(rows["video"])])
-        videos = np.repeat([Path(video).relative_to(folder).as_posix() for video in rows["video"]], lengths)
-        subjects = np.repeat(np.asarray(rows["subject"]), lengths)
+        folder = os.path.commonpath({os.path.dirname(video) for side in rows.values() for video in side["video"]})
+        videos = np.repeat([Path(video).relative_to(folder).as_posix() for video in clips["video"]], lengths)
+        subjects = np.repeat(np.asarray(clips["subject"]), lengths)
         frames = (starts[:, None] + offsets)[real]
         order = np.lexsort((frames, videos, subjects))
         return cls(
