@@ -53,6 +53,6 @@ SCORES: dict[str, tuple[str, Callable[[Predictions], NDArray[np.float64]]]] = {
         lambda predictions: expected_calibration_error(predictions.probs, predictions.labels),
     ),
     "event_f1": ("event F1", event_f1),
-    "subject_f1": ("F1 by subject", mean_subject_f1),
+    "subject_f1": ("mean F1 of subjects", mean_subject_f1),
 }
 """Title of a metric, and its values per AU of one fold, `(N,)`."""

@@ -14,7 +14,7 @@ from .tables import Row, Table
 
 UNDEFINED = (
     "nan is not defined: of an AU that is never present (average precision), never or always (ROC AUC), or neither "
-    "present nor predicted (event F1, F1 by subject). An average over it is not defined either."
+    "present nor predicted (event F1, F1 of subjects). An average over it is not defined either."
 )
 
 
@@ -103,7 +103,7 @@ def subjects_table(experiments: Sequence[Experiment]) -> Table:
                 for subject, values in zip(np.unique(fold.subjects), scores, strict=True)
             ]
     return Table(
-        f"{dataset}_subjects", f"F1 by subject on {dataset}, percent", [*au_names, "all AUs"], rows, [UNDEFINED]
+        f"{dataset}_subjects", f"F1 of each subject on {dataset}, percent", [*au_names, "all AUs"], rows, [UNDEFINED]
     )
 
 
