@@ -20,6 +20,7 @@ from auvmae.data.shared_index import index_once
 from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.model_card import render_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.predictions import Predictions
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.report import FoldReport, describe_run, draw_figures, save_metrics
 from auvmae.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
@@ -82,10 +83,12 @@ def main(argv: list[str] | None = None) -> FoldReport:
     report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
     if trainer.is_world_process_zero():
         save_metrics(report.to_dict(), args.output_dir)
+        Predictions.from_clips(report.probs, report.labels, rows, names, run).save(args.output_dir)
         draw_figures(report, rows["test"], trainer.criterion, args.output_dir)
         save_card(render_card(report.to_dict(), Path(args.output_dir).resolve().name), args.output_dir)
         print(
-            f"\n{report.table()}\n\nWritten to {args.output_dir}: checkpoint, metrics.json, README.md (card), figures/"
+            f"\n{report.table()}\n\nWritten to {args.output_dir}: checkpoint, metrics.json, predictions.parquet, "
+            "README.md (card), figures/"
         )
     if args.push_to_hub:
         trainer.push_to_hub()

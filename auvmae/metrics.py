@@ -1,4 +1,4 @@
-"""Per-AU F1 and accuracy from counts that add over batches, clips and processes."""
+"""Per-AU F1 and accuracy from counts that add over batches, clips, processes, subjects and folds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from .losses import NOT_CODED
 
 
-def au_counts(probs: NDArray[Any], labels: NDArray[Any], threshold: float = 0.5) -> NDArray[np.int64]:
+def au_counts(
+    probs: NDArray[Any], labels: NDArray[Any], threshold: float | NDArray[np.float64] = 0.5
+) -> NDArray[np.int64]:
     """Count true positives, false positives, false negatives and true negatives per AU.
 
     Args:
         probs: `(frames, N)` in [0, 1].
         labels: `(frames, N)`: 0, 1, or -100 where not coded (counted nowhere).
-        threshold: Predicted present where `probs` is greater.
+        threshold: Predicted present where `probs` is greater; one for all AUs or `(N,)`.
 
     Returns:
         `(4, N)` int64: TP, FP, FN, TN.
@@ -33,19 +35,63 @@ def au_counts(probs: NDArray[Any], labels: NDArray[Any], threshold: float = 0.5)
     return np.stack([(cell & coded).sum(axis=0) for cell in cells])
 
 
-def f1_from_counts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`2 TP / (2 TP + FP + FN)` per AU, `(4, N)` -> `(N,)`; 0 where an AU is neither present nor predicted."""
-    true_positive, false_positive, false_negative, _ = counts.astype(np.float64)
-    return 2 * true_positive / np.maximum(2 * true_positive + false_positive + false_negative, 1)
+def f1_from_counts(counts: NDArray[Any], undefined: float = 0.0) -> NDArray[np.float64]:
+    """`2 TP / (2 TP + FP + FN)` per AU, `(..., 4, N)` -> `(..., N)`.
+
+    Args:
+        counts: TP, FP, FN, TN; TN is not looked at.
+        undefined: The F1 of an AU that is neither present nor predicted. 0 is the field's convention, for whole folds.
+    """
+    true_positive, false_positive, false_negative = np.moveaxis(counts[..., :3, :].astype(np.float64), -2, 0)
+    total = 2 * true_positive + false_positive + false_negative
+    return np.where(total > 0, 2 * true_positive / np.maximum(total, 1), undefined)
 
 
-def accuracy_from_counts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`(TP + TN) / coded frames` per AU, `(4, N)` -> `(N,)`; 0 where no frame is coded."""
-    return (counts[0] + counts[3]) / np.maximum(counts.sum(axis=0), 1)
+def accuracy_from_counts(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """`(TP + TN) / coded frames` per AU, `(..., 4, N)` -> `(..., N)`; 0 where no frame is coded."""
+    return (counts[..., 0, :] + counts[..., 3, :]) / np.maximum(counts.sum(axis=-2), 1)
+
+
+def counts_by_group(
+    probs: NDArray[Any],
+    labels: NDArray[Any],
+    groups: NDArray[Any],
+    threshold: float | NDArray[np.float64] = 0.5,
+) -> NDArray[np.int64]:
+    """`au_counts` of each group of frames, e.g. of each subject: `(groups, 4, N)`, groups in sorted order.
+
+    Args:
+        probs, labels, threshold: See `au_counts`.
+        groups: `(frames,)`, the group of each frame.
+    """
+    members = [groups == group for group in np.unique(groups)]
+    counts = [au_counts(probs[member], labels[member], threshold) for member in members]
+    return np.array(counts, dtype=np.int64).reshape(-1, 4, labels.shape[1])
+
+
+def f1_averages(counts: NDArray[np.int64]) -> dict[str, float]:
+    """Put the F1 of several folds into one number, in the four ways in use.
+
+    Args:
+        counts: `(folds, 4, N)`: TP, FP, FN, TN.
+
+    Returns:
+        Fractions: macro F1 (mean over AUs of their F1; 0 for an AU neither present nor predicted) and micro F1 (of the
+        counts summed over AUs), each as mean over folds (`macro_fold_mean` is the paper's) and `pooled`, that is of the
+        counts summed over folds.
+    """
+    averages = {}
+    for over, part in (("fold_mean", counts), ("pooled", counts.sum(axis=0, keepdims=True))):
+        averages[f"macro_{over}"] = float(f1_from_counts(part).mean())
+        averages[f"micro_{over}"] = float(f1_from_counts(part.sum(axis=-1, keepdims=True)).mean())
+    return averages
 
 
 def au_metrics(
-    probs: NDArray[Any], labels: NDArray[Any], au_names: Sequence[str], threshold: float = 0.5
+    probs: NDArray[Any],
+    labels: NDArray[Any],
+    au_names: Sequence[str],
+    threshold: float | NDArray[np.float64] = 0.5,
 ) -> dict[str, float]:
     """Score a fold: the field's metric, pooled over all its coded frames per AU, then averaged over AUs.
 

@@ -22,6 +22,7 @@ from .fsm import cooccurrence_matrix, straight_through, transition_tensor
 from .losses import NOT_CODED, KnowledgeGuidedLoss
 from .metrics import au_metrics
 from .plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
+from .tables import markdown_table
 
 METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -41,10 +42,7 @@ def format_table(au_names: list[str], metrics: dict[str, float], all_ones: dict[
     rows = [["AU", *(title for title, _, _ in columns)]]
     for name, suffix in [*((name, f"_{name}") for name in au_names), ("mean", "")]:
         rows.append([name, *(f"{100 * scores[metric + suffix]:.1f}" for _, metric, scores in columns)])
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
-    return "\n".join(lines)
+    return markdown_table(rows)
 
 
 @dataclass
@@ -148,7 +146,10 @@ def describe_run(
         "loss": asdict(loss_args),
         "rare_au_clips": data_args.rare_au_clips,
         "clip_stride": data_args.clip_stride,
+        "train_share": data_args.train_share,
         "load_best_model_at_end": trainer.args.load_best_model_at_end,
+        # as long as the evaluation set is the test side, the best epoch on it is chosen by what it is scored on
+        "tuned_on_test": ["epoch"] if trainer.args.load_best_model_at_end else [],
         **describe_training(trainer, model_args, data_args),
     }
 
@@ -177,6 +178,8 @@ def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: D
         "base_model": base_folder.name if base_folder else base_model,
         "train_clips": len(cast(Any, trainer.train_dataset)),
         "steps": trainer.state.global_step,
+        "num_train_epochs": args.num_train_epochs,
+        "max_steps": args.max_steps,
         "batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
         "learning_rate": args.learning_rate,
         "seed": args.seed,

@@ -8,7 +8,6 @@ COMMANDS = {
     "compare": ["a", "b"],
     "convert": ["in.pth", "out"],
     "crop": ["in", "out"],
-    "predict": ["in", "-m", "model", "-o", "out"],
     "push": ["run", "me/name"],
     "reconstruct": ["in", "-m", "model", "-o", "out"],
     "stats": [],

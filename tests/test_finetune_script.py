@@ -14,6 +14,7 @@ import run_finetune
 import run_pretrain
 from auvmae.data.errors import DatasetLayoutError
 from auvmae.metrics import au_metrics
+from auvmae.predictions import Predictions
 
 MODEL = {
     "image_size": 16,
@@ -68,6 +69,9 @@ def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys)
     assert metrics["coded_test_frames"] == 9 * 360
     assert metrics["all_ones"]["f1"] == pytest.approx(au_metrics(np.ones_like(probs), labels, report.au_names)["f1"])
     assert (metrics["steps"], metrics["level"], metrics["base_model"]) == (4, "video", "pretrained")
+    saved = Predictions.load(whole)
+    assert au_metrics(saved.probs, saved.labels, saved.au_names) == pytest.approx(metrics["metrics"])
+    assert (len(saved.frames), saved.run["fold"], saved.run["tuned_on_test"]) == (9 * 360, 1, [])
     for name in ("cooccurrence", "transitions", "timeline"):
         assert (whole / "figures" / f"{name}.png").stat().st_size > 10_000
     card = ModelCard.load(whole / "README.md")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from auvmae.metrics import AUF1, au_counts, au_metrics
+from auvmae.metrics import AUF1, au_counts, au_metrics, counts_by_group, f1_averages, f1_from_counts
 
 NAMES = ["AU1", "AU2", "AU4", "AU6"]
 
@@ -40,6 +40,42 @@ def test_counts_add_over_parts():
     parts = au_counts(probs[:100], labels[:100]) + au_counts(probs[100:], labels[100:])
     assert np.array_equal(whole, parts)
     assert np.array_equal(whole.sum(0), (labels != -100).sum(0))
+
+
+def test_thresholds_may_differ_by_au():
+    probs, labels = random_fold()
+    thresholds = np.array([0.1, 0.5, 0.9, 0.3])
+    expected = np.stack([au_counts(probs, labels, thresholds[i])[:, i] for i in range(4)], axis=1)
+    np.testing.assert_array_equal(au_counts(probs, labels, thresholds), expected)
+
+
+def test_counts_by_group_and_their_f1_equal_scikit_learn():
+    probs, labels = random_fold()
+    subjects = np.array(["b", "a", "c", "c"]).repeat(125)
+    counts = counts_by_group(probs, labels, subjects, 0.6)
+    np.testing.assert_array_equal(counts.sum(axis=0), au_counts(probs, labels, 0.6))
+    found = f1_from_counts(counts, undefined=np.nan)
+    for row, subject in enumerate("abc"):
+        for column in range(4):
+            member = (subjects == subject) & (labels[:, column] != -100)
+            truth, predicted = labels[member, column], probs[member, column] > 0.6
+            np.testing.assert_equal(found[row, column], f1_score(truth, predicted, zero_division=np.nan))
+    assert np.isnan(found[:, 3]).all()
+    assert counts_by_group(np.zeros((0, 4)), np.zeros((0, 4)), np.array([])).shape == (0, 4, 4)
+
+
+def test_averages_over_folds_equal_scikit_learn():
+    probs, labels = random_fold()
+    labels[labels == -100] = 0  # scikit-learn knows no such label in its multi-label scores
+    folds = slice(0, 150), slice(150, 500)
+    found = f1_averages(np.stack([au_counts(probs[fold], labels[fold]) for fold in folds]))
+    expected = {}
+    for average in ("macro", "micro"):
+        scores = [f1_score(labels[fold], probs[fold] > 0.5, average=average, zero_division=0) for fold in folds]
+        expected[f"{average}_fold_mean"] = np.mean(scores)
+        expected[f"{average}_pooled"] = f1_score(labels, probs > 0.5, average=average, zero_division=0)
+    assert found == pytest.approx(expected)
+    assert len({round(score, 6) for score in found.values()}) == 4
 
 
 def test_an_empty_fold_scores_zero():

@@ -1,0 +1,124 @@
+"""The tables of a paper from saved predictions: ours beside the published rows, per AU and on average."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bootstrap import DRAWS, bootstrap_scores, draw_subjects, percentile_interval
+from .experiments import Experiment, experiment_names
+from .metrics import f1_averages, f1_from_counts
+from .published import PUBLISHED
+from .scores import COUNT_SCORES, SCORES, fold_counts
+from .tables import Row, Table
+
+UNDEFINED = (
+    "nan is not defined: of an AU that is never present (average precision), never or always (ROC AUC), or neither "
+    "present nor predicted (event F1, F1 of subjects). An average over it is not defined either."
+)
+
+
+def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRAWS, seed: int = 0) -> Table:
+    """One metric per AU, mean over folds, and its mean over AUs: the paper's Tables 1 and 2 for `f1`.
+
+    Args:
+        experiments: On one data set.
+        metric: A key of `SCORES`. `f1` and `accuracy` come with the published rows of the data set, if the AUs are the
+            published ones, and with an interval of the mean by bootstrap over subjects.
+        draws, seed: See `draw_subjects`.
+
+    Raises:
+        ValueError: The experiments are not over the same AUs of the same data set.
+    """
+    dataset, au_names = _common(experiments)
+    title, score = SCORES[metric]
+    rows, notes = [], []
+    published = PUBLISHED.get((dataset, metric))
+    if published and published.au_names == au_names:
+        rows = [Row(name, "published", [value / 100 for value in row]) for name, row in published.rows.items()]
+        notes.append(f"published: as the paper (arXiv:2407.11468) prints it, {published.source}; three folds.")
+    elif published:
+        notes.append("The published rows are left out: they are over other AUs.")
+    for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
+        values = np.mean([score(fold) for fold in experiment.folds], axis=0)
+        interval = None
+        if metric in COUNT_SCORES:
+            counts = experiment.subject_counts()
+            drawn = draw_subjects([len(part) for part in counts], draws, seed)
+            means = bootstrap_scores(counts, drawn, COUNT_SCORES[metric]).mean(axis=1)
+            low, high = percentile_interval(means).tolist()
+            interval = low, high
+        rows.append(Row(name, "computed", [*values, values.mean()], interval))
+    if metric in COUNT_SCORES:
+        notes.append(
+            f"95 % interval of the average: {draws} draws of the test subjects, with replacement, in each fold."
+        )
+    absent = [name for name, column in zip(au_names, _present(experiments).T, strict=True) if not column.all()]
+    if metric == "f1" and absent:
+        notes.append(f"Present in no coded frame of a fold: {', '.join(absent)}. Its F1 there is 0, by convention.")
+    if any(np.isnan(row.values).any() for row in rows):
+        notes.append(UNDEFINED)
+    return Table(f"{dataset}_{metric}", f"{title} on {dataset}, percent", [*au_names, "Avg."], rows, notes)
+
+
+def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) -> Table:
+    """Metrics as one number each: F1 in the four ways of averaging, the others as mean over AUs, then folds.
+
+    Args:
+        experiments: On one data set.
+        metrics: Keys of `SCORES`; `f1` is always there.
+
+    Raises:
+        ValueError: The experiments are not over the same AUs of the same data set.
+    """
+    dataset, _ = _common(experiments)
+    others = {title: score for metric, (title, score) in SCORES.items() if metric in metrics and metric != "f1"}
+    rows = []
+    for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
+        averages = f1_averages(np.stack([fold_counts(fold) for fold in experiment.folds]))
+        means = [float(np.mean([score(fold) for fold in experiment.folds])) for score in others.values()]
+        rows.append(Row(name, "computed", [*averages.values(), *means]))
+    columns = [name.replace("_", " F1, ", 1).replace("_", " ") for name in averages]
+    notes = [UNDEFINED] if any(np.isnan(row.values).any() for row in rows) else []
+    return Table(f"{dataset}_averages", f"Averages on {dataset}, percent", [*columns, *others], rows, notes)
+
+
+def subjects_table(experiments: Sequence[Experiment]) -> Table:
+    """F1 of each test subject, per AU and of the counts summed over AUs.
+
+    Args:
+        experiments: On one data set.
+
+    Raises:
+        ValueError: The experiments are not over the same AUs of the same data set.
+    """
+    dataset, au_names = _common(experiments)
+    rows = []
+    for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
+        for fold, counts in zip(experiment.folds, experiment.subject_counts(), strict=True):
+            with_total = np.concatenate([counts, counts.sum(axis=-1, keepdims=True)], axis=-1)
+            scores = f1_from_counts(with_total, undefined=np.nan).tolist()
+            rows += [
+                Row(f"{subject}, {name}", "computed", values)
+                for subject, values in zip(np.unique(fold.subjects), scores, strict=True)
+            ]
+    return Table(
+        f"{dataset}_subjects", f"F1 of each subject on {dataset}, percent", [*au_names, "all AUs"], rows, [UNDEFINED]
+    )
+
+
+def _present(experiments: Sequence[Experiment]) -> NDArray[np.bool_]:
+    """`(folds of all experiments, N)`: whether an AU is present in any frame."""
+    return np.array([(fold.labels == 1).any(axis=0) for experiment in experiments for fold in experiment.folds])
+
+
+def _common(experiments: Sequence[Experiment]) -> tuple[str, list[str]]:
+    """The data set and the AUs that all experiments share."""
+    first = experiments[0]
+    for experiment in experiments:
+        if (experiment.dataset, experiment.au_names) != (first.dataset, first.au_names):
+            raise ValueError(
+                f"runs on {experiment.dataset} over {', '.join(experiment.au_names)} do not fit into one table with "
+                f"runs on {first.dataset} over {', '.join(first.au_names)}; summarise them apart."
+            )
+    return first.dataset, first.au_names

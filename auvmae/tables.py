@@ -1,0 +1,125 @@
+"""Tables of scores as Markdown, CSV and LaTeX."""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LATEX_ESCAPES = {ord(character): f"\\{character}" for character in "&%$#_{}"} | {
+    ord("~"): r"\textasciitilde{}",
+    ord("^"): r"\textasciicircum{}",
+    ord("\\"): r"\textbackslash{}",
+}
+
+
+def markdown_table(rows: Sequence[Sequence[str]], text_columns: int = 0) -> str:
+    """Lay rows of cells, the first of them the header, out as a Markdown table.
+
+    Args:
+        rows: Cells, as many in every row.
+        text_columns: How many columns, from the first on, are aligned to the left.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = [column < text_columns for column in range(len(widths))]
+    lines = [
+        "| " + " | ".join(f"{cell:{'<' if to_left else '>'}{width}}" for cell, to_left, width in line) + " |"
+        for line in (zip(row, left, widths, strict=True) for row in rows)
+    ]
+    dashes = (
+        f":{'-' * (width + 1)}" if to_left else f"{'-' * (width + 1)}:"
+        for to_left, width in zip(left, widths, strict=True)
+    )
+    return "\n".join([lines[0], f"|{'|'.join(dashes)}|", *lines[1:]])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method or run of a table.
+
+    Args:
+        method: Its name.
+        source: "published", or "computed" from saved predictions.
+        values: A fraction in [0, 1] per column; NaN where it is not defined.
+        interval: Lower and upper end of the interval of the last value, as fractions.
+    """
+
+    method: str
+    source: str
+    values: Sequence[float]
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under common columns; printed in percent, with one decimal, in CSV with four.
+
+    Args:
+        name: Stem of its files.
+        title: What the numbers are.
+        columns: Names of the values.
+        rows: Its rows, in order.
+        notes: Sentences that a reader needs.
+    """
+
+    name: str
+    title: str
+    columns: list[str]
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """Title, table and notes."""
+        return "\n\n".join([f"**{self.title}**", markdown_table(self._cells(), 2), *self.notes]) + "\n"
+
+    def csv(self) -> str:
+        """The table, the interval in two columns, `nan` where a value is not defined."""
+        empty = ["", ""] if self._has_intervals else []
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["method", "source", *self.columns, *(["low", "high"] if self._has_intervals else [])])
+        for row in self.rows:
+            interval = [f"{100 * end:.4f}" for end in row.interval] if row.interval else empty
+            writer.writerow([row.method, row.source, *(f"{100 * value:.4f}" for value in row.values), *interval])
+        return out.getvalue()
+
+    def latex(self) -> str:
+        """A `table` for the package booktabs, the published rows apart from the computed ones."""
+        header, *rows = (" & ".join(cell.translate(LATEX_ESCAPES) for cell in row) + r" \\" for row in self._cells())
+        lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering"]
+        lines += ["\\caption{" + " ".join([f"{self.title}.", *self.notes]).translate(LATEX_ESCAPES) + "}"]
+        lines += [rf"\begin{{tabular}}{{ll{'r' * (header.count(' & ') - 1)}}}", r"\toprule", header]
+        for before, row, line in zip([None, *self.rows[:-1]], self.rows, rows, strict=True):
+            lines += [r"\midrule"] * (before is None or before.source != row.source) + [line]
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write `NAME.md`, `NAME.csv` and `NAME.tex`, each whole or not at all."""
+        paths = []
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for suffix, text in (("md", self.markdown()), ("csv", self.csv()), ("tex", self.latex())):
+            paths.append(Path(folder) / f"{self.name}.{suffix}")
+            temporary = paths[-1].with_suffix(f".{suffix}.{os.getpid()}.tmp")
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, paths[-1])
+        return paths
+
+    @property
+    def _has_intervals(self) -> bool:
+        return any(row.interval for row in self.rows)
+
+    def _cells(self) -> list[list[str]]:
+        """Header and rows, in percent; the interval in one cell, if any row has one."""
+        cells = [
+            ["method", "source", *self.columns],
+            *([row.method, row.source, *map(_percent, row.values)] for row in self.rows),
+        ]
+        if self._has_intervals:
+            intervals = [f"[{', '.join(map(_percent, row.interval))}]" if row.interval else "" for row in self.rows]
+            cells = [[*line, cell] for line, cell in zip(cells, ["95 % interval", *intervals], strict=True)]
+        return cells
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"

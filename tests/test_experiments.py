@@ -1,0 +1,72 @@
+"""Which saved runs are folds of one experiment, and what may not be put together."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auvmae.experiments import Experiment, experiment_names, group_folds, load_runs
+from auvmae.metrics import au_counts
+
+from .random_predictions import NAMES, random_predictions
+
+
+def fold(number, **run):
+    return random_predictions(number, (f"S{number}", f"T{number}"), fold=number, **run)
+
+
+def test_folds_of_the_same_settings_come_together():
+    runs = [
+        fold(2, loss={"cls": 1, "intra": 0.01}, steps=5, train_runtime=3.0),
+        fold(1, loss={"cls": 1, "intra": 0}),
+        fold(1, loss={"cls": 1, "intra": 0.01}, steps=7, train_runtime=4.0, thresholds=[0.4] * 4),
+    ]
+    pair, single = group_folds(runs)
+    assert [one.run["steps"] for one in pair.folds] == [7, 5]
+    assert experiment_names([pair, single]) == [
+        "auvmae, video level, folds 1+2, loss.intra=0.01",
+        "auvmae, video level, fold 1, loss.intra=0",
+    ]
+    assert experiment_names([pair]) == ["auvmae, video level, folds 1+2"]
+
+
+def test_a_setting_that_only_one_has_is_named():
+    assert experiment_names(group_folds([fold(1), fold(1, peft="lora")])) == [
+        "auvmae, video level, fold 1, peft=null",
+        "auvmae, video level, fold 1, peft=lora",
+    ]
+
+
+def test_what_was_tuned_on_test_data_cannot_be_left_out():
+    experiment = Experiment([fold(1), fold(2, tuned_on_test=["thresholds", "epoch"])])
+    assert experiment.description == "auvmae, video level, folds 1+2, TUNED ON TEST DATA: epoch, thresholds"
+
+
+def test_counts_are_by_subject_and_at_the_thresholds_of_the_run():
+    experiment = Experiment([fold(1, thresholds=[0.5, 0.2, 0.5, 0.5]), fold(2)])
+    first, second = experiment.subject_counts()
+    predictions = experiment.folds[0]
+    expected = au_counts(predictions.probs, predictions.labels, np.array([0.5, 0.2, 0.5, 0.5]))
+    np.testing.assert_array_equal(first.sum(axis=0), expected)
+    assert first.shape == second.shape == (2, 4, 4)
+
+
+def test_a_subject_in_two_folds_is_refused():
+    with pytest.raises(ValueError, match=r"scored on S1, T1 by two runs of the same settings; give one run per fold"):
+        group_folds([fold(1), fold(1)])
+
+
+def test_folds_over_different_aus_are_refused():
+    other = replace(fold(2), au_names=[*NAMES[:3], "AU12"])
+    with pytest.raises(ValueError, match="over different AUs"):
+        Experiment([fold(1), other])
+
+
+def test_a_run_or_a_folder_of_runs_is_read(tmp_path):
+    paths = [fold(number).save(tmp_path / "experiment" / f"fold{number}") for number in (1, 2)]
+    for path in (paths[0], paths[0].parent):
+        assert [run.run["fold"] for run in load_runs(path)] == [1]
+    assert [run.run["fold"] for run in load_runs(tmp_path / "experiment")] == [1, 2]
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match="There is no"):
+            load_runs(path)
