@@ -33,14 +33,13 @@ class Watched(PretrainTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.clips: dict[int, list[str]] = {}
-        self.worker_memory = 0
+        self.worker_memory: list[int] = []  # by step, in kilobytes
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         self.clips.setdefault(self.state.global_step, []).extend(inputs["clips"])
-        for worker in multiprocessing.active_children():
-            lines = Path(f"/proc/{worker.pid}/status").read_text().splitlines()
-            kilobytes = [int(line.split()[1]) for line in lines if line.startswith("RssAnon")]
-            self.worker_memory = max([self.worker_memory, *kilobytes])
+        (worker,) = multiprocessing.active_children()
+        lines = Path(f"/proc/{worker.pid}/status").read_text().splitlines()
+        self.worker_memory += [int(line.split()[1]) for line in lines if line.startswith("RssAnon")]
         if self.state.global_step == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().compute_loss(model, inputs, *args, **kwargs)
@@ -63,7 +62,7 @@ def main(videos: str, output: str, kill_at: int | None = None) -> None:
         ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
     )
     cache = Path(output).with_name("cache")
-    rows = index_once(lambda: load_au_dataset("face_videos", videos, clip_length=8, cache_dir=cache), args)["train"]
+    rows = index_once(lambda: load_au_dataset("face_videos", videos, clip_length=8, cache_dir=cache, num_proc=2), args)["train"]
     trainer = Watched(
         model=randomise(AUVMAEForVideoPretraining(config)),
         args=args,

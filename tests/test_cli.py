@@ -20,7 +20,7 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert [name for name in COMMANDS if f"    {name} " not in printed] == []
+    assert [name for name in COMMANDS if f"\n    {name}" not in printed] == []
 
 
 @pytest.mark.parametrize("argv", [[], ["no-such-command"]])
