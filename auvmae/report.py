@@ -141,7 +141,8 @@ def describe_run(
     """What a reader must know to repeat a fine-tuning run, as it stands in `metrics.json` and on the card."""
     return {
         "fold": data_args.fold,
-        "level": level_args.level,
+        "level": level_args.eval_level,
+        "train_levels": level_args.levels,
         "au_names": cast(AUVMAEConfig, cast(Any, trainer.model).config).au_names,
         "loss": asdict(loss_args),
         "rare_au_clips": data_args.rare_au_clips,

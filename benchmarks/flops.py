@@ -3,7 +3,7 @@
     python benchmarks/flops.py
 
 Counted: every matrix product and convolution of a forward pass, attention included, head included, by PyTorch's own
-counter; beside it the closed formula. Not counted: normalisations, GELU, softmax, biases (below 1 %), and video decoding.
+counter; beside it the closed formula. Not counted: normalisations, GELU, softmax, biases (below 1 %), video decoding.
 
 A multiply-accumulate is one multiplication and one addition: two FLOPs by PyTorch's counter. The literature prints
 multiply-accumulates as "FLOPs": VideoMAE's 180 G for 16 frames of ViT-B, so too the paper's 2.81 G = 2 x 180 / 128.
