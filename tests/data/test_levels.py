@@ -42,7 +42,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
 
 def clips_at(rows: datasets.Dataset, names: Sequence[str], seed: int = 0) -> LevelClips:
     levels = [LEVELS[name] for name in names]
-    return LevelClips({level: ClipDataset(rows, PROCESSOR, level.sampling_rate, True, seed) for level in levels})
+    return LevelClips(
+        {level: ClipDataset(rows, PROCESSOR.resize_frames, level.sampling_rate, True, seed) for level in levels}
+    )
 
 
 def test_an_item_is_that_of_its_level(rows: datasets.Dataset) -> None:
@@ -50,9 +52,9 @@ def test_an_item_is_that_of_its_level(rows: datasets.Dataset) -> None:
     assert len(mixed) == len(rows)
     assert mixed[3]["level"] == LEVELS["video"]
     for level, frames in FRAMES.items():
-        alone = ClipDataset(rows, PROCESSOR, level.sampling_rate, True)[3]
+        alone = ClipDataset(rows, PROCESSOR.resize_frames, level.sampling_rate, True)[3]
         item = mixed[3, level]
-        assert item["pixel_values"].shape[0] == frames
+        assert item["frames"].shape[0] == frames
         assert item.pop("level") == level
         assert same(item, alone)
 
@@ -74,7 +76,7 @@ def test_batches_are_the_same_for_any_number_of_workers(rows: datasets.Dataset) 
             assert all(map(same, batches, alone))
         for batch in alone:
             assert len(batch["clips"]) == 3
-            seen.add((batch["pixel_values"].shape[1], "bool_masked_pos" in batch))
+            seen.add((batch["frames"].shape[1], "bool_masked_pos" in batch))
     assert seen == {(16, False), (4, False), (16, True)}
 
 
