@@ -1,6 +1,7 @@
 """Arguments of fine-tuning where the paper is silent: all off by default."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .arguments import RunArguments
 
@@ -39,6 +40,12 @@ class FinetuneArguments(RunArguments):
             "--metric_for_best_model, and keep the best checkpoint."
         },
     )
+
+    @property
+    def chosen_options(self) -> dict[str, Any]:
+        """Those of the above that are not at their default."""
+        values = {name: getattr(self, name) for name in FinetuneArguments.__annotations__}
+        return {name: value for name, value in values.items() if value != getattr(FinetuneArguments, name)}
 
     def __post_init__(self) -> None:
         if self.early_stopping_patience is not None:

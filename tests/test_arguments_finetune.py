@@ -16,6 +16,8 @@ def test_everything_is_off_by_default(tmp_path):
     assert not args.balanced_sampling
     assert args.early_stopping_patience is None
     assert args.eval_strategy == "no"
+    assert args.chosen_options == {}
+    assert arguments(tmp_path, lora_rank=4, seed=1).chosen_options == {"lora_rank": 4}
 
 
 @pytest.mark.parametrize(

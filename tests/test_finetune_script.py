@@ -106,6 +106,7 @@ def test_a_mixture_with_every_option_then_scored_at_another_level(recipe, tmp_pa
     metrics = json.loads((trained / "metrics.json").read_text())
     assert (metrics["level"], metrics["train_levels"]) == ("frame", ["video", "frame", "patch"])
     assert (metrics["sampling_rate"], metrics["mask_ratio"]) == (4, 0.0)
+    assert metrics["options"]["ema_decay"] == 0.5
     state = json.loads((trained / "trainer_state.json").read_text())
     scores = [entry["eval_f1"] for entry in state["log_history"] if "eval_f1" in entry]
     assert state["best_metric"] == max(scores)
