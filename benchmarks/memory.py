@@ -7,7 +7,7 @@ allocation to release. All 128 frames would take minutes and gigabytes, so the t
 works out its results' shapes and storages, no number. Below it, one window of 16 frames is run with fake and with real
 tensors; the two must agree.
 
-The CPU's fused attention keeps for the backward pass what a GPU's does: queries, keys, values, output, one number a row.
+The CPU's fused attention keeps for the backward pass what a GPU's does: queries, keys, values, output.
 A GPU needs more than is tracked: the CUDA context and kernels, workspaces, fragmentation, and on several GPUs the
 buckets of DDP, as large as the gradients (0.32 GiB). `ALLOWANCE` stands for them, generously. No GPU was at hand.
 """

@@ -1,8 +1,11 @@
 """Nothing is on by default, and nothing is chosen on the test fold."""
 
 import pytest
+from transformers import EarlyStoppingCallback
 
 from auvmae.arguments_finetune import FinetuneArguments
+
+from .test_trainer import finetuner
 
 
 def arguments(tmp_path, **fields):
@@ -39,3 +42,24 @@ def test_early_stopping_scores_every_checkpoint(tmp_path):
     assert (args.eval_strategy, args.eval_steps, args.metric_for_best_model) == ("steps", 50, "f1")
     assert args.greater_is_better
     assert args.load_best_model_at_end
+
+
+def test_early_stopping_counts_on_after_an_interruption(tmp_path):
+    def stopping(folder):
+        trainer = finetuner(
+            folder,
+            kind=FinetuneArguments,
+            learning_rate=0.0,  # no score is ever better than the first
+            inner_val=0.2,
+            early_stopping_patience=3,
+            save_strategy="steps",
+            save_steps=1,
+            max_steps=9,
+        )
+        trainer.add_callback(EarlyStoppingCallback(trainer.args.early_stopping_patience))
+        return trainer
+
+    whole, resumed = stopping(tmp_path / "whole"), stopping(tmp_path / "resumed")
+    whole.train()
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
+    assert (whole.state.global_step, resumed.state.global_step) == (4, 4)

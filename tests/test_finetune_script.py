@@ -107,6 +107,8 @@ def test_a_mixture_with_every_option_then_scored_at_another_level(recipe, tmp_pa
     assert (metrics["level"], metrics["train_levels"]) == ("frame", ["video", "frame", "patch"])
     assert (metrics["sampling_rate"], metrics["mask_ratio"]) == (4, 0.0)
     assert metrics["options"]["ema_decay"] == 0.5
+    card = (trained / "README.md").read_text()
+    assert "- Options: levels video, frame, patch, one drawn per batch; layer_decay 0.75; drop_path 0.1" in card
     state = json.loads((trained / "trainer_state.json").read_text())
     scores = [entry["eval_f1"] for entry in state["log_history"] if "eval_f1" in entry]
     assert state["best_metric"] == max(scores)

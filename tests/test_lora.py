@@ -12,7 +12,7 @@ from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from .test_trainer import finetuner, losses_of
 from .tiny import tiny_clip, tiny_config
 
-pytest.importorskip("peft")
+pytest.importorskip("peft", reason="the extra `lora` is missing")
 # peft 0.21 asks transformers 5.23 by the old name
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 

@@ -48,7 +48,7 @@ class TinyClips(Dataset):
         }
 
 
-def arguments(folder, **fields: Any) -> RunArguments:
+def arguments(folder, kind: type[RunArguments] = RunArguments, **fields: Any) -> RunArguments:
     defaults = {
         "output_dir": str(folder),
         "per_device_train_batch_size": 2,
@@ -60,7 +60,7 @@ def arguments(folder, **fields: Any) -> RunArguments:
         "learning_rate": 1e-2,
         "save_strategy": "no",
     }
-    return RunArguments(**(defaults | fields))
+    return kind(**(defaults | fields))
 
 
 def finetuner(
