@@ -17,7 +17,6 @@ from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
 from auvmae.data.folds import inner_split
 from auvmae.data.levels import LevelClips, LevelCollator
-from auvmae.data.loader import ClipDataset
 from auvmae.data.sampling import ClipSampler, rare_au_weights
 from auvmae.data.shared_index import index_once
 from auvmae.drop_path import add_drop_path
@@ -66,19 +65,14 @@ def main(argv: list[str] | None = None) -> FoldReport:
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
     clips = {
         split: LevelClips(
-            {
-                level: ClipDataset(
-                    rows[split],
-                    processor.resize_frames,
-                    level.sampling_rate,
-                    split == "train",
-                    args.seed,
-                    data_args.video_backend,
-                )
-                for level in (level_args.training if split == "train" else [level_args.evaluation])
-            }
+            part,
+            level_args.training if split == "train" else [level_args.evaluation],
+            resize=processor.resize_frames,
+            augment=split == "train",
+            seed=args.seed,
+            backend=data_args.video_backend,
         )
-        for split in rows
+        for split, part in rows.items()
     }
     sampler = None
     if args.balanced_sampling or len(level_args.training) > 1:

@@ -1,8 +1,8 @@
 """The same clips at several input levels (Sec. 3.3), one level per batch."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import datasets
 from torch.utils.data import Dataset
 
 from ..configuration import AUVMAEConfig
@@ -20,12 +20,14 @@ class LevelClips(Dataset):
     """A `ClipDataset` per level over the same rows: item `(index, level)` is clip `index` at that level.
 
     Args:
-        clips: by level; a bare `index` means the first.
+        rows: those of `ClipDataset`.
+        levels: one or more; a bare `index` means the first.
+        options: those of `ClipDataset` but `sampling_rate`.
     """
 
-    def __init__(self, clips: Mapping[Level, ClipDataset]) -> None:
-        self.clips = dict(clips)
-        self.levels = list(clips)
+    def __init__(self, rows: datasets.Dataset, levels: list[Level], **options: Any) -> None:
+        self.levels = levels
+        self.clips = {level: ClipDataset(rows, sampling_rate=level.sampling_rate, **options) for level in levels}
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:

@@ -1,6 +1,6 @@
 """Several levels over the same clips: one per batch, the same whatever the workers, the processes, the interruption."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
     return load_au_dataset("disfa", root, clip_length=CLIP_LENGTH)["train"]
 
 
-def clips_at(rows: datasets.Dataset, names: Sequence[str], seed: int = 0) -> LevelClips:
-    levels = [LEVELS[name] for name in names]
-    return LevelClips(
-        {level: ClipDataset(rows, PROCESSOR.resize_frames, level.sampling_rate, True, seed) for level in levels}
-    )
+def clips_at(rows: datasets.Dataset, names: Iterable[str]) -> LevelClips:
+    return LevelClips(rows, [LEVELS[name] for name in names], resize=PROCESSOR.resize_frames, augment=True)
 
 
 def test_an_item_is_that_of_its_level(rows: datasets.Dataset) -> None:
