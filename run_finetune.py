@@ -9,14 +9,18 @@ A recipe comes first; every flag of `transformers.TrainingArguments` may follow 
 
 from pathlib import Path
 
-from transformers import set_seed
+from transformers import EarlyStoppingCallback, set_seed
 
-from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, RunArguments, parse_arguments
+from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, parse_arguments
+from auvmae.arguments_finetune import FinetuneArguments
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
 from auvmae.data.folds import inner_split
-from auvmae.data.loader import ClipCollator, ClipDataset
+from auvmae.data.levels import LevelClips, LevelCollator
+from auvmae.data.sampling import ClipSampler, rare_au_weights
 from auvmae.data.shared_index import index_once
+from auvmae.drop_path import add_drop_path
+from auvmae.lora import MergeLora, add_lora
 from auvmae.losses import KnowledgeGuidedLoss
 from auvmae.model_card import render_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
@@ -26,7 +30,7 @@ from auvmae.report import FoldReport, describe_run, draw_figures, save_metrics
 from auvmae.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "synthetic_tiny.yaml"
-ARGUMENTS = (ModelArguments, DataArguments, LevelArguments, LossArguments, RunArguments)
+ARGUMENTS = (ModelArguments, DataArguments, LevelArguments, LossArguments, FinetuneArguments)
 
 
 def main(argv: list[str] | None = None) -> FoldReport:
@@ -42,29 +46,44 @@ def main(argv: list[str] | None = None) -> FoldReport:
     names = au_names(rows)
     if data_args.train_share < 1:
         rows["train"], _ = inner_split(rows["train"], 1 - data_args.train_share, args.seed)
+    if args.inner_val:
+        rows["train"], rows["inner_val"] = inner_split(rows["train"], args.inner_val, args.seed)
 
     model = model_args.build(
         AUVMAEForFrameAUClassification,
         clip_length=data_args.clip_length,
-        sampling_rate=level_args.sampling_rate,
-        mask_ratio=level_args.mask_ratio,
+        **level_args.evaluation._asdict(),
         id2label=dict(enumerate(names)),
         label2id={name: index for index, name in enumerate(names)},
     )
     config = model.config
+    if args.drop_path:
+        add_drop_path(model, args.drop_path)
+    if args.lora_rank and args.do_train:
+        model = add_lora(model, args.lora_rank)
+
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
-    train_set, test_set = (
-        ClipDataset(
-            rows[split], processor.resize_frames, config.sampling_rate, augment, args.seed, data_args.video_backend
+    clips = {
+        split: LevelClips(
+            part,
+            level_args.training if split == "train" else [level_args.evaluation],
+            resize=processor.resize_frames,
+            augment=split == "train",
+            seed=args.seed,
+            backend=data_args.video_backend,
         )
-        for split, augment in (("train", True), ("test", False))
-    )
+        for split, part in rows.items()
+    }
+    sampler = None
+    if args.balanced_sampling or len(level_args.training) > 1:
+        weights = rare_au_weights(rows["train"].with_format("numpy")["labels"]) if args.balanced_sampling else None
+        sampler = ClipSampler(clips["train"], args.train_batch_size * args.world_size, args.seed, weights)
     trainer = AUVMAETrainer(
         model=model,
         args=args,
-        train_dataset=train_set,
-        eval_dataset=test_set,
-        data_collator=ClipCollator.from_config(config),
+        train_dataset=clips["train"],
+        eval_dataset=clips.get("inner_val", clips["test"]),
+        data_collator=LevelCollator(config, [*level_args.training, level_args.evaluation]),
         processing_class=processor,
         compute_metrics=FrameAUMetrics(names),
         criterion=KnowledgeGuidedLoss.from_labels(
@@ -75,10 +94,17 @@ def main(argv: list[str] | None = None) -> FoldReport:
             loss_args.statistics_pool,
             names,
         ),
+        train_sampler=sampler,
+        layer_decay=args.layer_decay,
+        ema_decay=args.ema_decay,
     )
+    if args.lora_rank and args.do_train:
+        trainer.add_callback(MergeLora(trainer))
+    if args.early_stopping_patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
     train(trainer)
 
-    prediction = trainer.predict(test_set)
+    prediction = trainer.predict(clips["test"])
     run = describe_run(trainer, model_args, data_args, level_args, loss_args)
     report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
     if trainer.is_world_process_zero():

@@ -17,9 +17,10 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
 from .configuration import AUVMAEConfig
+from .data.levels import Level
 from .modeling_auvmae import AUVMAEPreTrainedModel
 
-LEVELS = {"video": (1, 0.0), "frame": (4, 0.0), "patch": (1, 0.5)}
+LEVELS = {"video": Level(1, 0.0), "frame": Level(4, 0.0), "patch": Level(1, 0.5)}
 """Input levels of Sec. 3.3: (`sampling_rate`, `mask_ratio`)."""
 
 TINY_ENCODER = Path(__file__).parent / "tiny_encoder"
@@ -152,23 +153,37 @@ class LossArguments:
 class LevelArguments:
     """How a clip enters the encoder (Sec. 3.3)."""
 
-    level: str = field(
-        default="video",
+    levels: list[str] = field(
+        default_factory=lambda: ["video"],
         metadata={
-            "help": "video (every frame), frame (every 4th), or patch (half of the patches hidden).",
+            "help": "video (every frame), frame (every 4th), patch (half of the patches hidden), or several: then each "
+            "batch is at one of them, drawn at random. The paper trains on one.",
             "choices": list(LEVELS),
         },
     )
+    eval_level: str | None = field(
+        default=None,
+        metadata={"help": "Level to score at, and of the saved configuration; the first of --levels by default."},
+    )
+    eval_mask_ratio: float | None = field(
+        default=None, metadata={"help": "Share of patches to hide when scoring; that of the level by default."}
+    )
+
+    def __post_init__(self) -> None:
+        self.eval_level = self.eval_level or self.levels[0]
+        if self.eval_level not in LEVELS:
+            raise ValueError(f"--eval_level must be one of {', '.join(LEVELS)}, found {self.eval_level!r}.")
 
     @property
-    def sampling_rate(self) -> int:
-        """Every `sampling_rate`-th frame enters."""
-        return LEVELS[self.level][0]
+    def training(self) -> list[Level]:
+        """The levels to train at."""
+        return [LEVELS[name] for name in dict.fromkeys(self.levels)]
 
     @property
-    def mask_ratio(self) -> float:
-        """Share of patches hidden from the encoder."""
-        return LEVELS[self.level][1]
+    def evaluation(self) -> Level:
+        """The level to score at."""
+        level = LEVELS[str(self.eval_level)]
+        return level if self.eval_mask_ratio is None else level._replace(mask_ratio=self.eval_mask_ratio)
 
 
 @dataclass

@@ -88,7 +88,7 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
     if not run["steps"]:
         chosen = "those the run was given"
     elif run.get("load_best_model_at_end"):
-        chosen = "those that scored best on these very subjects"
+        chosen = "those that scored best on training subjects held out for this"
     else:
         chosen = "the last step's"
     return _render(
@@ -109,7 +109,7 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         training=f"- Data: {dataset}, training subjects of fold {fold} ({run['train_clips']} clips of "
         f"{run['clip_length']} frames)\n"
         f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}; weights per AU and "
-        "priors, from these subjects' labels, go with the model as `criterion.safetensors`\n",
+        "priors, from these subjects' labels, go with the model as `criterion.safetensors`\n" + _options(run),
         evaluation=f"Test subjects of fold {fold} (no subject is in both sides), {run['coded_test_frames']} coded "
         f"frames, in percent. The weights are {chosen}, the threshold is 0.5. All-ones: every AU is called present in "
         f"every frame.\n\n{format_table(run['au_names'], run['metrics'], run['all_ones'])}",
@@ -187,6 +187,14 @@ def _card_data(run: dict[str, Any], **fields: Any) -> ModelCardData:
         tags=["facial-action-units", "facs", "videomae", "auvmae"],
         **fields,
     )
+
+
+def _options(run: dict[str, Any]) -> str:
+    """What of training is neither the paper's nor every run's; nothing where there is nothing."""
+    options = [f"{name} {value}" for name, value in run.get("options", {}).items()]
+    if len(levels := run.get("train_levels", [])) > 1:
+        options.insert(0, f"levels {', '.join(levels)}, one drawn per batch")
+    return f"- Options: {'; '.join(options)}\n" if options else ""
 
 
 def _is_synthetic(run: dict[str, Any]) -> bool:

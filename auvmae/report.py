@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from transformers import Trainer
 
 from .arguments import DataArguments, LevelArguments, LossArguments, ModelArguments
+from .arguments_finetune import FinetuneArguments
 from .configuration import AUVMAEConfig
 from .fsm import cooccurrence_matrix, straight_through, transition_tensor
 from .losses import NOT_CODED, KnowledgeGuidedLoss
@@ -141,15 +142,16 @@ def describe_run(
     """What a reader must know to repeat a fine-tuning run, as it stands in `metrics.json` and on the card."""
     return {
         "fold": data_args.fold,
-        "level": level_args.level,
+        "level": level_args.eval_level,
+        "train_levels": level_args.levels,
         "au_names": cast(AUVMAEConfig, cast(Any, trainer.model).config).au_names,
         "loss": asdict(loss_args),
+        "options": cast(FinetuneArguments, trainer.args).chosen_options,
         "rare_au_clips": data_args.rare_au_clips,
         "clip_stride": data_args.clip_stride,
         "train_share": data_args.train_share,
         "load_best_model_at_end": trainer.args.load_best_model_at_end,
-        # as long as the evaluation set is the test side, the best epoch on it is chosen by what it is scored on
-        "tuned_on_test": ["epoch"] if trainer.args.load_best_model_at_end else [],
+        "tuned_on_test": [],  # FinetuneArguments lets no checkpoint be chosen by its score without `inner_val`
         **describe_training(trainer, model_args, data_args),
     }
 

@@ -12,7 +12,7 @@ from huggingface_hub import CommitInfo
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import (
@@ -24,8 +24,10 @@ from transformers.trainer_utils import (
 )
 from transformers.utils import logging
 
+from .ema import EMATrainer
 from .losses import KnowledgeGuidedLoss
 from .metrics import au_metrics
+from .optimization import LayerDecayTrainer
 from .processors import AUVMAEImageProcessor
 from .throughput import Stopwatch
 
@@ -171,7 +173,7 @@ class _SetEpoch(TrainerCallback):
             self.dataset.set_epoch(int((state.epoch or 0) + 1e-6))
 
 
-class AUVMAETrainer(ClipTrainer):
+class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
     """Fine-tuning with the loss of Eq. 9.
 
     It compares the batch with statistics of the training fold, which belong to a run and not to a model: so the
@@ -181,13 +183,20 @@ class AUVMAETrainer(ClipTrainer):
     Args:
         args: Those of `transformers.Trainer`.
         criterion: Built by `KnowledgeGuidedLoss.from_labels` from the training fold before augmentation.
-        kwargs: Those of `transformers.Trainer`.
+        train_sampler: Order of the training clips; the Transformers Trainer's if None.
+        kwargs: Those of `transformers.Trainer`, `ema_decay`, `layer_decay`.
     """
 
-    def __init__(self, *args: Any, criterion: KnowledgeGuidedLoss, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, criterion: KnowledgeGuidedLoss, train_sampler: Sampler | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.train_sampler = train_sampler
         self.criterion = criterion.to(self.args.device)
         self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # by "in training"
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        return self.train_sampler or super()._get_train_sampler(train_dataset)
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
         """Logits of the model, loss of the criterion."""

@@ -24,20 +24,20 @@ RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 @pytest.fixture
 def recipe(tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_text("fold: 2\nlevel: patch\nrare_au_clips: false\nmodel_config: {num_frames: 8}\n")
+    path.write_text("fold: 2\nlevels: patch\nrare_au_clips: false\nmodel_config: {num_frames: 8}\n")
     return path
 
 
 def test_flags_win_over_the_recipe_and_the_recipe_over_defaults(recipe):
     model_args, data_args, level_args, loss_args = parse_arguments(CLASSES, [str(recipe), "--fold", "3"])
     assert (data_args.fold, data_args.rare_au_clips, data_args.clip_length) == (3, False, 128)
-    assert (level_args.sampling_rate, level_args.mask_ratio) == (1, 0.5)
+    assert (level_args.training, level_args.evaluation) == ([(1, 0.5)], (1, 0.5))
     assert model_args.model_config == '{"num_frames": 8}'
     assert (loss_args.cls_weight, loss_args.intra_weight, loss_args.inter_weight) == (1.0, 0.01, 0.01)
 
 
 def test_the_default_recipe_is_taken_where_none_is_named(recipe):
-    assert parse_arguments(CLASSES, ["--level", "frame"], recipe)[1].fold == 2
+    assert parse_arguments(CLASSES, ["--levels", "frame"], recipe)[1].fold == 2
     assert parse_arguments(CLASSES, [], None)[1].fold == 1
 
 
@@ -45,7 +45,7 @@ def test_the_default_recipe_is_taken_where_none_is_named(recipe):
     ("text", "error", "found"),
     [
         ("- fold", ValueError, "mapping of flags to values, found list"),
-        ("folds: 1\nlevel: video\n", ValueError, "no such flags: folds"),
+        ("folds: 1\nlevels: video\n", ValueError, "no such flags: folds"),
         (None, FileNotFoundError, r"no recipe .*missing\.yaml"),
     ],
 )
@@ -78,3 +78,16 @@ def test_a_model_is_built_from_fields_or_from_a_checkpoint(tmp_path):
     again = ModelArguments(str(tmp_path)).build(AUVMAEForFrameAUClassification, clip_length=16)
     assert again.config.clip_length == 16
     assert str(again.dtype) == "torch.float32"
+
+
+def test_levels_to_train_and_to_score_at():
+    def levels(*flags):
+        args = parse_arguments((LevelArguments,), list(flags))[0]
+        return args.training, args.evaluation
+
+    assert levels() == ([(1, 0.0)], (1, 0.0))
+    assert levels("--levels", "frame", "patch", "frame") == ([(4, 0.0), (1, 0.5)], (4, 0.0))
+    assert levels("--eval_level", "patch", "--eval_mask_ratio", "0.9") == ([(1, 0.0)], (1, 0.9))
+    assert levels("--levels", "patch", "--eval_mask_ratio", "0") == ([(1, 0.5)], (1, 0.0))
+    with pytest.raises(ValueError, match="--eval_level must be one of video, frame, patch, found 'clip'"):
+        levels("--eval_level", "clip")

@@ -58,7 +58,7 @@ def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys)
     run_pretrain.main([str(recipe), "--output_dir", str(pretrained), "--mask_ratio", "0.75", "--sampling_rate", "2"])
 
     whole = tmp_path / "whole"
-    flags = ["--model_name_or_path", str(pretrained), "--level", "video"]
+    flags = ["--model_name_or_path", str(pretrained), "--levels", "video"]
     report = run_finetune.main([str(recipe), "--output_dir", str(whole), *flags])
     printed = capsys.readouterr().out
     assert report.table() in printed
@@ -94,6 +94,37 @@ def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys)
     )
     np.testing.assert_allclose(scored.probs, report.probs, atol=1e-6)
     assert not list((tmp_path / "scored").glob("checkpoint*"))
+
+
+@pytest.mark.slow
+def test_a_mixture_with_every_option_then_scored_at_another_level(recipe, tmp_path):
+    trained = tmp_path / "trained"
+    recipe.write_text(recipe.read_text().replace("clip_length: 120", "clip_length: 96"))  # every level is whole windows
+    flags = ["--levels", "video", "frame", "patch", "--eval_level", "frame", "--inner_val", "0.2", "--save_steps", "1"]
+    flags += ["--early_stopping_patience", "1", "--layer_decay", "0.75", "--drop_path", "0.1", "--ema_decay", "0.5"]
+    report = run_finetune.main([str(recipe), "--output_dir", str(trained), "--balanced_sampling", *flags])
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert (metrics["level"], metrics["train_levels"]) == ("frame", ["video", "frame", "patch"])
+    assert (metrics["sampling_rate"], metrics["mask_ratio"]) == (4, 0.0)
+    assert metrics["options"]["ema_decay"] == 0.5
+    card = (trained / "README.md").read_text()
+    assert "- Options: levels video, frame, patch, one drawn per batch; layer_decay 0.75; drop_path 0.1" in card
+    state = json.loads((trained / "trainer_state.json").read_text())
+    scores = [entry["eval_f1"] for entry in state["log_history"] if "eval_f1" in entry]
+    assert state["best_metric"] == max(scores)
+    assert len(scores) == state["global_step"]
+    assert metrics["coded_test_frames"] == 9 * 360
+
+    def score(*flags):
+        output = ["--output_dir", str(tmp_path / "scored"), "--model_name_or_path", str(trained), "--no_do_train"]
+        return run_finetune.main([str(recipe), *output, *flags])
+
+    np.testing.assert_allclose(score("--eval_level", "frame").probs, report.probs, atol=1e-6)
+    half, most = score("--eval_level", "patch"), score("--eval_level", "patch", "--eval_mask_ratio", "0.75")
+    assert (half.run["mask_ratio"], most.run["mask_ratio"]) == (0.5, 0.75)
+    for other in (half.probs, most.probs):
+        assert not np.allclose(other, report.probs, atol=1e-6)
+    assert not np.allclose(half.probs, most.probs, atol=1e-6)
 
 
 def test_a_missing_data_folder_is_one_clear_error(recipe, tmp_path):

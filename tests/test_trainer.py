@@ -1,10 +1,12 @@
 """A real Trainer on real tensors: what it logs, moves, resumes and refuses."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainerState
 
@@ -46,7 +48,7 @@ class TinyClips(Dataset):
         }
 
 
-def arguments(folder, **fields: Any) -> RunArguments:
+def arguments(folder, kind: type[RunArguments] = RunArguments, **fields: Any) -> RunArguments:
     defaults = {
         "output_dir": str(folder),
         "per_device_train_batch_size": 2,
@@ -58,14 +60,22 @@ def arguments(folder, **fields: Any) -> RunArguments:
         "learning_rate": 1e-2,
         "save_strategy": "no",
     }
-    return RunArguments(**(defaults | fields))
+    return kind(**(defaults | fields))
 
 
-def finetuner(folder, dataset: TinyClips | None = None, pool: int = 0, **fields: Any) -> AUVMAETrainer:
+def finetuner(
+    folder,
+    dataset: TinyClips | None = None,
+    pool: int = 0,
+    ema_decay: float = 0.0,
+    layer_decay: float = 1.0,
+    wrap: Callable[[nn.Module], nn.Module] = lambda model: model,
+    **fields: Any,
+) -> AUVMAETrainer:
     torch.manual_seed(0)
     dataset = dataset or TinyClips()
     return AUVMAETrainer(
-        model=randomise(AUVMAEForFrameAUClassification(tiny_config())),
+        model=wrap(randomise(AUVMAEForFrameAUClassification(tiny_config()))),
         args=arguments(folder, **fields),
         train_dataset=dataset,
         eval_dataset=dataset,
@@ -73,6 +83,8 @@ def finetuner(folder, dataset: TinyClips | None = None, pool: int = 0, **fields:
         processing_class=AUVMAEImageProcessor(20),
         compute_metrics=FrameAUMetrics(["AU1", "AU2", "AU12"]),
         criterion=KnowledgeGuidedLoss.from_labels(list(dataset.labels), statistics_pool=pool),
+        ema_decay=ema_decay,
+        layer_decay=layer_decay,
     )
 
 

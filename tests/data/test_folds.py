@@ -1,6 +1,8 @@
+import datasets
+import numpy as np
 import pytest
 
-from auvmae.data.folds import PARTS, fold_subjects, k_fold_subjects
+from auvmae.data.folds import PARTS, fold_subjects, inner_split, k_fold_subjects
 
 SUBJECTS = {
     "bp4d": {f"F{number:03d}" for number in range(1, 24)} | {f"M{number:03d}" for number in range(1, 19)},
@@ -46,3 +48,36 @@ def test_k_folds() -> None:
         assert k_fold_subjects(subjects, fold, "train", num_folds=4) == set(subjects) - test
     with pytest.raises(ValueError, match="2 subjects cannot be dealt into 3"):
         k_fold_subjects(["a", "b", "a"], 1, "train")
+
+
+def rows_of(subjects: list[str]) -> datasets.Dataset:
+    """Two tiles and an augmented clip of each subject."""
+    columns = {"subject": np.repeat(subjects, 3).tolist(), "augmented": [False, False, True] * len(subjects)}
+    return datasets.Dataset.from_dict(columns | {"row": list(range(3 * len(subjects)))})
+
+
+@pytest.mark.parametrize(("share", "held_out"), [(0.2, 4), (0.01, 1), (0.99, 17), (0.5, 9)])
+def test_inner_split_is_by_subject(share: float, held_out: int) -> None:
+    subjects = sorted(fold_subjects("disfa", 1, "train"))
+    train, val = inner_split(rows_of(subjects), share)
+    assert set(train["subject"]) & set(val["subject"]) == set()
+    assert set(train["subject"]) | set(val["subject"]) == set(subjects)
+    assert len(set(val["subject"])) == held_out
+    assert (set(train["subject"]) | set(val["subject"])) & fold_subjects("disfa", 1, "test") == set()
+    assert not any(val["augmented"])
+    assert (len(train), len(val)) == (3 * (18 - held_out), 2 * held_out)
+
+
+def test_inner_split_follows_the_seed_alone() -> None:
+    rows = rows_of([f"S{number:02d}" for number in range(20)])
+    first = inner_split(rows, 0.2, seed=1)[1]["row"]
+    assert list(inner_split(rows, 0.2, seed=1)[1]["row"]) == list(first)
+    shuffled = inner_split(rows.shuffle(seed=3), 0.2, seed=1)[1]["row"]
+    assert set(shuffled) == set(first)
+    assert set(inner_split(rows, 0.2, seed=2)[1]["row"]) != set(first)
+
+
+@pytest.mark.parametrize(("subjects", "share"), [(["A", "B"], 1.0), (["A", "B"], -0.2), (["A"], 0.5)])
+def test_an_impossible_inner_split_is_an_error(subjects: list[str], share: float) -> None:
+    with pytest.raises(ValueError, match="inner_val is the share of the training subjects"):
+        inner_split(rows_of(subjects), share)

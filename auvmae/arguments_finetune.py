@@ -1,0 +1,61 @@
+"""Arguments of fine-tuning where the paper is silent: all off by default."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .arguments import RunArguments
+
+
+@dataclass
+class FinetuneArguments(RunArguments):
+    """`RunArguments` and what practitioners fine-tune with.
+
+    Raises:
+        ValueError: A checkpoint would be chosen by its score on the test fold.
+    """
+
+    layer_decay: float = field(
+        default=1.0, metadata={"help": "Learning rate of a layer over that of the next, e.g. 0.75; 1 for one rate."}
+    )
+    drop_path: float = field(
+        default=0.0, metadata={"help": "Chance to skip a branch of the last layer, less before it, e.g. 0.1."}
+    )
+    ema_decay: float = field(
+        default=0.0, metadata={"help": "Score and save an exponential moving average of the weights, e.g. 0.999."}
+    )
+    lora_rank: int = field(
+        default=0, metadata={"help": "Train adapters of this rank (peft) and the head, not the encoder."}
+    )
+    balanced_sampling: bool = field(
+        default=False, metadata={"help": "Draw a training clip the oftener the rarer its rarest AU is."}
+    )
+    inner_val: float = field(
+        default=0.0,
+        metadata={"help": "Share of the training subjects, e.g. 0.2, that is held out of training to evaluate on."},
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={
+            "help": "Stop after so many evaluations on --inner_val (one per checkpoint) without a better F1, or "
+            "--metric_for_best_model, and keep the best checkpoint."
+        },
+    )
+
+    @property
+    def chosen_options(self) -> dict[str, Any]:
+        """Those of the above that are not at their default."""
+        values = {name: getattr(self, name) for name in FinetuneArguments.__annotations__}
+        return {name: value for name, value in values.items() if value != getattr(FinetuneArguments, name)}
+
+    def __post_init__(self) -> None:
+        if self.early_stopping_patience is not None:
+            self.load_best_model_at_end = True
+            self.restore_callback_states_from_checkpoint = True  # evaluations without a better score, so far
+            self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps
+            self.metric_for_best_model = self.metric_for_best_model or "f1"
+        if (self.load_best_model_at_end or self.save_strategy == "best") and not self.inner_val:
+            raise ValueError(
+                "Early stopping, --load_best_model_at_end and --save_strategy best choose a checkpoint by its score, "
+                "which must not be that of the test fold: hold training subjects out with --inner_val 0.2."
+            )
+        super().__post_init__()
