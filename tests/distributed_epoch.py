@@ -62,7 +62,9 @@ def main(videos: str, output: str, kill_at: int | None = None) -> None:
         ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
     )
     cache = Path(output).with_name("cache")
-    rows = index_once(lambda: load_au_dataset("face_videos", videos, clip_length=8, cache_dir=cache, num_proc=2), args)["train"]
+    rows = index_once(lambda: load_au_dataset("face_videos", videos, clip_length=8, cache_dir=cache, num_proc=2), args)[
+        "train"
+    ]
     trainer = Watched(
         model=randomise(AUVMAEForVideoPretraining(config)),
         args=args,
