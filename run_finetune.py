@@ -12,6 +12,7 @@ from pathlib import Path
 from transformers import set_seed
 
 from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, RunArguments, parse_arguments
+from auvmae.crop_files import shared_recipe
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
 from auvmae.data.loader import ClipCollator, ClipDataset
@@ -44,9 +45,13 @@ def main(argv: list[str] | None = None) -> FoldReport:
         mask_ratio=level_args.mask_ratio,
         id2label=dict(enumerate(names)),
         label2id={name: index for index, name in enumerate(names)},
+        thresholds=None,  # those of a checkpoint are of its own action units
     )
     config = model.config
-    processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
+    recipe = shared_recipe(sorted({video for split in rows.values() for video in split["video"]}))
+    processor = AUVMAEImageProcessor(
+        config.image_size, config.image_mean, config.image_std, crop=recipe and recipe.to_dict()
+    )
     train_set, test_set = (
         ClipDataset(rows[split], processor, config.sampling_rate, augment, args.seed, data_args.video_backend)
         for split, augment in (("train", True), ("test", False))
