@@ -4,6 +4,7 @@ The same recipe gives the same pictures while a data set is prepared and while a
 so a checkpoint's processor stores it (`CropRecipe.to_dict`).
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,6 +63,11 @@ class CropRecipe:
         for name, wanted in problems.items():
             if wanted is not True:
                 raise ValueError(f"{name} must be {wanted}, found {getattr(self, name)!r}")
+
+    @property
+    def delay(self) -> int:
+        """Frames that `iter_crops` runs behind its input at most."""
+        return self.detect_every + self.max_gap + math.ceil(3 * self.smoothing)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON; `CropRecipe(**fields)` is the way back."""

@@ -8,7 +8,6 @@ last, so that a crop without it is unfinished, and one with another recipe or of
 import csv
 import glob
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tqdm.auto import tqdm
 from .crop import CroppedFrame, CropRecipe, iter_crops
 from .faces import FaceDetector
 from .video import VideoWriter, iter_frames, num_frames
+from .video_writer import whole_file
 
 IMAGE_FOLDER_FPS = 25  # images have no clock; BP4D's rate
 INDEX_COLUMNS = (
@@ -126,7 +126,8 @@ def crop_video(
         if not found:
             raise NoFaceError(f"none of the {count} frames of {source} shows a face")
     with replacing(_mark_path(output)) as file:
-        json.dump({"recipe": recipe.to_dict(), "source": source_stamp(source), "counts": [count, found]}, file, indent=1)
+        mark = {"recipe": recipe.to_dict(), "source": source_stamp(source), "counts": [count, found]}
+        json.dump(mark, file, indent=1)
     return count, found
 
 
@@ -179,13 +180,8 @@ def remove_crop(output: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file for writing that takes the place of `path` once the block ends without error."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        yield file
 
 
 def _write(crops: Iterator[CroppedFrame], writer: VideoWriter, file: TextIO) -> tuple[int, int]:

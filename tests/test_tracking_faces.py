@@ -1,5 +1,7 @@
 """Every face at once, against `track_face` on each face alone."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,7 @@ def test_faces_that_come_and_go_do_not_disturb_each_other(detect_every):
         noisy(400, (numbers > 20) & (numbers < 70) & (numbers != 40), 2),  # comes and goes, missed once
         noisy(700, (numbers > 20) & ((numbers < 40) | (numbers > 50)), 3),  # gone for longer than a short gap
     ]
-    together = [sum(faces, []) for faces in zip(*scripts, strict=True)]
+    together = [[*chain(*faces)] for faces in zip(*scripts, strict=True)]
     found = run(together, detect_every=detect_every)
     assert {face.track for faces in found for face in faces} == {0, 1, 2, 3}
     if detect_every == 1:  # with one detector for all, a face that comes makes it look at the others again
