@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from .cli_crop import add_crop_command
+from .cli_predict import add_predict_command
 from .cli_stats import add_stats_command
 
 
@@ -14,6 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Facial action units in video. Training: run_pretrain.py and run_finetune.py of the repository.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_predict_command(commands)
     add_crop_command(commands)
     add_stats_command(commands)
     return parser

@@ -119,7 +119,7 @@ def crop_video(
     frames = tqdm(iter_frames(source), source.name, total, unit="frame", disable=not progress)
     # the index takes its place before the video does, so that a video without one is never ours
     with (
-        VideoWriter(output, _frame_rate(source), recipe.size, recipe.size) as writer,
+        VideoWriter(output, frame_rate(source), recipe.size, recipe.size) as writer,
         replacing(index_path(output)) as file,
     ):
         count, found = _write(iter_crops(frames, recipe, detector), writer, file)
@@ -169,6 +169,14 @@ def source_stamp(source: Path) -> dict[str, Any]:
     return {"name": source.name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}
 
 
+def frame_rate(source: Path) -> Fraction:
+    """Mean frames per second of a video file; of an image folder, which has no clock, `IMAGE_FOLDER_FPS`."""
+    if source.is_dir():
+        return Fraction(IMAGE_FOLDER_FPS)
+    with av.open(str(source)) as container:
+        return Fraction(container.streams.video[0].average_rate or IMAGE_FOLDER_FPS)
+
+
 def remove_crop(output: Path) -> None:
     """Remove a crop and what stands beside it, and the temporary files of a process that died while it wrote them."""
     for path in (output, index_path(output), _mark_path(output)):
@@ -212,10 +220,3 @@ def _row(cropped: CroppedFrame) -> list[str]:
 
 def _mark_path(video: Path) -> Path:
     return video.with_suffix(".faces.json")
-
-
-def _frame_rate(source: Path) -> Fraction:
-    if source.is_dir():
-        return Fraction(IMAGE_FOLDER_FPS)
-    with av.open(str(source)) as container:
-        return Fraction(container.streams.video[0].average_rate or IMAGE_FOLDER_FPS)

@@ -10,6 +10,9 @@ from typing import Any
 import av
 import numpy as np
 
+TICK = Fraction(1, 90000)
+"""The finest step of time of a timed video, in seconds."""
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -34,12 +37,13 @@ class VideoWriter:
         fps: frames per second.
         width: width of the frames, in pixels.
         height: height of the frames, in pixels. H.264 needs even sizes: an odd one grows by a repeated row or column.
+        timed: every frame comes with its time; `fps` is their mean.
 
     Raises:
         ValueError: a frame of another shape or dtype, or no frame at all.
     """
 
-    def __init__(self, path: str | Path, fps: Fraction | float, width: int, height: int) -> None:
+    def __init__(self, path: str | Path, fps: Fraction | float, width: int, height: int, timed: bool = False) -> None:
         self.path = Path(path)
         self.shape = (height, width, 3)
         self._temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
@@ -52,17 +56,21 @@ class VideoWriter:
         stream.options = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}
         stream.gop_size = 32
         stream.codec_context.thread_count = 1
+        if timed:
+            stream.codec_context.time_base = TICK
         self._stream = stream
         self._num_frames = 0
 
-    def write(self, frame: np.ndarray) -> None:
-        """Append one frame, uint8 of shape (height, width, 3), RGB."""
+    def write(self, frame: np.ndarray, timestamp: float = 0.0) -> None:
+        """Append one frame, uint8 of shape (height, width, 3), RGB; if `timed`, shown at `timestamp`, in seconds."""
         if frame.shape != self.shape or frame.dtype != np.uint8:
             raise ValueError(f"{self.path}: frames are uint8 of shape {self.shape}, got {frame.dtype} {frame.shape}")
         height, width, _ = self.shape
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        if self._stream.codec_context.time_base == TICK:
+            picture.pts, picture.time_base = round(timestamp / TICK), TICK
         self._container.mux(self._stream.encode(picture))
         self._num_frames += 1
 

@@ -10,8 +10,8 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert "crop" in printed
-    assert "stats" in printed
+    for command in ("predict", "crop", "stats"):
+        assert f"\n    {command} " in printed
 
 
 @pytest.mark.parametrize("argv", [[], ["no-such-command"]])
@@ -22,6 +22,6 @@ def test_nonsense_ends_with_usage(argv, capsys):
     assert "usage: auvmae" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["crop", "in", "out"], ["stats"]])
+@pytest.mark.parametrize("argv", [["predict", "a.mp4", "-m", "model", "-o", "out"], ["crop", "in", "out"], ["stats"]])
 def test_every_command_has_a_run_function(argv):
     assert callable(build_parser().parse_args(argv).run)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from auvmae.crop import CropRecipe, iter_crops
+from auvmae.crop import iter_crops
 from auvmae.crop_files import crop_video
 from auvmae.detector import AUDetector, weights_sha256
 from auvmae.faces import DETECTORS, Face
@@ -15,8 +15,8 @@ from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVide
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.video import VideoWriter, iter_frames
 
-from .drawn_faces import RECIPE, SquareDetector, draw, write_video
-from .tiny import randomise, tiny_config
+from .drawn_faces import RECIPE, TRAINED, SquareDetector, draw, write_video
+from .tiny import save_checkpoint, tiny_config
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
 
@@ -30,13 +30,7 @@ def square(monkeypatch):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("checkpoint")
-    model = randomise(AUVMAEForFrameAUClassification(tiny_config(thresholds=[0.4, 0.5, 0.6])))
-    model.save_pretrained(folder)
-    recipe = CropRecipe(**RECIPE.to_dict() | {"detector": "square"})
-    AUVMAEImageProcessor(size=20, crop=recipe.to_dict()).save_pretrained(folder)
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), TRAINED)
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +242,7 @@ def test_a_model_without_a_head_is_refused(tmp_path):
 def test_provenance_says_what_the_rows_depend_on(checkpoint, video):
     provenance = load(checkpoint)(video).provenance
     assert provenance["source"]["name"] == "a.mp4"
-    assert provenance["crop"] == CropRecipe(**RECIPE.to_dict() | {"detector": "square"}).to_dict()
+    assert provenance["crop"] == TRAINED
     assert provenance["versions"]["auvmae"]
     assert str(video.parent) not in str(provenance)
     model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint)
