@@ -64,7 +64,7 @@ def _rows_of_frames(prediction: AUPrediction) -> Iterator[np.ndarray]:
 def _draw_boxes(picture: Image.Image, rows: np.ndarray, panel: "_Panel") -> None:
     draw = ImageDraw.Draw(picture)
     for row in rows:
-        x, y, width, height = row["box"].tolist()
+        x, y, width, height = row["box"].round().tolist()
         color, x = _color(row), x + panel.width
         draw.rectangle((x, y, x + width, y + height), outline=color, width=max(2, picture.height // 240))
         label = f"face {row['face_id']}" + (f"  {row['confidence']:.2f}" if row["confidence"] else "")

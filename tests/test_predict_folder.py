@@ -165,7 +165,7 @@ def test_no_two_recordings_write_the_same_file(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     out = tmp_path / "out"
-    patterns = [str(tmp_path / "x" / "*"), str(tmp_path / "y" / "a.mp4"), str(tmp_path / "z"), str(tmp_path / "x")]
+    patterns = [str(tmp_path / name) for name in ("x/*", "y/a.mp4", "z", "x", "z/..avi")]
     found = find_recordings(patterns, out)
     assert len(found) == 8  # each once
     files = [str(target.file(suffix)).lower() for _, target in found for suffix in SUFFIXES]
@@ -176,7 +176,7 @@ def test_no_two_recordings_write_the_same_file(tmp_path):
     assert by_source["x/a.avi"] == "a.avi"
     assert by_source["x/a.mp4"] == "a.mp4"
     assert by_source["y/a.mp4"] == "a.mp4-2"
-    assert by_source["x/a.events.mp4"] == "a.events"
+    assert by_source["x/a.events.mp4"] == "a.events.mp4"  # a.events.csv is of a
 
 
 def test_nothing_is_written_outside_of_the_output(detector, tmp_path):
