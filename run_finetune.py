@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, set_seed
 
 from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, parse_arguments
 from auvmae.arguments_finetune import FinetuneArguments
+from auvmae.crop_files import shared_recipe
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
 from auvmae.data.folds import inner_split
@@ -55,6 +56,7 @@ def main(argv: list[str] | None = None) -> FoldReport:
         **level_args.evaluation._asdict(),
         id2label=dict(enumerate(names)),
         label2id={name: index for index, name in enumerate(names)},
+        thresholds=None,  # those of a checkpoint are of its own action units
     )
     config = model.config
     if args.drop_path:
@@ -62,7 +64,9 @@ def main(argv: list[str] | None = None) -> FoldReport:
     if args.lora_rank and args.do_train:
         model = add_lora(model, args.lora_rank)
 
-    processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
+    recipe = shared_recipe(sorted({video for split in rows.values() for video in split["video"]}))
+    crop = recipe and recipe.to_dict()
+    processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std, crop=crop)
     clips = {
         split: LevelClips(
             part,

@@ -6,6 +6,7 @@ import sys
 from .cli_compare import add_compare_command
 from .cli_convert import add_convert_command
 from .cli_crop import add_crop_command
+from .cli_predict import add_predict_command
 from .cli_push import add_push_command
 from .cli_reconstruct import add_reconstruct_command
 from .cli_stats import add_stats_command
@@ -19,6 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Facial action units in video. Training: run_pretrain.py and run_finetune.py of the repository.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_predict_command(commands)
     add_crop_command(commands)
     add_stats_command(commands)
     add_convert_command(commands)

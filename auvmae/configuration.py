@@ -34,6 +34,8 @@ class AUVMAEConfig(VideoMAEConfig):
             pre-training, in [0, 1): the "dual masking" of VideoMAE V2. The paper reconstructs all of them.
         image_mean, image_std (`list[float]`, default to ImageNet's): What the processor subtracted and divided by;
             pre-training needs them to undo it when it builds the pixel targets.
+        thresholds (`list[float]`, *optional*): Probability from which each action unit counts as present, in the order
+            of the logits, in (0, 1); 0.5 for all by default.
         kwargs: `VideoMAEConfig`'s fields; `id2label` names the action units, e.g. `{0: "AU1", 1: "AU2"}`.
 
     Raises:
@@ -50,6 +52,7 @@ class AUVMAEConfig(VideoMAEConfig):
     decoder_mask_ratio: float | int = 0.0
     image_mean: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_MEAN))
     image_std: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_STD))
+    thresholds: list[float] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         # A stock VideoMAE folder says model_type "videomae", which would stick to the object and pick the wrong
@@ -75,6 +78,21 @@ class AUVMAEConfig(VideoMAEConfig):
             )
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size ({self.image_size}) must be a multiple of patch_size ({self.patch_size}).")
+
+    def validate_thresholds(self) -> None:
+        """Check that there is one threshold per action unit, and that it can divide probabilities."""
+        if self.thresholds is None:
+            return
+        if len(self.thresholds) != len(self.au_names) or not all(0 < value < 1 for value in self.thresholds):
+            raise ValueError(
+                f"thresholds must be {len(self.au_names)} numbers in (0, 1), one per action unit "
+                f"({', '.join(self.au_names)}), found {self.thresholds}."
+            )
+
+    @property
+    def au_thresholds(self) -> list[float]:
+        """Probability from which each action unit counts as present, in the order of the logits."""
+        return [0.5] * len(self.au_names) if self.thresholds is None else self.thresholds
 
     @property
     def patches_per_slot(self) -> int:

@@ -4,7 +4,8 @@ The same recipe gives the same pictures while a data set is prepared and while a
 so a checkpoint's processor stores it (`CropRecipe.to_dict`).
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from .faces import FaceDetector, load_detector
 from .tracking import Frame, TrackedFace, track_face
+from .tracking_faces import track_faces
 
 TEMPLATE = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.58], [-0.42, 1.10], [0.42, 1.10]]) / 3 + [0.5, 0.32]
 """Where the five landmarks lie in the crop at margin 0, as shares of its side, which is three eye distances (the height
@@ -62,6 +64,11 @@ class CropRecipe:
             if wanted is not True:
                 raise ValueError(f"{name} must be {wanted}, found {getattr(self, name)!r}")
 
+    @property
+    def delay(self) -> int:
+        """Frames that `iter_crops` runs behind its input at most."""
+        return self.detect_every + self.max_gap + math.ceil(3 * self.smoothing)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON; `CropRecipe(**fields)` is the way back."""
         return asdict(self)
@@ -85,7 +92,7 @@ class CroppedFrame:
 
 
 def iter_crops(
-    frames: Iterable[Frame], recipe: CropRecipe, detector: FaceDetector | None = None
+    frames: Iterable[Frame], recipe: CropRecipe, detector: FaceDetector | None = None, every_face: bool = False
 ) -> Iterator[CroppedFrame]:
     """Crop the face out of each frame of a stream, a bounded number of frames (see `track_face`) behind it.
 
@@ -93,23 +100,22 @@ def iter_crops(
         frames: as `video.iter_frames` gives them.
         recipe: what the crops look like.
         detector: used in place of the recipe's.
+        every_face: follow all faces (see `track_faces`), not the one that the recipe's `face` chooses.
 
     Yields:
-        One `CroppedFrame` per frame, in order.
+        One `CroppedFrame` per frame, in order; with `every_face` one for each of its faces, if there are any.
     """
     detector = detector or load_detector(recipe.detector, recipe.min_face)
-    tracked = track_face(
-        frames,
-        detector,
-        face=recipe.face,
-        detect_every=recipe.detect_every,
-        max_gap=recipe.max_gap,
-        smoothing=recipe.smoothing,
-        min_confidence=recipe.min_confidence,
-    )
-    for (index, timestamp, frame), face in tracked:
-        crop = None if face is None else align(frame, face.landmarks, recipe.size, recipe.margin)
-        yield CroppedFrame(index, timestamp, face, crop)
+    settings = {name: getattr(recipe, name) for name in ("detect_every", "max_gap", "smoothing", "min_confidence")}
+    tracked: Iterable[tuple[Frame, Sequence[TrackedFace | None]]]
+    if every_face:
+        tracked = track_faces(frames, detector, **settings)
+    else:
+        tracked = ((frame, [face]) for frame, face in track_face(frames, detector, face=recipe.face, **settings))
+    for (index, timestamp, frame), faces in tracked:
+        for face in faces or [None]:
+            crop = None if face is None else align(frame, face.landmarks, recipe.size, recipe.margin)
+            yield CroppedFrame(index, timestamp, face, crop)
 
 
 def align(frame: np.ndarray, landmarks: np.ndarray, size: int, margin: float) -> np.ndarray:

@@ -8,8 +8,7 @@ last, so that a crop without it is unfinished, and one with another recipe or of
 import csv
 import glob
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +22,7 @@ from tqdm.auto import tqdm
 from .crop import CroppedFrame, CropRecipe, iter_crops
 from .faces import FaceDetector
 from .video import VideoWriter, iter_frames, num_frames
+from .video_writer import whole_file
 
 IMAGE_FOLDER_FPS = 25  # images have no clock; BP4D's rate
 INDEX_COLUMNS = (
@@ -126,7 +126,8 @@ def crop_video(
         if not found:
             raise NoFaceError(f"none of the {count} frames of {source} shows a face")
     with replacing(_mark_path(output)) as file:
-        json.dump({"recipe": recipe.to_dict(), "source": _stamp(source), "counts": [count, found]}, file, indent=1)
+        mark = {"recipe": recipe.to_dict(), "source": source_stamp(source), "counts": [count, found]}
+        json.dump(mark, file, indent=1)
     return count, found
 
 
@@ -137,10 +138,43 @@ def finished_counts(source: Path, output: Path, recipe: CropRecipe) -> tuple[int
     except FileNotFoundError:
         return None
     whole = output.exists() and index_path(output).exists()
-    if not whole or mark["recipe"] != recipe.to_dict() or mark["source"] != _stamp(source):
+    if not whole or mark["recipe"] != recipe.to_dict() or mark["source"] != source_stamp(source):
         return None
     count, found = mark["counts"]
     return count, found
+
+
+def shared_recipe(videos: Iterable[str | Path]) -> CropRecipe | None:
+    """The recipe by which all of these videos were cropped; None if they are no crops of ours.
+
+    Raises:
+        ValueError: they were not all cropped in the same way.
+    """
+    users: dict[CropRecipe | None, Path] = {}
+    for video in map(Path, videos):
+        mark = _mark_path(video)
+        users.setdefault(CropRecipe(**json.loads(mark.read_text())["recipe"]) if mark.is_file() else None, video)
+    if len(users) > 1:
+        first, second, *_ = users.values()
+        raise ValueError(
+            f"{first} and {second} were not cropped by the same recipe: crop all videos of a data set again by one "
+            "(`auvmae crop`), as a model must be used on the crops that it was trained on"
+        )
+    return next(iter(users), None)
+
+
+def source_stamp(source: Path) -> dict[str, Any]:
+    """What tells one state of a video from another, ready for JSON: its name, size and time of change."""
+    state = source.stat()
+    return {"name": source.name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}
+
+
+def frame_rate(source: Path) -> Fraction:
+    """Mean frames per second of a video file; of an image folder, which has no clock, `IMAGE_FOLDER_FPS`."""
+    if source.is_dir():
+        return Fraction(IMAGE_FOLDER_FPS)
+    with av.open(str(source)) as container:
+        return Fraction(container.streams.video[0].average_rate or IMAGE_FOLDER_FPS)
 
 
 def remove_crop(output: Path) -> None:
@@ -154,13 +188,8 @@ def remove_crop(output: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file for writing that takes the place of `path` once the block ends without error."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        yield file
 
 
 def _write(crops: Iterator[CroppedFrame], writer: VideoWriter, file: TextIO) -> tuple[int, int]:
@@ -191,16 +220,3 @@ def _row(cropped: CroppedFrame) -> list[str]:
 
 def _mark_path(video: Path) -> Path:
     return video.with_suffix(".faces.json")
-
-
-def _stamp(source: Path) -> dict[str, Any]:
-    state = source.stat()
-    return {"name": source.name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}
-
-
-def frame_rate(source: Path) -> Fraction:
-    """Mean frames per second of a video file; of a folder of images, which has no clock, 25."""
-    if source.is_dir():
-        return Fraction(IMAGE_FOLDER_FPS)
-    with av.open(str(source)) as container:
-        return Fraction(container.streams.video[0].average_rate or IMAGE_FOLDER_FPS)

@@ -26,12 +26,12 @@ REPORT_FILE = "crop_report.json"
 
 
 @dataclass(frozen=True)
-class CropResult:
+class VideoResult:
     """What became of one video.
 
     Args:
         source: its path.
-        output: path of its crop.
+        output: path of what was to be written.
         status: "done", "skipped" (it was finished before) or "failed".
         reason: why it failed.
         frames: its number of frames; 0 if it failed.
@@ -52,7 +52,7 @@ def crop_folder(
     recipe: CropRecipe,
     num_proc: int | None = None,
     make_detector: Callable[[], FaceDetector] | None = None,
-) -> list[CropResult]:
+) -> list[VideoResult]:
     """Crop every video under a folder into a tree of the same shape; see `crop_files` for what is written.
 
     `A/B.avi` gives `A/B.mp4`, and the folder of images `F001/T1/` gives `F001/T1.mp4`. Crops that are finished, by the
@@ -100,7 +100,7 @@ def crop_folder(
     return results
 
 
-def summarise(results: list[CropResult]) -> dict[str, int]:
+def summarise(results: list[VideoResult]) -> dict[str, int]:
     """Count the videos that were done, skipped and failed, their frames, and the frames with a face ("found")."""
     counts = {status: sum(result.status == status for result in results) for status in ("done", "skipped", "failed")}
     totals = {name: sum(getattr(result, name) for result in results) for name in ("frames", "found")}
@@ -131,9 +131,9 @@ def find_videos(source: Path, output: Path) -> list[tuple[Path, Path]]:
 
 def _sort_out(
     videos: list[tuple[Path, Path]], output: Path, recipe: CropRecipe
-) -> tuple[list[CropResult], list[tuple[Path, Path]]]:
+) -> tuple[list[VideoResult], list[tuple[Path, Path]]]:
     """Tell the videos that need no work, or get none, from those that are to be cropped."""
-    results: list[CropResult] = []
+    results: list[VideoResult] = []
     waiting: list[tuple[Path, Path]] = []
     owners: dict[Path, Path] = {}
     for video, crop in videos:
@@ -142,7 +142,7 @@ def _sort_out(
         elif not crop.parent.resolve().is_relative_to(output.resolve()):
             results.append(_failed(video, crop, "a link leads out of the output folder"))
         elif counts := finished_counts(video, crop, recipe):
-            results.append(CropResult(str(video), str(crop), "skipped", "", *counts))
+            results.append(VideoResult(str(video), str(crop), "skipped", "", *counts))
         else:
             waiting.append((video, crop))
     return results, waiting
@@ -150,21 +150,21 @@ def _sort_out(
 
 def _crop_one(
     video: Path, crop: Path, recipe: CropRecipe, make_detector: Callable[[], FaceDetector], progress: bool = False
-) -> CropResult:
+) -> VideoResult:
     try:
         counts = crop_video(video, crop, recipe, make_detector(), progress)
     except Exception as error:  # whatever is wrong with one video must not stop the others
         return _failed(video, crop, f"{type(error).__name__}: {error}")
-    return CropResult(str(video), str(crop), "done", "", *counts)
+    return VideoResult(str(video), str(crop), "done", "", *counts)
 
 
-def _failed(video: Path, crop: Path, reason: str) -> CropResult:
-    return CropResult(str(video), str(crop), "failed", reason)
+def _failed(video: Path, crop: Path, reason: str) -> VideoResult:
+    return VideoResult(str(video), str(crop), "failed", reason)
 
 
 def _in_processes(
-    crop_one: Callable[[Path, Path], CropResult], videos: list[tuple[Path, Path]], num_proc: int
-) -> Iterator[CropResult]:
+    crop_one: Callable[[Path, Path], VideoResult], videos: list[tuple[Path, Path]], num_proc: int
+) -> Iterator[VideoResult]:
     """Yield the results of `crop_one` as they come. A process that dies takes only the video with it that it was at."""
     # decoders and OpenCV hang or die in forks of a process that has used them; a fork server has not
     context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
@@ -172,7 +172,7 @@ def _in_processes(
         context.set_forkserver_preload([__name__])
     pools: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
 
-    def run(video: Path, crop: Path) -> CropResult:
+    def run(video: Path, crop: Path) -> VideoResult:
         pool = pools.get()
         try:
             return pool.submit(crop_one, video, crop).result()

@@ -45,3 +45,23 @@ def au_label(au: int) -> str:
     'AU12'
     """
     return f"AU{au}"
+
+
+def au_number(name: str) -> int | None:
+    """The number in the label of an action unit; None of another label.
+
+    >>> au_number("AU12"), au_number("smile")
+    (12, None)
+    """
+    digits = name.removeprefix("AU")
+    return int(digits) if digits != name and digits.isdecimal() else None
+
+
+def au_column(name: str) -> str:
+    """The label of an action unit as OpenFace and Py-Feat name its column, with two digits; any other label as it is.
+
+    >>> au_column("AU1")
+    'AU01'
+    """
+    number = au_number(name)
+    return name if number is None else f"AU{number:02d}"

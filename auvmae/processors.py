@@ -20,6 +20,8 @@ class AUVMAEImageProcessor(BaseImageProcessor):
     Args:
         size (`int` or `dict`, defaults to 224): Side of the square output in pixels, or `{"height": s, "width": s}`.
         image_mean, image_std (`list[float]`): Per channel, on the [0, 1] scale. ImageNet's, as VideoMAE was trained.
+        crop (`dict`, *optional*): How the faces of the training data were cropped, the fields of
+            `auvmae.crop.CropRecipe`. Kept for prediction, which crops in the same way; `preprocess` does not crop.
         kwargs: Kept and saved with the processor.
     """
 
@@ -30,12 +32,14 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         size: int | dict[str, int] = 224,
         image_mean: list[float] | None = None,
         image_std: list[float] | None = None,
+        crop: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.size = {"height": size, "width": size} if isinstance(size, int) else dict(size)
         self.image_mean = list(IMAGENET_DEFAULT_MEAN if image_mean is None else image_mean)
         self.image_std = list(IMAGENET_DEFAULT_STD if image_std is None else image_std)
+        self.crop = crop
 
     def preprocess(self, images: Any, return_tensors: str | None = "pt", **kwargs: Any) -> BatchFeature:
         """Turn one clip or a batch of clips into `pixel_values`.

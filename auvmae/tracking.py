@@ -20,8 +20,8 @@ SAME_FACE_IOU = 0.3
 Frame = tuple[int, float, np.ndarray]
 """What `video.iter_frames` gives: index, timestamp in seconds, uint8 pixels of shape (H, W, 3)."""
 
-# a face as one row of numbers: box (4), landmarks (10), confidence (1)
-_NO_FACE = np.full(15, np.nan)
+NO_FACE = np.full(15, np.nan)
+"""A face as one row of numbers: box (4), landmarks (10), confidence (1); here of none."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,18 @@ def track_face(
         Every frame, in order, with its face or None.
     """
     reach = max_gap + math.ceil(3 * smoothing)
-    rows = deque([_NO_FACE] * (2 * reach + 1), maxlen=2 * reach + 1)
+    rows = deque([NO_FACE] * (2 * reach + 1), maxlen=2 * reach + 1)
     tracks = deque([-1] * (2 * reach + 1), maxlen=2 * reach + 1)
     waiting: deque[Frame] = deque()
     follower = _Follower(detector, face, detect_every, max_gap, min_confidence)
-    for count, (frame, row, track) in enumerate(chain(follower.follow(frames), repeat((None, _NO_FACE, -1), reach))):
+    for count, (frame, row, track) in enumerate(chain(follower.follow(frames), repeat((None, NO_FACE, -1), reach))):
         rows.append(row)
         tracks.append(track)
         if frame is not None:
             waiting.append(frame)
         if count >= reach:
             steady, steady_tracks = steady_rows(np.array(rows), np.array(tracks), max_gap, smoothing)
-            yield waiting.popleft(), _to_face(steady[reach], int(steady_tracks[reach]))
+            yield waiting.popleft(), to_face(steady[reach], int(steady_tracks[reach]))
 
 
 def steady_rows(rows: np.ndarray, tracks: np.ndarray, max_gap: int, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +116,13 @@ def steady_rows(rows: np.ndarray, tracks: np.ndarray, max_gap: int, smoothing: f
     return rows, tracks
 
 
-def _to_face(row: np.ndarray, track: int) -> TrackedFace | None:
+def to_row(face: Face) -> np.ndarray:
+    """A detected face as a row like `NO_FACE`."""
+    return np.concatenate([face.box, face.landmarks.ravel(), [face.confidence]])
+
+
+def to_face(row: np.ndarray, track: int) -> TrackedFace | None:
+    """The face of a row and the number of its track; None if that is -1."""
     if track < 0:
         return None
     return TrackedFace(box=row[:4], landmarks=row[4:14].reshape(5, 2), confidence=float(row[14]), track=track)
@@ -133,7 +139,7 @@ class _Follower:
         self.detect_every = detect_every
         self.max_gap = max_gap
         self.min_confidence = min_confidence
-        self.row, self.track = _NO_FACE, -1  # as last seen
+        self.row, self.track = NO_FACE, -1  # as last seen
         self.missed = max_gap + 1  # frames since then
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, np.ndarray, int]]:
@@ -158,7 +164,7 @@ class _Follower:
         elif self.missed > 0 and track < 0:
             self.missed += len(between)
             for frame in between:
-                yield frame, _NO_FACE, -1
+                yield frame, NO_FACE, -1
         else:
             for frame in between:
                 yield frame, *self._take(self._detect(frame))
@@ -180,18 +186,17 @@ class _Follower:
         if lost or self.face == "largest":
             best = max(faces, key=lambda face: face.box[2] * face.box[3], default=None)
         else:
-            best = max(faces, key=lambda face: _overlap(face.box, self.row), default=None)
+            best = max(faces, key=lambda face: overlap(face.box, self.row), default=None)
         if best is None:
-            return _NO_FACE, -1
-        same = not lost and _overlap(best.box, self.row) >= SAME_FACE_IOU
+            return NO_FACE, -1
+        same = not lost and overlap(best.box, self.row) >= SAME_FACE_IOU
         if not (same or lost or self.face == "largest"):
-            return _NO_FACE, -1
-        row = np.concatenate([best.box, best.landmarks.ravel(), [best.confidence]])
-        return row, self.track if same else self.track + 1
+            return NO_FACE, -1
+        return to_row(best), self.track if same else self.track + 1
 
 
-def _overlap(box: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes (x, y, width, height)."""
+def overlap(box: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two boxes (x, y, width, height), the first four numbers of each array."""
     low = np.maximum(box[:2], other[:2])
     high = np.minimum(box[:2] + box[2:4], other[:2] + other[2:4])
     intersection = float(np.prod(np.maximum(high - low, 0)))

@@ -1,6 +1,8 @@
 """Frames into files, whole or not at all."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,19 @@ import numpy as np
 # keyframes every 32, between them P every 4 and B that nothing refers to. With mbtree the same frames give other bytes
 # from one run to the next.
 X264_PARAMS = "keyint=32:min-keyint=32:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:mbtree=0"
+TICK = Fraction(1, 90000)
+"""The finest step of time of a timed video, in seconds."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to, `<name>.<pid>.tmp`; its file takes the place of `path` if the block ends without error."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class VideoWriter:
@@ -27,12 +42,13 @@ class VideoWriter:
         fps: frames per second.
         width: width of the frames, in pixels.
         height: height of the frames, in pixels. H.264 needs even sizes: an odd one grows by a repeated row or column.
+        timed: every frame comes with its time; `fps` is their mean.
 
     Raises:
         ValueError: a frame of another shape or dtype, or no frame at all.
     """
 
-    def __init__(self, path: str | Path, fps: Fraction | float, width: int, height: int) -> None:
+    def __init__(self, path: str | Path, fps: Fraction | float, width: int, height: int, timed: bool = False) -> None:
         self.path = Path(path)
         self.shape = (height, width, 3)
         self._temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
@@ -43,17 +59,21 @@ class VideoWriter:
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "18", "preset": "veryfast", "tune": "fastdecode", "x264-params": X264_PARAMS}
         stream.codec_context.thread_count = 1
+        if timed:
+            stream.codec_context.time_base = TICK
         self._stream = stream
         self._num_frames = 0
 
-    def write(self, frame: np.ndarray) -> None:
-        """Append one frame, uint8 of shape (height, width, 3), RGB."""
+    def write(self, frame: np.ndarray, timestamp: float = 0.0) -> None:
+        """Append one frame, uint8 of shape (height, width, 3), RGB; if `timed`, shown at `timestamp`, in seconds."""
         if frame.shape != self.shape or frame.dtype != np.uint8:
             raise ValueError(f"{self.path}: frames are uint8 of shape {self.shape}, got {frame.dtype} {frame.shape}")
         height, width, _ = self.shape
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        if self._stream.codec_context.time_base == TICK:
+            picture.pts, picture.time_base = round(timestamp / TICK), TICK
         self._container.mux(self._stream.encode(picture))
         self._num_frames += 1
 

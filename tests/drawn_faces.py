@@ -11,6 +11,7 @@ from auvmae.faces import Face
 from auvmae.video import VideoWriter, iter_frames
 
 RECIPE = CropRecipe(size=32, detect_every=2, max_gap=3, smoothing=1.0)
+TRAINED = RECIPE.to_dict() | {"detector": "square"}  # as a processor holds it, once `square` is in DETECTORS
 SHAPE = (TEMPLATE - 0.5) * 0.5 + 0.5  # landmarks in the unit square: the crop reaches beyond it by half of its side
 
 

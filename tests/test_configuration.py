@@ -20,11 +20,13 @@ def test_au_names_follow_the_logits():
 
 
 def test_a_round_trip_keeps_everything(tmp_path):
-    config = tiny_config(sampling_rate=2, mask_ratio=0.5, image_mean=[0.5, 0.5, 0.5])
+    config = tiny_config(sampling_rate=2, mask_ratio=0.5, image_mean=[0.5, 0.5, 0.5], thresholds=[0.2, 0.5, 0.9])
     config.save_pretrained(tmp_path)
     again = AUVMAEConfig.from_pretrained(tmp_path)
     assert again.to_diff_dict() == config.to_diff_dict()
     assert again.au_names == config.au_names
+    assert again.au_thresholds == [0.2, 0.5, 0.9]
+    assert tiny_config().au_thresholds == [0.5] * 3
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,8 @@ def test_a_round_trip_keeps_everything(tmp_path):
         ({"num_frames": 5}, r"num_frames \(5\) must be a multiple of tubelet_size \(2\)"),
         ({"clip_length": 10}, r"clip_length \(10\) must be a multiple of sampling_rate x num_frames"),
         ({"sampling_rate": 4}, r"\(4 x 4 = 16\)"),
+        ({"thresholds": [0.5]}, r"thresholds must be 3 numbers .* \(AU1, AU2, AU12\), found \[0.5\]"),
+        ({"thresholds": [0.5, 0.5, 1.0]}, r"in \(0, 1\)"),
         ({"image_size": 25}, r"image_size \(25\) must be a multiple of patch_size \(10\)"),
     ],
 )

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auvmae.crop_files import INDEX_COLUMNS, NoFaceError, crop_video, index_path, read_index
+from auvmae.crop import CropRecipe
+from auvmae.crop_files import INDEX_COLUMNS, NoFaceError, crop_video, index_path, read_index, shared_recipe
 from auvmae.video import VideoDecodeError, iter_frames, num_frames
 
 from .drawn_faces import RECIPE, SHAPE, SquareDetector, draw, read_shades, shade, write_video
@@ -85,3 +86,15 @@ def test_broken_video_raises(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"x" * 1000)
     with pytest.raises(VideoDecodeError):
         crop_video(tmp_path / "a.mp4", tmp_path / "out.mp4", RECIPE, SquareDetector())
+
+
+def test_the_recipe_of_a_data_set_is_the_one_of_all_its_crops(tmp_path):
+    video = write_video(tmp_path / "a.mp4", 5)
+    crops = [tmp_path / "out" / f"{name}.mp4" for name in "abc"]
+    for crop, margin in zip(crops, (0.1, 0.1, 0.2), strict=True):
+        crop_video(video, crop, CropRecipe(**RECIPE.to_dict() | {"margin": margin}), SquareDetector())
+    assert shared_recipe(crops[:2]) == CropRecipe(**RECIPE.to_dict() | {"margin": 0.1})
+    assert shared_recipe([video, tmp_path]) is None
+    for different in (crops, [crops[0], video]):
+        with pytest.raises(ValueError, match="not cropped by the same recipe"):
+            shared_recipe(different)

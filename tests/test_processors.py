@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
+from auvmae.crop import CropRecipe
 from auvmae.processors import AUVMAEImageProcessor
 
 
@@ -39,10 +40,12 @@ def test_one_clip_a_batch_and_lists_agree(frames):
 
 
 def test_saved_and_loaded(frames, tmp_path):
-    processor = AUVMAEImageProcessor(size=16, image_mean=[0.5, 0.4, 0.3])
+    recipe = CropRecipe(margin=0.2)
+    processor = AUVMAEImageProcessor(size=16, image_mean=[0.5, 0.4, 0.3], crop=recipe.to_dict())
     processor.save_pretrained(tmp_path)
     again = AUVMAEImageProcessor.from_pretrained(tmp_path)
     assert torch.equal(again(frames)["pixel_values"], processor(frames)["pixel_values"])
+    assert CropRecipe(**again.crop) == recipe
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 20, 20, 3)), np.zeros((4, 3, 20, 20), np.uint8)])

@@ -8,6 +8,8 @@ from transformers import VideoMAEConfig
 
 from auvmae.configuration import AUVMAEConfig
 from auvmae.masking import tube_mask
+from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.processors import AUVMAEImageProcessor
 
 SIZES: dict[str, Any] = {
     "image_size": 20,
@@ -34,6 +36,14 @@ def tiny_config(**fields: Any) -> AUVMAEConfig:
 def stock_config(**fields: Any) -> VideoMAEConfig:
     """VideoMAE's own, of the same sizes."""
     return VideoMAEConfig(**(SIZES | fields))
+
+
+def save_checkpoint(folder: Any, crop: dict[str, Any] | None = None) -> Any:
+    """A fine-tuned checkpoint with thresholds of its own, and the crop recipe of its training data."""
+    torch.manual_seed(0)
+    randomise(AUVMAEForFrameAUClassification(tiny_config(thresholds=[0.4, 0.5, 0.6]))).save_pretrained(folder)
+    AUVMAEImageProcessor(size=20, crop=crop).save_pretrained(folder)
+    return folder
 
 
 def randomise(model: nn.Module, scale: float = 0.1) -> nn.Module:

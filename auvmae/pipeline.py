@@ -1,0 +1,45 @@
+"""`transformers.pipeline("video-au-detection", model=...)`: the detector behind the interface of pipelines."""
+
+from typing import Any, cast
+
+from transformers import AutoModelForVideoClassification, Pipeline
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from .detector import AUDetector
+from .modeling_auvmae import AUVMAEForFrameAUClassification
+from .prediction import AUPrediction
+
+TASK = "video-au-detection"
+
+
+class VideoAUDetectionPipeline(Pipeline):
+    """Detects action units in recordings; a list of recordings gives a list of predictions.
+
+    Options of `AUDetector` (`level`, `clip_stride`, `threshold`, `every_face`, `cropped`) may be given when the
+    pipeline is made or called. A recording is a path, or a uint8 array of frames (T, H, W, 3).
+
+    Example:
+        >>> detect = transformers.pipeline("video-au-detection", model="outputs/disfa_video")  # doctest: +SKIP
+        >>> detect("interview.mp4").to_dataframe()  # doctest: +SKIP
+    """
+
+    _load_image_processor: Any = True
+
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
+        return {}, options, {}
+
+    # decoding, cropping and the model run hand in hand in the detector: nothing is left for before and after
+    def preprocess(self, input_: Any, **_: Any) -> dict[str, Any]:
+        """The recording as it is."""
+        return {"source": input_}
+
+    def _forward(self, input_tensors: dict[str, Any], **options: Any) -> Any:
+        model, processor = cast(AUVMAEForFrameAUClassification, self.model), cast(Any, self.image_processor)
+        return AUDetector(model, processor, **options)(input_tensors["source"])
+
+    def postprocess(self, model_outputs: Any, **_: Any) -> AUPrediction:
+        """The `AUPrediction` as it is."""
+        return model_outputs
+
+
+PIPELINE_REGISTRY.register_pipeline(TASK, VideoAUDetectionPipeline, pt_model=AutoModelForVideoClassification)

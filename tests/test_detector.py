@@ -1,0 +1,252 @@
+"""The detector, against the model called window by window on crops made beforehand."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from auvmae.crop import iter_crops
+from auvmae.crop_files import crop_video
+from auvmae.detector import AUDetector, weights_sha256
+from auvmae.faces import DETECTORS, Face
+from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
+from auvmae.processors import AUVMAEImageProcessor
+from auvmae.video import VideoWriter, iter_frames
+
+from .drawn_faces import RECIPE, TRAINED, SquareDetector, draw, write_video
+from .tiny import save_checkpoint, tiny_config
+
+pytest.importorskip("cv2", reason="the extra `faces` is missing")
+
+ABSENT = [0, 1, *range(20, 26), 39]  # before the first face, a long gap, at the end
+
+
+@pytest.fixture(autouse=True)
+def square(monkeypatch):
+    monkeypatch.setitem(DETECTORS, "square", SquareDetector)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), TRAINED)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "a.mp4", 40, ABSENT)
+
+
+def load(checkpoint, **options):
+    return AUDetector.from_pretrained(checkpoint, device="cpu", **options)
+
+
+def same(found, expected, atol=1e-6):
+    for name in ("frame", "face_id", "timestamp", "confidence", "box"):
+        np.testing.assert_array_equal(found.rows[name], expected.rows[name])
+    np.testing.assert_allclose(found.rows["probs"], expected.rows["probs"], atol=atol, rtol=0)
+
+
+def by_hand(checkpoint, video, stride, rate=1):
+    """Probabilities per frame, NaN without a face: crops first, then each window on its own, then the average."""
+    model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint, clip_length=4 * rate, sampling_rate=rate).eval()
+    processor = AUVMAEImageProcessor.from_pretrained(checkpoint)
+    crops = list(iter_crops(iter_frames(video), RECIPE, SquareDetector()))
+    length, total, mass = 4 * rate, np.zeros((len(crops), 3)), np.zeros((len(crops), 1))
+    numbers = np.flatnonzero([crop.face is not None for crop in crops])
+    for run in np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1):
+        starts = {*range(0, max(len(run) - length, 0) + 1, stride), max(len(run) - length, 0)}
+        for start in sorted(starts):
+            frames = run[np.minimum(np.arange(start, start + length), len(run) - 1)]
+            clip = np.stack([crops[frame].crop for frame in frames[::rate]])
+            with torch.no_grad():
+                probs = model(**processor(clip)).logits.sigmoid()[0].numpy()
+            for place in range(min(length, len(run) - start)):
+                weight = min(place + 1, length - place)
+                total[run[start + place]] += weight * probs[place]
+                mass[run[start + place]] += weight
+    with np.errstate(invalid="ignore"):
+        return total / mass
+
+
+@pytest.mark.parametrize(("level", "rate", "stride"), [("video", 1, None), ("video", 1, 3), ("frame", 4, None)])
+def test_rows_are_the_models_on_windows_of_the_crops(checkpoint, video, level, rate, stride):
+    prediction = load(checkpoint, level=level, clip_stride=stride)(video)
+    expected = by_hand(checkpoint, video, stride or 2 * rate, rate)
+    np.testing.assert_allclose(prediction.rows["probs"], expected, atol=2e-6)
+    assert np.flatnonzero(~prediction.success).tolist() == ABSENT
+    assert prediction.rows["frame"].tolist() == list(range(40))
+    assert prediction.rows["face_id"].tolist() == [-1] * 2 + [0] * 18 + [-1] * 6 + [1] * 13 + [-1]
+    np.testing.assert_array_equal(prediction.rows["timestamp"], [time for _, time, _ in iter_frames(video)])
+
+
+@pytest.mark.parametrize("level", ["video", "patch"])
+@pytest.mark.parametrize("batch_size", [2, 5, 64])
+def test_batches_do_not_change_the_rows(checkpoint, video, level, batch_size):
+    same(
+        load(checkpoint, level=level, batch_size=batch_size)(video), load(checkpoint, level=level, batch_size=1)(video)
+    )
+
+
+def test_hiding_patches_changes_the_rows_but_not_from_run_to_run(checkpoint, video):
+    rows = [load(checkpoint, level=level)(video).rows["probs"] for level in ("patch", "patch", "video")]
+    np.testing.assert_array_equal(rows[0], rows[1])
+    assert np.nanmax(np.abs(rows[0] - rows[2])) > 1e-3
+
+
+def test_arrays_and_streams_are_sources_too(checkpoint, video):
+    detector = load(checkpoint)
+    whole = detector(video)
+    frames = [frame for _, _, frame in iter_frames(video)]
+    for source in (np.stack(frames), frames, iter(frames)):
+        prediction = detector(source)
+        assert np.isnan(prediction.rows["timestamp"]).all()
+        np.testing.assert_array_equal(prediction.rows["probs"], whole.rows["probs"])
+    same(detector(iter_frames(video)), whole, atol=0)
+    with pytest.raises(
+        ValueError, match=r"frame 0 must be uint8 of shape \(H, W, 3\), found float64 of \(96, 128, 3\)"
+    ):
+        detector(np.zeros((2, 96, 128, 3)))
+
+
+def test_cropped_video_with_its_index_gives_the_recordings_rows(checkpoint, video, tmp_path):
+    crop_video(video, tmp_path / "a.mp4", RECIPE, SquareDetector())
+    prediction = load(checkpoint, cropped=True)(tmp_path / "a.mp4")
+    whole = load(checkpoint)(video)
+    for name in ("frame", "timestamp", "confidence", "box"):
+        np.testing.assert_allclose(prediction.rows[name], whole.rows[name], atol=0.01)
+    assert np.array_equal(prediction.success, whole.success)
+    # H.264 has changed the crops a little
+    np.testing.assert_allclose(prediction.rows["probs"], whole.rows["probs"], atol=0.05)
+    (tmp_path / "a.faces.csv").unlink()
+    table = load(checkpoint, cropped=True)(tmp_path / "a.mp4").to_dataframe()
+    assert table.success.all()
+    assert table[["confidence", "box_x"]].isna().all(axis=None)  # nobody knows
+
+
+def test_an_index_of_another_video_is_refused(checkpoint, video, tmp_path):
+    crop_video(video, tmp_path / "a.mp4", RECIPE, SquareDetector())
+    with VideoWriter(tmp_path / "a.mp4", 25, 32, 32) as writer:
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(ValueError, match="lists 40 frames, but the video beside it has 1"):
+        load(checkpoint, cropped=True)(tmp_path / "a.mp4")
+
+
+def test_timestamps_are_the_containers(checkpoint, tmp_path):
+    times = np.cumsum([1, 1, 7, 1, 30, 2, 2, 5, 1, 1])  # in 1/30 s
+    with av.open(str(tmp_path / "vfr.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 30)
+        for number, time in enumerate(times.tolist()):
+            frame = av.VideoFrame.from_ndarray(draw(number), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 30)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    table = load(checkpoint)(tmp_path / "vfr.mp4").to_dataframe()
+    np.testing.assert_allclose(np.diff(table.timestamp), np.diff(times) / 30, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_shorter_than_a_window(checkpoint, tmp_path, count):
+    prediction = load(checkpoint)(write_video(tmp_path / "a.mp4", count))
+    assert prediction.success.tolist() == [True] * count
+    assert np.isfinite(prediction.rows["probs"]).all()
+
+
+class PairDetector(SquareDetector):
+    """Finds a square in each half of the frame."""
+
+    def detect(self, frame):
+        middle = frame.shape[1] // 2
+        right = np.array([middle, 0])
+        return super().detect(frame[:, :middle]) + [
+            Face(face.box + np.append(right, [0, 0]), face.landmarks + right, face.confidence)
+            for face in super().detect(frame[:, middle:])
+        ]
+
+
+def test_every_face_has_the_rows_it_has_alone(checkpoint, monkeypatch):
+    monkeypatch.setitem(DETECTORS, "square", PairDetector)
+    left = [draw(number, number < 20) for number in range(30)]
+    right = [draw(number + 3, number >= 5) for number in range(30)]
+    pair = [np.concatenate(both, axis=1) for both in zip(left, right, strict=True)]
+    detector = load(checkpoint, every_face=True)
+    prediction = detector(pair)
+    assert [(row["frame"], row["face_id"]) for row in prediction.rows] == [
+        (frame, face) for frame in range(30) for face in (0, 1) if (frame < 20 if face == 0 else frame >= 5)
+    ]
+    empty = np.full((96, 128, 3), 30, np.uint8)
+    for face, frames in enumerate([[(one, empty) for one in left], [(empty, one) for one in right]]):
+        alone = load(checkpoint)([np.concatenate(both, axis=1) for both in frames])
+        own = prediction.rows["face_id"] == face
+        np.testing.assert_allclose(prediction.rows["probs"][own], alone.rows["probs"][alone.success], atol=1e-6)
+
+
+def test_the_stream_keeps_its_promise_of_delay(checkpoint):
+    detector = load(checkpoint, batch_size=3)
+    seen = 0
+
+    def camera():
+        nonlocal seen
+        for number in range(150):
+            seen += 1
+            yield number, number / 25, draw(number % 60, there=number % 70 < 45)
+
+    for done, (cropped, _) in enumerate(detector.stream(camera())):
+        assert cropped.index == done
+        assert seen - done <= detector.delay + 1
+
+
+def test_options_and_thresholds(checkpoint, video):
+    detector = load(checkpoint)
+    assert detector.thresholds == [0.4, 0.5, 0.6]
+    assert load(checkpoint, threshold=0.3).thresholds == [0.3] * 3
+    assert detector.window_length == 4
+    assert detector.clip_stride == 2
+    assert detector.model.config.clip_length == 4
+    for wrong, message in (
+        ({"threshold": 1.5}, "threshold must be one number in"),
+        ({"threshold": [0.5]}, "or 3, found"),
+        ({"level": "clip"}, "unknown level 'clip'; choose from video, frame, patch"),
+        ({"clip_stride": 5}, "clip_stride must lie in 1 to 4"),
+        ({"batch_size": 0}, "batch_size must be positive"),
+        ({"dtype": "int8"}, "dtype must be float32, bfloat16 or float16, found int8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load(checkpoint, **wrong)
+
+
+def test_bfloat16_is_close(checkpoint, video):
+    half = load(checkpoint, dtype="bfloat16")(video)
+    whole = load(checkpoint)(video)
+    assert half.provenance["dtype"] == "bfloat16"
+    np.testing.assert_allclose(half.rows["probs"], whole.rows["probs"], atol=0.05)
+    assert half.provenance["weights_sha256"] == whole.provenance["weights_sha256"]
+
+
+def test_the_callers_model_is_left_as_it_is(checkpoint):
+    model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint)
+    before = model.config.to_dict()
+    AUDetector(model, AUVMAEImageProcessor.from_pretrained(checkpoint), level="frame")
+    assert model.config.to_dict() == before
+
+
+def test_a_model_without_a_head_is_refused(tmp_path):
+    AUVMAEForVideoPretraining(tiny_config()).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"was not fine-tuned to detect action units: it lacks head\.norm\.bias"):
+        AUDetector.from_pretrained(tmp_path)
+
+
+def test_provenance_says_what_the_rows_depend_on(checkpoint, video):
+    provenance = load(checkpoint)(video).provenance
+    assert provenance["source"]["name"] == "a.mp4"
+    assert provenance["crop"] == TRAINED
+    assert provenance["versions"]["auvmae"]
+    assert str(video.parent) not in str(provenance)
+    model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint)
+    assert provenance["weights_sha256"] == weights_sha256(model)
+    with torch.no_grad():
+        model.head.norm.bias[0] += 1e-3
+    assert provenance["weights_sha256"] != weights_sha256(model)

@@ -1,0 +1,45 @@
+"""The pipeline gives what the detector gives."""
+
+import numpy as np
+import pytest
+import transformers
+
+import auvmae
+from auvmae.faces import DETECTORS
+
+from .drawn_faces import TRAINED, SquareDetector, write_video
+from .tiny import save_checkpoint
+
+pytest.importorskip("cv2", reason="the extra `faces` is missing")
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setitem(DETECTORS, "square", SquareDetector)
+    return str(save_checkpoint(tmp_path / "checkpoint", TRAINED))
+
+
+def detect_by(checkpoint, **options):
+    return transformers.pipeline("video-au-detection", model=checkpoint, device="cpu", **options)
+
+
+def same(found, expected):
+    assert isinstance(found, auvmae.AUPrediction)
+    assert found.provenance == expected.provenance
+    assert found.to_dataframe().equals(expected.to_dataframe())
+
+
+def test_it_is_the_detector(checkpoint, tmp_path):
+    video = str(write_video(tmp_path / "a.mp4", 12, absent=[3, 4, 5, 6, 7]))
+    detect, detector = detect_by(checkpoint), auvmae.AUDetector.from_pretrained(checkpoint, device="cpu")
+    same(detect(video), detector(video))
+    frames = np.random.default_rng(0).integers(0, 120, (5, 96, 128, 3), dtype=np.uint8)
+    same(detect(frames), detector(frames))
+    first, second = detect([video, video], threshold=0.2)
+    assert first.thresholds == second.thresholds == [0.2] * 3
+
+
+def test_options_of_the_detector_are_the_pipelines(checkpoint, tmp_path):
+    video = str(write_video(tmp_path / "a.mp4", 12))
+    expected = auvmae.AUDetector.from_pretrained(checkpoint, device="cpu", level="patch", clip_stride=1)(video)
+    same(detect_by(checkpoint, level="patch", clip_stride=1)(video), expected)

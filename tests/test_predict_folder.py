@@ -1,0 +1,252 @@
+"""`auvmae predict` over a folder with good and bad videos: what is written, skipped, refused, and where."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+
+from auvmae.cli import main
+from auvmae.detector import AUDetector
+from auvmae.faces import DETECTORS
+from auvmae.predict_folder import predict_folder
+from auvmae.recordings import SUFFIXES, find_recordings
+from auvmae.video import num_frames
+
+from .drawn_faces import TRAINED, SquareDetector, draw, write_video
+from .test_events import read_eaf
+from .tiny import save_checkpoint
+
+pytest.importorskip("cv2", reason="the extra `faces` is missing")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), TRAINED)
+
+
+@pytest.fixture(autouse=True)
+def square(monkeypatch):
+    monkeypatch.setitem(DETECTORS, "square", SquareDetector)
+
+
+@pytest.fixture
+def detector(checkpoint):
+    return AUDetector.from_pretrained(checkpoint, device="cpu")
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in names(folder) if name != "predict_report.json"}
+
+
+def statuses(results):
+    return [result.status for result in results]
+
+
+def test_a_bad_video_stops_no_other(detector, tmp_path):
+    videos, out = tmp_path / "in", tmp_path / "out"
+    whole = write_video(videos / "deep" / "good.mp4", absent=[5])
+    write_video(videos / "faceless.mp4", absent=range(30))
+    (videos / "empty.mp4").touch()
+    (videos / "text.mp4").write_text("this is no video")
+    (videos / "cut.mp4").write_bytes(whole.read_bytes()[:-2000])
+    (videos / "notes.txt").touch()
+    for number in (7, 8, 9):
+        (videos / "T1").mkdir(exist_ok=True)
+        Image.fromarray(draw(number)).save(videos / "T1" / f"{number:04d}.png")
+    results = {Path(result.source).name: result for result in predict_folder(detector, [str(videos)], out)}
+    assert {name: result.status for name, result in results.items()} == {
+        "good.mp4": "done",
+        "faceless.mp4": "done",
+        "T1": "done",
+        "empty.mp4": "failed",
+        "text.mp4": "failed",
+        "cut.mp4": "failed",
+    }
+    assert all(
+        "VideoDecodeError: cannot decode" in results[name].reason for name in ("empty.mp4", "text.mp4", "cut.mp4")
+    )
+    assert names(out) == sorted(
+        [f"{name}{suffix}" for name in ("T1", "deep/good", "faceless") for suffix in (".csv", ".provenance.json")]
+        + ["predict_report.json"]
+    )
+    report = json.loads((out / "predict_report.json").read_text())
+    assert [report[key] for key in ("done", "skipped", "failed", "frames", "found")] == [3, 0, 3, 63, 33]
+    good = pandas.read_csv(out / "deep" / "good.csv")
+    assert good.frame.tolist() == list(range(num_frames(whole)))
+    faceless = pandas.read_csv(out / "faceless.csv")
+    assert not faceless.success.any()
+    assert faceless.filter(like="AU").isna().all(axis=None)
+    assert pandas.read_csv(out / "T1.csv").frame.tolist() == [7, 8, 9]
+
+
+def test_everything_there_is_to_write(detector, tmp_path):
+    video = write_video(tmp_path / "in put" / "a.mp4")
+    out = tmp_path / "out"
+    (result,) = predict_folder(detector, [str(video)], out, "parquet", ["events", "timeline", "overlay"])
+    assert (result.status, result.frames, result.found) == ("done", 30, 30)
+    expected = detector(video)
+    pandas.testing.assert_frame_equal(pandas.read_parquet(out / "a.parquet"), expected.to_dataframe())
+    assert len(pandas.read_csv(out / "a.events.csv")) == len(expected.to_events())
+    root, tiers = read_eaf((out / "a.eaf").read_text())
+    assert sum(map(len, tiers.values())) == len(expected.to_events())
+    assert next(root.iter("MEDIA_DESCRIPTOR")).attrib["MEDIA_URL"] == "../in%20put/a.mp4"
+    assert num_frames(out / "a.overlay.mp4") == 30
+    with Image.open(out / "a.timeline.png") as picture:
+        assert picture.width == 2100
+    assert set(names(out)) == {f"a{suffix}" for suffix in SUFFIXES if suffix != ".csv"} | {"predict_report.json"}
+
+
+def test_what_is_finished_is_skipped_until_something_changes(detector, checkpoint, tmp_path):
+    for name in ("a", "b"):
+        write_video(tmp_path / "in" / f"{name}.mp4")
+    arguments = [str(tmp_path / "in")], tmp_path / "out"
+    assert statuses(predict_folder(detector, *arguments)) == ["done", "done"]
+    before = contents(tmp_path / "out")
+    assert statuses(predict_folder(detector, *arguments)) == ["skipped", "skipped"]
+    assert contents(tmp_path / "out") == before
+    other = AUDetector.from_pretrained(checkpoint, device="cpu", batch_size=3)
+    assert statuses(predict_folder(other, *arguments)) == ["skipped", "skipped"]  # changes no result
+    write_video(tmp_path / "in" / "b.mp4", count=20)
+    assert statuses(predict_folder(detector, *arguments)) == ["skipped", "done"]
+    assert len(pandas.read_csv(tmp_path / "out" / "b.csv")) == 20
+    (tmp_path / "out" / "a.csv").unlink()
+    assert statuses(predict_folder(detector, *arguments)) == ["done", "skipped"]
+    stricter = AUDetector.from_pretrained(checkpoint, device="cpu", threshold=0.9)
+    assert statuses(predict_folder(stricter, *arguments, extras=["events"])) == ["done", "done"]
+    # a table without its events: those of the earlier run do not stay beside it
+    assert statuses(predict_folder(detector, *arguments)) == ["done", "done"]
+    assert "a.events.csv" not in names(tmp_path / "out")
+
+
+def test_files_that_are_not_ours_are_kept(detector, tmp_path):
+    video = write_video(tmp_path / "in" / "a.mp4")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("a.csv", "a.eaf"):
+        (out / name).write_text("years of work")
+    (result,) = predict_folder(detector, [str(video)], out)
+    assert result.status == "failed"
+    assert "a.csv exists and was not written by `auvmae predict`" in result.reason
+    assert statuses(predict_folder(detector, [str(video)], out, "parquet")) == ["done"]
+    assert statuses(predict_folder(detector, [str(video)], out, "parquet", ["timeline"])) == ["done"]
+    assert {(out / name).read_text() for name in ("a.csv", "a.eaf")} == {"years of work"}
+    video.write_bytes(b"broken")
+    assert statuses(predict_folder(detector, [str(video)], out, "parquet")) == ["failed"]
+    assert {(out / name).read_text() for name in ("a.csv", "a.eaf")} == {"years of work"}
+
+
+def test_a_recording_that_fails_on_the_way_leaves_nothing(detector, tmp_path, monkeypatch):
+    video, out = write_video(tmp_path / "a.mp4"), tmp_path / "out"
+    assert statuses(predict_folder(detector, [str(video)], out, extras=["events"])) == ["done"]
+    os.utime(video)
+
+    def burst(*_):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("auvmae.predict_folder.write_overlay", burst)
+    (result,) = predict_folder(detector, [str(video)], out, extras=["events", "overlay"])
+    assert result.reason == "RuntimeError: out of luck"
+    assert names(out) == ["predict_report.json"]
+
+
+def test_no_two_recordings_write_the_same_file(tmp_path):
+    for name in ("x/a.mp4", "x/a.avi", "x/A.mov", "y/a.mp4", "x/a.events.mp4", "z/a.b.c.mkv", "z/..avi", "z/[x]*.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    out = tmp_path / "out"
+    patterns = [str(tmp_path / name) for name in ("x/*", "y/a.mp4", "z", "x", "z/..avi")]
+    found = find_recordings(patterns, out)
+    assert len(found) == 8  # each once
+    files = [str(target.file(suffix)).lower() for _, target in found for suffix in SUFFIXES]
+    assert len(set(files)) == len(files)
+    assert all(Path(file).parent == Path(str(out).lower()) for file in files)
+    by_source = {video.relative_to(tmp_path).as_posix(): target.name for video, target in found}
+    assert by_source["x/A.mov"] == "A"
+    assert by_source["x/a.avi"] == "a.avi"
+    assert by_source["x/a.mp4"] == "a.mp4"
+    assert by_source["y/a.mp4"] == "a.mp4-2"
+    assert by_source["x/a.events.mp4"] == "a.events.mp4"  # a.events.csv is of a
+
+
+def test_nothing_is_written_outside_of_the_output(detector, tmp_path):
+    write_video(tmp_path / "in" / "sub" / "a.mp4", 5)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (result,) = predict_folder(detector, [str(tmp_path / "in")], tmp_path / "out")
+    assert "a link leads out of the output folder" in result.reason
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_overlays_of_an_earlier_run_are_no_recordings(detector, tmp_path):
+    write_video(tmp_path / "a.mp4", 5)
+    patterns = [str(tmp_path / "**" / "*.mp4")]
+    for status in ("done", "skipped"):
+        assert statuses(predict_folder(detector, patterns, tmp_path / "out", extras=["overlay"])) == [status]
+
+
+def run_command(*words):
+    return main(["predict", *map(str, words)])
+
+
+def test_the_command(checkpoint, tmp_path, capsys):
+    video, out = write_video(tmp_path / "in" / "a.mp4", absent=range(15, 30)), tmp_path / "out"
+    words = (video.parent, "-m", checkpoint, "-o", out, "--device", "cpu", "--events", "--threshold", "0.3")
+    assert run_command(*words) == 0
+    assert "1 predicted, 0 finished before, 0 failed\n30 frames, 50.0% with a face" in capsys.readouterr().out
+    table = pandas.read_csv(out / "a.csv")
+    assert (table.AU12_c.dropna() == (table.AU12_p.dropna() >= 0.3)).all()
+    assert np.flatnonzero(table.success == 0).tolist() == list(range(15, 30))
+    assert run_command(*words) == 0
+    assert "0 predicted, 1 finished before" in capsys.readouterr().out
+    video.write_bytes(b"broken")
+    assert run_command(*words) == 1
+    assert f"failed: {video}: VideoDecodeError" in capsys.readouterr().out
+    for wrong, message in (
+        ((tmp_path / "nowhere", *words[1:]), "nowhere names no video"),
+        ((*words, "--clip_stride", 9), "clip_stride must lie in 1 to 4"),
+        ((video, "-m", tmp_path / "in", "-o", out), "in"),
+    ):
+        assert run_command(*wrong) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
+    for number in range(5):
+        write_video(tmp_path / "in" / f"{number}.mp4", absent=[number])
+    extras = ["events", "overlay"]
+    predict_folder(detector, [str(tmp_path / "in")], tmp_path / "whole", extras=extras)
+    script = (
+        "from auvmae.cli import main\n"
+        "from auvmae.faces import DETECTORS\n"
+        "from tests.drawn_faces import SlowDetector\n"
+        "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
+        f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
+        "    '--events', '--overlay', '--device', 'cpu'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "out" / "2.provenance.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    assert "3.csv" not in names(tmp_path / "out")
+    (tmp_path / "out" / "2.overlay.mp4.123.tmp").touch()  # as it would be left while it is written
+    results = predict_folder(detector, [str(tmp_path / "in")], tmp_path / "out", extras=extras)
+    assert statuses(results)[:2] == ["skipped", "skipped"]
+    assert set(statuses(results)[2:]) == {"done"}
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
