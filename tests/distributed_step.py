@@ -1,6 +1,6 @@
 """Run by `test_distributed.py` in one and in two processes: two SGD steps on global batches of four clips.
 
-python tests/distributed_step.py WORLD_SIZE OUTPUT.pt
+python tests/distributed_step.py WORLD_SIZE OUTPUT.pt [pretrain]
 """
 
 import os
@@ -12,20 +12,22 @@ from torch.utils.data import SequentialSampler
 
 from auvmae.trainer import AUVMAETrainer
 
+from .test_pretraining import pretrainer
 from .test_trainer import TinyClips, finetuner, losses_of
 
 
-def main(world_size: int, output: str) -> None:
+def main(world_size: int, output: str, job: str = "finetune") -> None:
     """Train, evaluate, and save what the other number of processes must equal."""
+    pretrain = job == "pretrain"
     torch.set_num_threads(1)
     # the same clips in the same order for any number of processes
     AUVMAETrainer._get_train_sampler = lambda self, dataset=None: SequentialSampler(self.train_dataset)
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer = finetuner(
+        trainer = (pretrainer if pretrain else finetuner)(
             folder,
             TinyClips(length=8),
-            pool=1,
+            **({"masks_per_clip": 2} if pretrain else {"pool": 1}),
             max_steps=2,
             per_device_train_batch_size=4 // world_size,
             per_device_eval_batch_size=3,
@@ -37,11 +39,11 @@ def main(world_size: int, output: str) -> None:
         )
         assert trainer.args.world_size == world_size, f"{trainer.args.world_size} processes"
         trainer.train()
-        metrics = trainer.evaluate(TinyClips(length=7))
+        metrics = {} if pretrain else trainer.evaluate(TinyClips(length=7))
     if trainer.is_world_process_zero():
         weights = {name: tensor.detach() for name, tensor in trainer.model.named_parameters()}
         terms = [
-            torch.tensor([entry[name] for name in ("loss_cls", "loss_intra", "loss_inter")])
+            torch.tensor([entry[name] for name in ("loss_cls", "loss_intra", "loss_inter") if name in entry])
             for entry in trainer.state.log_history
             if "loss" in entry
         ]
@@ -61,4 +63,4 @@ def main(world_size: int, output: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), *sys.argv[2:])

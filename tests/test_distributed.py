@@ -15,10 +15,10 @@ LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 
 LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
 
 
-def run(world_size: int, folder: Path) -> dict[str, Any]:
+def run(world_size: int, folder: Path, job: str) -> dict[str, Any]:
     output = folder / f"{world_size}.pt"
     launch = [*LAUNCH, "--module"] if world_size > 1 else ["-m"]
-    command = [sys.executable, *launch, "tests.distributed_step", str(world_size), str(output)]
+    command = [sys.executable, *launch, "tests.distributed_step", str(world_size), str(output), job]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr[-4000:]
@@ -26,8 +26,9 @@ def run(world_size: int, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path):
-    one, two = run(1, tmp_path), run(2, tmp_path)
+@pytest.mark.parametrize("job", ["finetune", "pretrain"])
+def test_two_processes_equal_one(tmp_path, job):
+    one, two = run(1, tmp_path, job), run(2, tmp_path, job)
     assert (one["world_size"], two["world_size"]) == (1, 2)
     assert two["losses"] == pytest.approx(one["losses"], abs=1e-5)
     torch.testing.assert_close(two["terms"], one["terms"], atol=1e-5, rtol=0)
