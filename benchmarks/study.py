@@ -2,8 +2,9 @@
 
     python benchmarks/study.py recipes/studies/pretraining_gain.yaml results/pretraining_gain.json [--jobs 2]
 
-A study is a YAML file: `script`, `flags` of every run, `axes` (name of the axis -> name of the setting -> its flags)
-and `seeds` (the flags of each repetition). A run writes to outputs/studies/NAME/; one that has finished is not run
+A study is a YAML file: `script`, `score` (where in metrics.json it stands), `flags` of every run, `axes` (name of the
+axis -> name of the setting -> its flags; {number} in a text stands for the number of the repetition) and `seeds` (the
+flags of each repetition). A run writes to outputs/studies/NAME/; one that has finished is not run
 again, so that a study may be stopped and started at will. A run is one process of one thread.
 """
 
@@ -78,27 +79,33 @@ def runs_of(study: dict[str, Any], name: str) -> list[Run]:
             arguments = [
                 part
                 for flag, value in flags.items()
-                for part in (f"--{flag}", *(map(_text, value) if isinstance(value, list) else [_text(value)]))
+                for part in (
+                    f"--{flag}",
+                    *(_text(one, number) for one in (value if isinstance(value, list) else [value])),
+                )
             ]
             recipe = [study["recipe"]] if "recipe" in study else []
             runs.append(Run(settings, number, ROOT / folder, [study["script"], *recipe, *arguments]))
     return runs
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict) else str(value)
+def _text(value: Any, number: int) -> str:
+    return json.dumps(value) if isinstance(value, dict) else str(value).replace("{number}", str(number))
 
 
 def summarise(study: dict[str, Any], runs: list[Run]) -> list[dict[str, Any]]:
-    """Macro F1 by settings: of each run, their mean and their standard deviation."""
+    """The score by settings: of each run, their mean and their standard deviation."""
     found: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for run in runs:
         if run.metrics is not None:
-            found[run.settings].append(run.metrics["metrics"]["f1"])
+            score: Any = run.metrics
+            for name in study["score"].split("."):
+                score = score[name]
+            found[run.settings].append(score)
     return [
         {
             **dict(zip(study["axes"], settings, strict=True)),
-            "f1": [round(value, 4) for value in values],
+            "scores": [round(value, 4) for value in values],
             "mean": round(statistics.mean(values), 4),
             "sd": round(statistics.stdev(values), 4) if len(values) > 1 else None,
         }
@@ -121,14 +128,15 @@ def main() -> None:
     result = {
         "study": arguments.study.name,
         "machine": describe_machine(),
-        "what": "macro F1 on the unseen subjects of fold 1; mean and standard deviation over the seeds",
+        "what": f"{study['score']} of each run; mean and standard deviation over the seeds",
         "commands": [" ".join(run.command) for run in runs],
         "table": table,
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"\n| {' | '.join(study['axes'])} | F1 of each seed | mean | sd |\n|{'---|' * (len(study['axes']) + 3)}")
+    print(f"\n| {' | '.join(study['axes'])} | {study['score']} of each seed | mean | sd |")
+    print(f"|{'---|' * (len(study['axes']) + 3)}")
     for row in table:
-        values = ", ".join(f"{100 * value:.1f}" for value in row["f1"])
+        values = ", ".join(f"{100 * value:.1f}" for value in row["scores"])
         spread = "" if row["sd"] is None else f"{100 * row['sd']:.1f}"
         print(f"| {' | '.join(row[axis] for axis in study['axes'])} | {values} | {100 * row['mean']:.1f} | {spread} |")
 

@@ -175,8 +175,8 @@ def test_a_model_without_decoder_is_named(model_class, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--start_frame", "10"], "has 10 frames: --frames 10 is none of 0 to 9"),
-        (["--start_frame", "-1"], "--frames -1 is none of"),
+        (["--start_frame", "10"], "has 10 frames: --start_frame 10 is none of 0 to 9"),
+        (["--start_frame", "-1"], "--start_frame -1 is none of"),
         (["--mask_ratios", "0.5", "1"], "mask_ratio must lie in [0, 1), found 1.0"),
         (["--backend", "guess"], "unknown video backend 'guess'"),
     ],
