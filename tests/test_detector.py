@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from auvmae.crop import iter_crops
+from auvmae.crop import CropRecipe, iter_crops
 from auvmae.crop_files import crop_video
 from auvmae.detector import AUDetector, weights_sha256
 from auvmae.faces import DETECTORS, Face
@@ -111,7 +111,7 @@ def test_arrays_and_streams_are_sources_too(checkpoint, video):
 
 
 def test_cropped_video_with_its_index_gives_the_recordings_rows(checkpoint, video, tmp_path):
-    crop_video(video, tmp_path / "a.mp4", RECIPE, SquareDetector())
+    crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED))
     prediction = load(checkpoint, cropped=True)(tmp_path / "a.mp4")
     whole = load(checkpoint)(video)
     for name in ("frame", "timestamp", "confidence", "box"):
@@ -125,8 +125,14 @@ def test_cropped_video_with_its_index_gives_the_recordings_rows(checkpoint, vide
     assert table[["confidence", "box_x"]].isna().all(axis=None)  # nobody knows
 
 
+def test_crops_by_another_recipe_are_refused(checkpoint, video, tmp_path):
+    crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED | {"margin": 0.3}))
+    with pytest.raises(ValueError, match="was cropped in another way than the model's training data"):
+        load(checkpoint, cropped=True)(tmp_path / "a.mp4")
+
+
 def test_an_index_of_another_video_is_refused(checkpoint, video, tmp_path):
-    crop_video(video, tmp_path / "a.mp4", RECIPE, SquareDetector())
+    crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED))
     with VideoWriter(tmp_path / "a.mp4", 25, 32, 32) as writer:
         writer.write(np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(ValueError, match="lists 40 frames, but the video beside it has 1"):
