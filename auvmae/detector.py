@@ -155,7 +155,7 @@ class AUDetector:
         return AUPrediction.collect(self.stream(source), self.au_names, self.thresholds, self.provenance(source))
 
     def stream(self, source: Source) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
-        """Predict frame by frame, at most `delay` frames behind the source.
+        """Predict frame by frame, at most `delay` frames behind the source; raises what a call raises.
 
         Args:
             source: as for a call.
@@ -164,20 +164,24 @@ class AUDetector:
             Every frame, in order, with its face and crop, and its probabilities, float (N,); None without a face. With
             `every_face` one for each face of a frame.
         """
+        self._recipe_of(source)  # refuses what does not fit
         if self.cropped:
-            self._check_recipe(source)
             crops = iter_cropped(source)
         else:
             crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, self.batch_size)
 
-    def _check_recipe(self, source: Source) -> None:
+    def _recipe_of(self, source: Source) -> CropRecipe | None:
+        """How the faces of a source are cropped, or were; None if nobody knows."""
+        if not self.cropped:
+            return self.recipe
         recipe = shared_recipe([source]) if isinstance(source, str | Path) else None
         if recipe and self.processor.crop and recipe != self.recipe:
             raise ValueError(
                 f"{source} was cropped in another way than the model's training data: crop the recording again with "
                 f"the model's recipe, {self.recipe}, or predict the recording itself"
             )
+        return recipe
 
     @property
     def delay(self) -> int:
@@ -185,7 +189,12 @@ class AUDetector:
         return (0 if self.cropped else self.recipe.delay) + self.window_length + self.batch_size * self.clip_stride
 
     def provenance(self, source: Source) -> dict[str, Any]:
-        """How the rows of a source come about, ready for JSON: the same provenance, the same numbers."""
+        """How the rows of a source come about, ready for JSON: the same provenance, the same numbers.
+
+        Raises:
+            ValueError: the source are crops by another recipe than the model's.
+        """
+        recipe = self._recipe_of(source)
         return {
             "source": source_stamp(Path(source)) if isinstance(source, str | Path) else {"name": type(source).__name__},
             "model": Path(self._name).name if Path(self._name).is_dir() else self._name,
@@ -197,7 +206,8 @@ class AUDetector:
             "window_length": self.window_length,
             "clip_stride": self.clip_stride,
             "every_face": self.every_face,
-            "crop": "already cropped" if self.cropped else self.recipe.to_dict(),
+            "cropped": self.cropped,
+            "crop": recipe and recipe.to_dict(),
             "decoder": "PyAV",
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,

@@ -113,6 +113,7 @@ def test_arrays_and_streams_are_sources_too(checkpoint, video):
 def test_cropped_video_with_its_index_gives_the_recordings_rows(checkpoint, video, tmp_path):
     crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED))
     prediction = load(checkpoint, cropped=True)(tmp_path / "a.mp4")
+    assert prediction.provenance["crop"] == TRAINED
     whole = load(checkpoint)(video)
     for name in ("frame", "timestamp", "confidence", "box"):
         np.testing.assert_allclose(prediction.rows[name], whole.rows[name], atol=0.01)
