@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .crop import CroppedFrame, CropRecipe, iter_crops
-from .crop_files import source_stamp
+from .crop_files import shared_recipe, source_stamp
 from .masking import tube_mask
 from .modeling_auvmae import AUVMAEForFrameAUClassification
 from .prediction import AUPrediction
@@ -51,8 +51,17 @@ class AUDetector:
         ValueError: an option out of its range.
 
     Example:
-        >>> detector = AUDetector.from_pretrained("outputs/disfa_video")  # doctest: +SKIP
-        >>> detector("interview.mp4").to_dataframe()  # doctest: +SKIP
+        A model that has learnt nothing, on ten frames of nothing; of your own it is
+        `AUDetector.from_pretrained("outputs/disfa_video")("interview.mp4")`.
+
+        >>> from auvmae import AUVMAEConfig
+        >>> sizes = {"image_size": 32, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+        >>> model = AUVMAEForFrameAUClassification(AUVMAEConfig(**sizes, id2label={0: "AU1", 1: "AU12"}))
+        >>> detector = AUDetector(model, AUVMAEImageProcessor(32), cropped=True)
+        >>> prediction = detector(np.zeros((10, 32, 32, 3), np.uint8))
+        >>> table = prediction.to_dataframe()
+        >>> len(table), list(table)[:9]  # doctest: +NORMALIZE_WHITESPACE
+        (10, ['frame', 'face_id', 'timestamp', 'confidence', 'success', 'AU01_c', 'AU12_c', 'AU01_p', 'AU12_p'])
     """
 
     def __init__(
@@ -141,12 +150,12 @@ class AUDetector:
 
         Raises:
             VideoDecodeError: the file does not open, or a frame is damaged.
-            ValueError: frames of another shape or dtype.
+            ValueError: frames of another shape or dtype, or crops by another recipe than the model's.
         """
         return AUPrediction.collect(self.stream(source), self.au_names, self.thresholds, self.provenance(source))
 
     def stream(self, source: Source) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
-        """Predict frame by frame, at most `delay` frames behind the source.
+        """Predict frame by frame, at most `delay` frames behind the source; raises what a call raises.
 
         Args:
             source: as for a call.
@@ -155,11 +164,24 @@ class AUDetector:
             Every frame, in order, with its face and crop, and its probabilities, float (N,); None without a face. With
             `every_face` one for each face of a frame.
         """
+        self._recipe_of(source)  # refuses what does not fit
         if self.cropped:
             crops = iter_cropped(source)
         else:
             crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, self.batch_size)
+
+    def _recipe_of(self, source: Source) -> CropRecipe | None:
+        """How the faces of a source are cropped, or were; None if nobody knows."""
+        if not self.cropped:
+            return self.recipe
+        recipe = shared_recipe([source]) if isinstance(source, str | Path) else None
+        if recipe and self.processor.crop and recipe != self.recipe:
+            raise ValueError(
+                f"{source} was cropped in another way than the model's training data: crop the recording again with "
+                f"the model's recipe, {self.recipe}, or predict the recording itself"
+            )
+        return recipe
 
     @property
     def delay(self) -> int:
@@ -167,7 +189,12 @@ class AUDetector:
         return (0 if self.cropped else self.recipe.delay) + self.window_length + self.batch_size * self.clip_stride
 
     def provenance(self, source: Source) -> dict[str, Any]:
-        """How the rows of a source come about, ready for JSON: the same provenance, the same numbers."""
+        """How the rows of a source come about, ready for JSON: the same provenance, the same numbers.
+
+        Raises:
+            ValueError: the source are crops by another recipe than the model's.
+        """
+        recipe = self._recipe_of(source)
         return {
             "source": source_stamp(Path(source)) if isinstance(source, str | Path) else {"name": type(source).__name__},
             "model": Path(self._name).name if Path(self._name).is_dir() else self._name,
@@ -179,7 +206,8 @@ class AUDetector:
             "window_length": self.window_length,
             "clip_stride": self.clip_stride,
             "every_face": self.every_face,
-            "crop": "already cropped" if self.cropped else self.recipe.to_dict(),
+            "cropped": self.cropped,
+            "crop": recipe and recipe.to_dict(),
             "decoder": "PyAV",
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,

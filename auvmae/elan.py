@@ -44,7 +44,7 @@ def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, 
     for face in sorted(set(events["face_id"])) or [0] if per_face else [None]:
         for name in au_names:
             tier = SubElement(root, "TIER", LINGUISTIC_TYPE_REF=LINGUISTIC_TYPE, TIER_ID=_tier_name(name, face))
-            chosen = events[(events["au"] == name) & (face is None or events["face_id"] == face)]
+            chosen = events[(events["au"] == au_column(name)) & (face is None or events["face_id"] == face)]
             for event in chosen.to_dict("records"):
                 annotation = SubElement(SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION")
                 annotation.set("ANNOTATION_ID", f"a{len(moments) // 2 + 1}")

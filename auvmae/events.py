@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .facs import au_column
+
 if TYPE_CHECKING:
     import pandas
 
@@ -70,9 +72,10 @@ def find_events(
         rule: when an event begins, ends, and is too short.
 
     Returns:
-        A table with `EVENT_COLUMNS`, sorted by onset. `onset` is the time of the first active frame, `offset` of the
-        first that is active no more (where the face is lost or the recording ends, the last frame counts for as long as
-        the one before), `apex` of the highest probability; seconds. `offset_frame` is the last active frame.
+        A table with `EVENT_COLUMNS`, sorted by onset. `au` is as in the columns of tables, "AU01". `onset` is when
+        the first active frame is shown, `offset` when the first that is active no more is (where the face or the video
+        ends, the last frame counts for as long as the one before), `apex` when the highest probability is; seconds.
+        `offset_frame` is the last active frame.
 
     Raises:
         ValueError: the frames have no timestamps, so that nothing has a duration.
@@ -93,7 +96,7 @@ def find_events(
             for column, name in enumerate(au_names):
                 for event in _events_of_run(timestamp[run], probs[run, column], thresholds[column], rule):
                     frames = {f"{place}_frame": frame[run[row]] for place, row in event.pop("rows").items()}
-                    events.append({"face_id": face, "au": name, **event, **frames})
+                    events.append({"face_id": face, "au": au_column(name), **event, **frames})
     table = pandas.DataFrame(events, columns=list(EVENT_COLUMNS))
     return table.sort_values(["onset", "face_id"], kind="stable", ignore_index=True)
 

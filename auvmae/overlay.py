@@ -34,7 +34,7 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
 
     Raises:
         VideoDecodeError: a frame is damaged.
-        ValueError: frames change their size.
+        ValueError: frames change their size, or are not as many as were predicted.
     """
     frames = iter_frames(video)
     first = next(frames)
@@ -44,10 +44,10 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     fps = frame_rate(Path(video))
     with VideoWriter(path, fps, panel.width + width, panel.height, timed) as writer:
         for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), chain([first], frames), strict=True):
-            picture = Image.new("RGB", (panel.width + width, panel.height), "black")
-            picture.paste(Image.fromarray(frame), (panel.width, 0))
             if frame.shape != first[2].shape:
                 raise ValueError(f"{video}: its frames change their size, from {first[2].shape} to {frame.shape}")
+            picture = Image.new("RGB", (panel.width + width, panel.height), "black")
+            picture.paste(Image.fromarray(frame), (panel.width, 0))
             if boxes:
                 _draw_boxes(picture, rows, panel)
             panel.draw(picture, rows)

@@ -70,7 +70,7 @@ def predict_folder(
                 results[video] = job.result("skipped", *counts)
             else:
                 total += num_frames(video)
-    with tqdm(desc="predict", total=total, unit="frame") as bar:
+    with tqdm(desc="predict", total=total, unit="frame", disable=not total) as bar:
         for video, job in jobs.items():
             if video not in results:
                 bar.set_postfix_str(video.name)
@@ -151,13 +151,13 @@ class _Job:
         Raises:
             FileExistsError: there is a file that is not.
         """
-        ours = self._mark().get("files", [])
-        for name in self.files:
-            path = self.target.folder / name
-            if path.exists() and name not in ours:
+        mark, found = self.target.file(PROVENANCE), self._mark()
+        ours = found.get("files", [])
+        for path in (self.target.folder / name for name in [*self.files, mark.name]):
+            if path.exists() and path.name not in ours and not (path == mark and "files" in found):
                 raise FileExistsError(f"{path} exists and was not written by `auvmae predict`: it is not replaced")
         self.target.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self.target.file(PROVENANCE)) as file:
+        with replacing(mark) as file:
             json.dump({"unfinished": True, "files": sorted({*ours, *self.files})}, file)
         self._remove()
 

@@ -119,7 +119,7 @@ class AUPrediction:
         columns: dict[str, Any] = {"frame": self.rows["frame"], "approx_time": times}
         for name, values in zip(("X", "Y", "Width", "Height"), self.rows["box"].astype(float).T, strict=True):
             columns[f"FaceRect{name}"] = values
-        columns["FaceScore"] = np.where(self.success, self.rows["confidence"], np.nan)
+        columns["FaceScore"] = np.where(self.success, self.rows["confidence"].astype(float).round(4), np.nan)
         columns |= zip(map(au_column, self.au_names), self.rows["probs"].T, strict=True)
         return pandas.DataFrame({**columns, "input": self.provenance["source"]["name"]})
 

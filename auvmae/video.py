@@ -43,7 +43,8 @@ def iter_frames(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
     """Decode a whole video in order, one frame in memory at a time.
 
     Yields:
-        (index, timestamp in seconds, uint8 frame of shape (H, W, 3)). Images have no clock: their timestamp is NaN.
+        (index, timestamp in seconds, uint8 frame of shape (H, W, 3)). Where the file gives no time, as for images, the
+        timestamp is NaN.
 
     Raises:
         VideoDecodeError: the file does not open, or a frame is damaged.
@@ -57,7 +58,7 @@ def iter_frames(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
     with _open(path) as container:
         try:
             for index, frame in enumerate(container.decode(video=0)):
-                yield index, frame.time, _to_rgb(frame, path, index)
+                yield index, float("nan") if frame.time is None else frame.time, _to_rgb(frame, path, index)
         except av.FFmpegError as error:
             raise VideoDecodeError.of(path, error, index + 1) from error
     if index < 0:

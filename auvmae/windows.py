@@ -62,20 +62,12 @@ def blend_windows(
         crops: in the order of their frames, several to a frame if it shows several faces, as `crop.iter_crops` gives.
         predict: from windows to float of shape (windows, length, N), values of N quantities at each of their frames.
         length: frames of a window.
-        stride: frames between the starts of two windows.
+        stride: frames between the starts of two windows, in [1, length].
         batch_size: `predict` is called with so many windows, or fewer.
 
     Yields:
         Every item of `crops`, in order, with its N values, float of shape (N,); None without a face.
-
-    Raises:
-        ValueError: the windows would not cover all frames (1 <= stride <= length), or `batch_size` is not positive.
     """
-    if not 1 <= stride <= length or batch_size < 1:
-        raise ValueError(
-            f"clip_stride must lie in 1 to {length} (the frames of a window) and batch_size must be positive, found "
-            f"{stride} and {batch_size}"
-        )
     blender = _Blender(predict, length, stride, batch_size)
     for _, faces in groupby(crops, attrgetter("index")):
         yield from blender.push(list(faces))

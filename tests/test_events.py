@@ -52,7 +52,7 @@ def test_an_event_has_its_places_and_its_mean():
     (event,) = events_of([0, 0.2, 0.5, 0.9, 0.9, 0.45, 0.3, 0]).to_dict("records")
     assert event == {
         "face_id": 0,
-        "au": "AU1",
+        "au": "AU01",
         "onset": pytest.approx(0.2),
         "apex": pytest.approx(0.3),
         "offset": pytest.approx(0.6),

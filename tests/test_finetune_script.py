@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,9 @@ from transformers import AutoImageProcessor, AutoModelForVideoClassification
 
 import run_finetune
 import run_pretrain
+from auvmae.crop import CropRecipe
 from auvmae.data.errors import DatasetLayoutError
+from auvmae.detector import AUDetector
 from auvmae.metrics import au_metrics
 from auvmae.predictions import Predictions
 
@@ -84,10 +87,16 @@ def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys)
     frames = torch.randint(0, 256, (120, 40, 40, 3), dtype=torch.uint8)
     assert model(**processor(frames)).logits.shape == (1, 120, 8)
 
+    assert processor.crop is None
+    crop = CropRecipe(margin=0.2)
+    for video in Path(datasets.config.HF_DATASETS_CACHE, "auvmae").rglob("*_comp.*"):  # as if `auvmae crop` made them
+        video.with_suffix(".faces.json").write_text(json.dumps({"recipe": crop.to_dict()}))
+
     resumed = tmp_path / "resumed"
     flags += ["--resume_from_checkpoint", str(whole / "checkpoint-2")]
     again = run_finetune.main([str(recipe), "--output_dir", str(resumed), *flags])
     np.testing.assert_allclose(again.probs, report.probs, atol=1e-6)
+    assert AUDetector.from_pretrained(resumed).recipe == crop
 
     scored = run_finetune.main(
         [str(recipe), "--output_dir", str(tmp_path / "scored"), "--model_name_or_path", str(whole), "--no_do_train"]

@@ -133,6 +133,10 @@ def test_files_that_are_not_ours_are_kept(detector, tmp_path):
     video = write_video(tmp_path / "in" / "a.mp4")
     out = tmp_path / "out"
     out.mkdir()
+    (out / "a.provenance.json").write_text("{}")
+    (result,) = predict_folder(detector, [str(video)], out)
+    assert "a.provenance.json exists and was not written by `auvmae predict`" in result.reason
+    (out / "a.provenance.json").unlink()
     for name in ("a.csv", "a.eaf"):
         (out / name).write_text("years of work")
     (result,) = predict_folder(detector, [str(video)], out)

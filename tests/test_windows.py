@@ -112,11 +112,5 @@ def test_weights_trust_the_middle_and_add_up():
     assert len(set(weights[:8] + weights[8:])) == 1
 
 
-@pytest.mark.parametrize(("stride", "batch_size"), [(0, 1), (7, 1), (3, 0)])
-def test_frames_must_not_be_left_out(stride, batch_size):
-    with pytest.raises(ValueError, match="clip_stride must lie in 1 to 6"):
-        list(blend_windows(stream(TRACKS), predict, LENGTH, stride, batch_size))
-
-
 def test_nothing_gives_nothing():
     assert list(blend_windows([], predict, LENGTH, 3, 4)) == []
