@@ -1,16 +1,33 @@
-"""The `auvmae` command: one sub-command per job, each in its own file."""
+"""The `auvmae` command: one sub-command per job, each in a module of its own.
+
+Such a module has HELP (a line), DESCRIPTION (what `--help` begins with), `add_arguments(parser)` and `run(arguments)`,
+which gives the exit code. It imports what is heavy inside of `run`.
+"""
 
 import argparse
 import sys
 
-from .cli_compare import add_compare_command
-from .cli_convert import add_convert_command
-from .cli_crop import add_crop_command
-from .cli_predict import add_predict_command
-from .cli_push import add_push_command
-from .cli_reconstruct import add_reconstruct_command
-from .cli_stats import add_stats_command
-from .cli_summarize import add_summarize_command
+from . import (
+    cli_compare,
+    cli_convert,
+    cli_crop,
+    cli_predict,
+    cli_push,
+    cli_reconstruct,
+    cli_stats,
+    cli_summarize,
+)
+
+COMMANDS = {
+    "predict": cli_predict,
+    "crop": cli_crop,
+    "stats": cli_stats,
+    "convert": cli_convert,
+    "reconstruct": cli_reconstruct,
+    "summarize": cli_summarize,
+    "compare": cli_compare,
+    "push": cli_push,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,14 +37,15 @@ def build_parser() -> argparse.ArgumentParser:
         description="Facial action units in video. Training: run_pretrain.py and run_finetune.py of the repository.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add_predict_command(commands)
-    add_crop_command(commands)
-    add_stats_command(commands)
-    add_convert_command(commands)
-    add_reconstruct_command(commands)
-    add_summarize_command(commands)
-    add_compare_command(commands)
-    add_push_command(commands)
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return parser
 
 

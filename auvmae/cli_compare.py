@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .experiments import Experiment
 
+HELP = "paired bootstrap over subjects of the difference between two runs"
+
 DESCRIPTION = """\
 Compare the F1 of two runs (or of two folders with the folds of a run each) from their saved predictions, per AU and on
 average, on the subjects and AUs that both were scored on. The test subjects are drawn anew, with replacement, the same
@@ -15,22 +17,15 @@ tie is half). This tells the chance of other subjects, not that of another seed 
 """
 
 
-def add_compare_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `compare` to the subcommands of `auvmae`; the parsed arguments' `run(arguments)` gives the exit code."""
-    parser = subparsers.add_parser(
-        "compare",
-        help="paired bootstrap over subjects of the difference between two runs",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `auvmae compare`."""
     parser.add_argument("first", metavar="A", help="output folder of run_finetune.py, or a folder of its folds")
     parser.add_argument("second", metavar="B", help="the same of the run to compare it with")
     parser.add_argument("--draws", type=int, default=10_000, help="draws of the bootstrap (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-    parser.set_defaults(run=run_compare)
 
 
-def run_compare(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Compare and print; the exit code is 2 where the two cannot be read or cannot be compared."""
     from .comparison import compare
     from .tables import markdown_table

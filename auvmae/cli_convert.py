@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CONVERSION_FILE = "conversion.json"
 
+HELP = "start from VideoMAE's or MARLIN's own checkpoints"
+
 DESCRIPTION = """\
 Convert a checkpoint of the original VideoMAE, of VideoMAE V2 or of MARLIN to a folder for --model_name_or_path of
 run_pretrain.py and run_finetune.py: the masked autoencoder where the decoder is in the file, else the encoder alone.
@@ -24,14 +26,8 @@ Beside the model, OUT/conversion.json names the source, its SHA-256, and what wa
 """
 
 
-def add_convert_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `convert` to the subcommands of `auvmae`; the parsed arguments' `run(arguments)` gives the exit code."""
-    parser = subparsers.add_parser(
-        "convert",
-        help="start from VideoMAE's or MARLIN's own checkpoints",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `auvmae convert`."""
     parser.add_argument("input", metavar="IN", help="checkpoint (.pth, .pt, .ckpt or .safetensors)")
     parser.add_argument("output", metavar="OUT", help="the folder to write")
     parser.add_argument(
@@ -42,10 +38,9 @@ def add_convert_command(subparsers: "argparse._SubParsersAction[argparse.Argumen
         help='fields of AUVMAEConfig over what is read off the tensors or assumed, e.g. {"num_attention_heads": 12}',
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a model's folder")
-    parser.set_defaults(run=run_convert)
 
 
-def run_convert(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Read, convert, write and tell; the exit code is 2 where the file cannot be converted."""
     from .convert import convert_checkpoint
 

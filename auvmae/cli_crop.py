@@ -2,8 +2,11 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from .crop import CropRecipe
+
+HELP = "find, align and crop the faces of videos"
 
 DESCRIPTION = """\
 Find the face in every frame, align it and crop it. OUT mirrors IN: A/B.avi gives A/B.mp4, and a folder of numbered
@@ -14,14 +17,8 @@ crops are skipped, unless the recipe or the input has changed. OUT/crop_report.j
 """
 
 
-def add_crop_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `crop` to the subcommands of `auvmae`; the parsed arguments' `run(arguments)` gives the exit code."""
-    parser = subparsers.add_parser(
-        "crop",
-        help="find, align and crop the faces of videos",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `auvmae crop`."""
     parser.add_argument("input", metavar="IN", help="a folder, searched to its depths, or one video")
     parser.add_argument("output", metavar="OUT", help="the folder to write to")
     defaults = CropRecipe()
@@ -39,12 +36,12 @@ def add_crop_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentPa
         default = getattr(defaults, name)
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default: {default})")
     parser.add_argument("--num_proc", type=int, help="number of processes (default: one per processor)")
-    parser.set_defaults(run=run_crop)
 
 
-def run_crop(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Crop, print a summary, and give the exit code: 0 if no video failed."""
-    from .crop_folder import REPORT_FILE, crop_folder, summarise
+    from .cli_folder import print_summary
+    from .crop_folder import REPORT_FILE, crop_folder
 
     fields = {name: getattr(arguments, name) for name in CropRecipe().to_dict()}
     try:
@@ -52,11 +49,4 @@ def run_crop(arguments: argparse.Namespace) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"auvmae crop: {error}", file=sys.stderr)
         return 2
-    total = summarise(results)
-    share = total["found"] / total["frames"] if total["frames"] else 0
-    print(f"{total['done']} cropped, {total['skipped']} finished before, {total['failed']} failed")
-    print(f"{total['frames']} frames, {share:.1%} with a face; report: {arguments.output}/{REPORT_FILE}")
-    for result in results:
-        if result.status == "failed":
-            print(f"failed: {result.source}: {result.reason}")
-    return 1 if total["failed"] else 0
+    return print_summary(results, "cropped", Path(arguments.output, REPORT_FILE))

@@ -2,6 +2,9 @@
 
 import argparse
 import sys
+from pathlib import Path
+
+HELP = "detect the action units in videos"
 
 DESCRIPTION = """\
 Detect the action units in every frame of recordings. Faces are found, followed and cropped as the model's training data
@@ -13,14 +16,8 @@ skipped. OUT/predict_report.json lists what failed, and why.
 """
 
 
-def add_predict_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `predict` to the subcommands of `auvmae`; the parsed arguments' `run(arguments)` gives the exit code."""
-    parser = subparsers.add_parser(
-        "predict",
-        help="detect the action units in videos",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `auvmae predict`."""
     parser.add_argument("inputs", metavar="VIDEO", nargs="+", help="videos, folders, or patterns such as 'in/**/*.mp4'")
     parser.add_argument("-m", "--model", required=True, help="a fine-tuned checkpoint: a folder, or a name on the Hub")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the folder to write to")
@@ -47,12 +44,11 @@ def add_predict_command(subparsers: "argparse._SubParsersAction[argparse.Argumen
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="(default: float32)"
     )
-    parser.set_defaults(run=run_predict)
 
 
-def run_predict(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Predict, print a summary, and give the exit code: 0 if no recording failed, 2 if nothing could begin."""
-    from .crop_folder import summarise
+    from .cli_folder import print_summary
     from .detector import AUDetector
     from .predict_folder import FILES, REPORT_FILE, predict_folder
 
@@ -64,11 +60,4 @@ def run_predict(arguments: argparse.Namespace) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"auvmae predict: {error}", file=sys.stderr)
         return 2
-    total = summarise(results)
-    share = total["found"] / total["frames"] if total["frames"] else 0
-    print(f"{total['done']} predicted, {total['skipped']} finished before, {total['failed']} failed")
-    print(f"{total['frames']} frames, {share:.1%} with a face; report: {arguments.output}/{REPORT_FILE}")
-    for result in results:
-        if result.status == "failed":
-            print(f"failed: {result.source}: {result.reason}")
-    return 1 if total["failed"] else 0
+    return print_summary(results, "predicted", Path(arguments.output, REPORT_FILE))

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+HELP = "put a finished run on the Hub"
+
 DESCRIPTION = """\
 Push the folder of a finished run: weights (safetensors), configuration, processor, the code that opens them, scores,
 the training fold's statistics where there are any, and the card, in one commit; broken off at any point, it leaves the
@@ -13,22 +15,15 @@ that training started from let you share what was trained on them.
 """
 
 
-def add_push_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `push` to the subcommands of `auvmae`; the parsed arguments' `run(arguments)` gives the exit code."""
-    parser = subparsers.add_parser(
-        "push",
-        help="put a finished run on the Hub",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `auvmae push`."""
     parser.add_argument("folder", metavar="RUN_FOLDER", help="the --output_dir of run_finetune.py or run_pretrain.py")
     parser.add_argument("repo_id", metavar="REPO_ID", help="owner/name on the Hub; made if it is not there")
     parser.add_argument("--private", action="store_true", help="make it private; refused if it is there and public")
     parser.add_argument("--revision", metavar="BRANCH", help="push to this branch, made if need be (default: main)")
-    parser.set_defaults(run=run_push)
 
 
-def run_push(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Push and print where it is; the exit code is 2 where the folder or the Hub refuses."""
     from huggingface_hub.errors import HTTPError  # httpx's; RuntimeError is what a broken upload raises
 

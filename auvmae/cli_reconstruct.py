@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .modeling_auvmae import AUVMAEForVideoPretraining
     from .reconstruct import Reconstruction
 
+HELP = "draw what a pre-trained model reconstructs of a masked clip"
+
 DESCRIPTION = """\
 Hide a part of a clip of VIDEO, a face crop as of `auvmae crop`, and let a pre-trained model fill it in. OUT gets
 reconstruction.png (original, masked, reconstructed), per mask ratio a video reconstruction_RATIO.mp4 (the three side by
@@ -26,14 +28,8 @@ clip, beside that of the trivial answer: each patch's own mean colour in place o
 COLUMNS = 5  # of the picture; at the width of a column of text, more are too small to see
 
 
-def add_reconstruct_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `reconstruct` to the subcommands of `auvmae`; the parsed arguments' `run(arguments)` gives the exit code."""
-    parser = subparsers.add_parser(
-        "reconstruct",
-        help="draw what a pre-trained model reconstructs of a masked clip",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `auvmae reconstruct`."""
     parser.add_argument("video", metavar="VIDEO", help="a face crop: a video, or a folder of numbered images")
     parser.add_argument("-m", "--model", required=True, help="a checkpoint of run_pretrain.py: a folder or a Hub name")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the folder to write to")
@@ -54,10 +50,9 @@ def add_reconstruct_command(subparsers: "argparse._SubParsersAction[argparse.Arg
     )
     parser.add_argument("--seed", type=int, default=0, help="of the masks (default: 0)")
     parser.add_argument("--backend", default="decord", help="decord, pyav or torchcodec (default: decord)")
-    parser.set_defaults(run=run_reconstruct)
 
 
-def run_reconstruct(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Reconstruct, print, draw and save; the exit code is 2 where the model or the video cannot be used."""
     try:
         model = _load_model(arguments.model)

@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from .statistics import FoldStatistics
 
+HELP = "print, save and draw the statistics of a data set's labels"
+
 DESCRIPTION = """\
 Count the labels of the training side of a fold: videos, frames and clips, occurrence rates before and after the rare-AU
 augmentation (the paper's Fig. 5), label weights, co-occurrence (Fig. 3), transitions (Fig. 4) and flip rates.
@@ -19,14 +21,8 @@ With -o, OUT/statistics.json and statistics.safetensors hold them, and the pictu
 """
 
 
-def add_stats_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `stats` to the subcommands of `auvmae`; the parsed arguments' `run(arguments)` gives the exit code."""
-    parser = subparsers.add_parser(
-        "stats",
-        help="print, save and draw the statistics of a data set's labels",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `auvmae stats`."""
     parser.add_argument("--dataset", default="synthetic", help="bp4d, disfa, ... as for run_finetune.py (synthetic)")
     parser.add_argument("--data_dir", help="the data set's folder; not needed for synthetic")
     parser.add_argument("--fold", type=int, default=1, help="subject-exclusive fold, from 1 (default: 1)")
@@ -51,10 +47,9 @@ def add_stats_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentP
     )
     parser.add_argument("--dataset_options", type=json.loads, default={}, help="options of the builder, as JSON")
     parser.add_argument("--num_proc", type=int, help="processes that index the data set")
-    parser.set_defaults(run=run_stats)
 
 
-def run_stats(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Count, print, save and draw; the exit code is 2 where the data set cannot be read."""
     try:
         found = _count(arguments)

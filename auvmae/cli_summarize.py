@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .tables import Table
 
+HELP = "tables of F1, accuracy and more from the saved predictions of runs"
+
 DESCRIPTION = """\
 Score runs from their saved predictions. Runs with the same settings are the folds of one experiment: F1 and accuracy
 per AU, mean over AUs and folds, with the paper's published rows beside them and an interval by bootstrap over subjects;
@@ -15,14 +17,8 @@ A run in which something was chosen on the very data that is scored carries that
 """
 
 
-def add_summarize_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `summarize` to the subcommands of `auvmae`; the parsed arguments' `run(arguments)` gives the exit code."""
-    parser = subparsers.add_parser(
-        "summarize",
-        help="tables of F1, accuracy and more from the saved predictions of runs",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `auvmae summarize`."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="output folder of run_finetune.py, or a folder of them")
     parser.add_argument("-o", "--output", metavar="OUT", help="the folder to write to; without it, print only")
     parser.add_argument(
@@ -35,10 +31,9 @@ def add_summarize_command(subparsers: "argparse._SubParsersAction[argparse.Argum
     parser.add_argument("--by_subject", action="store_true", help="also show the F1 of each test subject")
     parser.add_argument("--draws", type=int, default=10_000, help="draws of the bootstrap (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-    parser.set_defaults(run=run_summarize)
 
 
-def run_summarize(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Score, print and save; the exit code is 2 where runs cannot be read or do not fit together."""
     try:
         tables = _tables(arguments)

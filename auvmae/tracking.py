@@ -128,6 +128,18 @@ def to_face(row: np.ndarray, track: int) -> TrackedFace | None:
     return TrackedFace(box=row[:4], landmarks=row[4:14].reshape(5, 2), confidence=float(row[14]), track=track)
 
 
+def detection_chunks(frames: Iterable[Frame], detect_every: int) -> Iterator[list[Frame]]:
+    """Cut a stream behind every frame in which faces are detected: the first, and then each `detect_every`-th."""
+    chunk: list[Frame] = []
+    for count, frame in enumerate(frames):
+        chunk.append(frame)
+        if count % detect_every == 0:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
 class _Follower:
     """Chooses, among the faces detected in a frame, the one that goes on from the frames before."""
 
@@ -144,13 +156,7 @@ class _Follower:
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, np.ndarray, int]]:
         """Yield every frame with the row of its face and the number of its track."""
-        chunk: list[Frame] = []
-        for count, frame in enumerate(frames):
-            chunk.append(frame)
-            if count % self.detect_every == 0:
-                yield from self._advance(chunk)
-                chunk = []
-        if chunk:
+        for chunk in detection_chunks(frames, self.detect_every):
             yield from self._advance(chunk)
 
     def _advance(self, chunk: list[Frame]) -> Iterator[tuple[Frame, np.ndarray, int]]:

@@ -9,7 +9,17 @@ from itertools import chain, product, repeat
 import numpy as np
 
 from .faces import FaceDetector
-from .tracking import NO_FACE, SAME_FACE_IOU, Frame, TrackedFace, overlap, steady_rows, to_face, to_row
+from .tracking import (
+    NO_FACE,
+    SAME_FACE_IOU,
+    Frame,
+    TrackedFace,
+    detection_chunks,
+    overlap,
+    steady_rows,
+    to_face,
+    to_row,
+)
 
 
 def track_faces(
@@ -77,13 +87,7 @@ class _Followers:
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, dict[int, np.ndarray]]]:
         """Yield every frame with the rows of its faces by track."""
-        chunk: list[Frame] = []
-        for count, frame in enumerate(frames):
-            chunk.append(frame)
-            if count % self.detect_every == 0:
-                yield from self._advance(chunk)
-                chunk = []
-        if chunk:
+        for chunk in detection_chunks(frames, self.detect_every):
             yield from self._advance(chunk)
 
     def _advance(self, chunk: list[Frame]) -> Iterator[tuple[Frame, dict[int, np.ndarray]]]:

@@ -1,4 +1,3 @@
-import argparse
 import json
 import os
 import re
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auvmae.cli_crop import add_crop_command
+from auvmae.cli import main
 from auvmae.crop import CropRecipe
 from auvmae.crop_files import read_index
 from auvmae.crop_folder import crop_folder, find_videos, summarise
@@ -181,10 +180,7 @@ def test_a_folder_without_videos_is_an_error(tmp_path):
 
 
 def run_command(*words):
-    parser = argparse.ArgumentParser()
-    add_crop_command(parser.add_subparsers())
-    arguments = parser.parse_args(["crop", *map(str, words)])
-    return arguments.run(arguments)
+    return main(["crop", *map(str, words)])
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
