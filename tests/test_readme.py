@@ -28,3 +28,10 @@ def test_every_file_the_readme_names_is_there():
     local = [name for name in named if not name.startswith("http")]
     assert local
     assert [name for name in local if not (ROOT / name).exists()] == []
+
+
+def test_the_gain_of_pretraining_is_the_one_in_results():
+    text = (ROOT / "README.md").read_text()
+    for row in json.loads((ROOT / "results" / "pretraining_gain.json").read_text())["table"]:
+        scores = ", ".join(f"{100 * score:.1f}" for score in row["scores"])
+        assert f"| {scores} | {100 * row['mean']:.1f} | {100 * row['sd']:.1f} |" in text
