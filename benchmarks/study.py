@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -129,7 +130,7 @@ def main() -> None:
         "study": arguments.study.name,
         "machine": describe_machine(),
         "what": f"{study['score']} of each run; mean and standard deviation over the seeds",
-        "commands": [" ".join(run.command) for run in runs],
+        "commands": [shlex.join(["python", *run.command]) for run in runs],
         "table": table,
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
