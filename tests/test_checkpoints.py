@@ -168,3 +168,9 @@ def test_remote_code_where_the_package_is_not_installed(tmp_path):
     assert outputs["pretraining"]
     again = AUVMAEForFrameAUClassification.from_pretrained(tmp_path / "again")
     assert_same_tensors(again.state_dict(), model.state_dict())
+
+
+def test_fields_that_override_a_checkpoint_are_checked(tmp_path):
+    AUVMAEModel(tiny_config()).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"clip_length \(8\) must be a multiple of sampling_rate x num_frames"):
+        AUVMAEForFrameAUClassification.from_pretrained(tmp_path, sampling_rate=4)
