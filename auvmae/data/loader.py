@@ -4,18 +4,19 @@ They stay uint8 until they are where the model is (`ClipTrainer`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, get_worker_info
 
 from ..configuration import AUVMAEConfig
 from ..masking import tube_mask
 from ..video import VideoDecodeError, read_frames
 from .augmentation import augment_clip
+from .recycling import FramePool
 
 MAX_TRIES = 10
 """Clips that may fail to decode one after the other before something is wrong with more than a file."""
@@ -116,6 +117,7 @@ class ClipCollator:
     num_slots: int = 0
     patches_per_slot: int = 0
     masks_per_clip: int = 1
+    _pool: FramePool = field(default_factory=FramePool, init=False, repr=False)
 
     @classmethod
     def from_config(cls, config: AUVMAEConfig, masks_per_clip: int = 1) -> "ClipCollator":
@@ -129,10 +131,14 @@ class ClipCollator:
         Returns:
             {"frames": uint8 (B, T, H, W, 3), "clips": B names}, with labels "labels": int64 (B, clip_length, N), and
             with a mask "bool_masked_pos": bool (B * masks_per_clip, num_slots * patches_per_slot), True = hidden. If
-            clips were passed over, "skipped" says which and why.
+            clips were passed over, "skipped" says which and why. In a loader's worker "frames" are `SharedFrames`,
+            which become a tensor on their way out of it.
         """
-        names = ["frames", *(["labels"] if "labels" in items[0] else [])]
-        batch: dict[str, Any] = {name: _stack([item[name] for item in items]) for name in names}
+        frames = [item["frames"] for item in items]
+        stack = _stack if get_worker_info() is None else self._pool.stack
+        batch: dict[str, Any] = {"frames": stack(frames)}
+        if "labels" in items[0]:
+            batch["labels"] = torch.stack([item["labels"] for item in items])
         if self.mask_ratio:
             # a generator per clip: its mask does not depend on the batch that it happens to be in
             generators = [torch.Generator().manual_seed(item["seed"]) for item in items]
@@ -143,6 +149,6 @@ class ClipCollator:
         return {**batch, "clips": [item["clip"] for item in items]}
 
 
-def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """`torch.stack` without a copy too many: none of a single clip, and in a worker straight into shared memory."""
-    return tensors[0][None] if len(tensors) == 1 else default_collate(tensors)
+def _stack(clips: list[torch.Tensor]) -> torch.Tensor:
+    """`torch.stack`, without a copy of a single clip."""
+    return clips[0][None] if len(clips) == 1 else torch.stack(clips)

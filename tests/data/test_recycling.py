@@ -1,0 +1,82 @@
+"""Shared memory that is used again: never while anybody looks at it, and no more of it than is looked at."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from auvmae.data.loader import ClipCollator
+from auvmae.data.recycling import FramePool
+
+
+def clip(number: int, size: int = 16) -> torch.Tensor:
+    return torch.full((2, size, size, 3), number % 251, dtype=torch.uint8)
+
+
+def items(count: int) -> list[dict[str, object]]:
+    return [{"frames": clip(number), "clip": str(number), "seed": number} for number in range(count)]
+
+
+def loader(count: int) -> DataLoader:
+    return DataLoader(items(count), 2, num_workers=2, collate_fn=ClipCollator())
+
+
+def test_batches_that_are_kept_stay_as_they_came():
+    batches = [batch["frames"] for batch in loader(41)]
+    assert [len(batch) for batch in batches] == [2] * 20 + [1]
+    assert torch.equal(torch.cat(batches), torch.stack([clip(number) for number in range(41)]))
+
+
+@pytest.mark.parametrize(
+    "view", [lambda frames: frames[1, 0], lambda frames: frames.numpy()[1, 0], lambda frames: frames.detach()[1, 0]]
+)
+@torch.inference_mode()  # where a view does not know what it is a view of
+def test_a_view_holds_its_batch(view):
+    views = [view(batch["frames"]) for batch in loader(40)]
+    assert [int(one[0, 0, 0]) for one in views] == [number % 251 for number in range(1, 40, 2)]
+
+
+def test_memory_is_taken_again_once_a_batch_is_gone():
+    pool = FramePool()
+    first, second = (received(pool.stack([clip(number)])) for number in (1, 2))
+    assert len(pool.buffers) == 2
+    del first
+    third = received(pool.stack([clip(3)]))
+    assert len(pool.buffers) == 2
+    assert (int(second.max()), int(third.max())) == (2, 3)
+
+
+def test_a_smaller_batch_fits_and_a_larger_one_replaces():
+    pool = FramePool()
+    small = received(pool.stack([clip(1, 8)]))
+    del small
+    large = received(pool.stack([clip(2), clip(3)]))
+    assert [len(buffer) for buffer in pool.buffers] == [large.numel() + 1]
+    del large
+    assert torch.equal(received(pool.stack([clip(4, 8)])), clip(4, 8)[None])
+    assert len(pool.buffers) == 1
+
+
+class Counting(ClipCollator):
+    """Says how much memory its worker has taken so far."""
+
+    def __call__(self, items):
+        return super().__call__(items) | {"buffers": len(self._pool.buffers)}
+
+
+def test_an_epoch_takes_no_more_than_is_looked_at():
+    batches = DataLoader(
+        items(200), 2, num_workers=2, prefetch_factor=2, persistent_workers=True, collate_fn=Counting()
+    )
+    taken = []
+    for _ in range(2):
+        for batch in batches:
+            taken.append(batch["buffers"])
+            del batch
+    assert len(taken) == 200
+    assert max(taken) <= 2 + 2  # what is fetched ahead, what is under way, what is looked at
+
+
+def received(frames: object) -> torch.Tensor:
+    """As the training process gets it, without a process in between."""
+    function, arguments = frames.__reduce__()
+    return function(*arguments)
