@@ -7,6 +7,7 @@
 A recipe comes first; every flag of `transformers.TrainingArguments` may follow and wins over it.
 """
 
+from functools import partial
 from pathlib import Path
 
 from transformers import set_seed
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     """Parse, load, train, save, write the card; returns the trainer."""
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
-    rows = index_once(lambda: load_au_dataset(**data_args.load_options()), args)["train"]
+    rows = index_once(partial(load_au_dataset, **data_args.load_options()), args)["train"]
     model = model_args.build(
         AUVMAEForVideoPretraining,
         clip_length=data_args.clip_length,
