@@ -18,6 +18,8 @@ from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.data.shared_index import index_once
 from auvmae.model_card import render_pretraining_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
+from auvmae.plotting import save_figure
+from auvmae.plotting_pretraining import plot_losses
 from auvmae.pretraining import PretrainTrainer
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.report import describe_pretraining, save_metrics
@@ -62,6 +64,7 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     if args.do_train and trainer.is_world_process_zero():
         run = describe_pretraining(trainer, model_args, data_args)
         save_metrics(run, args.output_dir)
+        save_figure(plot_losses(trainer.state.log_history), Path(args.output_dir, "figures", "losses.png"))
         save_card(render_pretraining_card(run, Path(args.output_dir).resolve().name), args.output_dir)
     if args.push_to_hub:
         trainer.push_to_hub()
