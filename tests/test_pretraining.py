@@ -132,6 +132,14 @@ def test_the_log_says_whether_the_loss_is_normal(tmp_path):
         assert 0 <= line["data_wait"] <= 1
 
 
+def test_tensorboard_gets_the_references_and_the_speed(tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pretrainer(tmp_path, max_steps=2, report_to="tensorboard").train()
+    written = event_accumulator.EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent)).Reload()
+    for name in ("loss", "loss_patch_mean", "loss_nearest_patch", "variance_explained", "clips_per_second"):
+        assert [event.step for event in written.Scalars(f"train/{name}")] == [1, 2]
+
+
 def broken_videos(folder: Path, sound: int, broken: int):
     """Rows of `sound + broken` videos; after indexing, the pixels of the broken ones were overwritten."""
     folder.mkdir()
