@@ -184,3 +184,12 @@ def test_too_many_broken_clips_end_the_run(tmp_path):
     patient = SkippedClips(tmp_path / "other", max_share=0.1)
     patient.add([], clips=1000, step=1)
     patient.add(["c.mp4"] * 11, clips=8, step=2)
+
+
+def test_a_run_over_too_many_broken_clips_stops(tmp_path):
+    rows = broken_videos(tmp_path / "videos", sound=6, broken=4)
+    clips = ClipDataset(rows, AUVMAEImageProcessor(20).resize_frames, skip_broken=True)
+    trainer = pretrainer(tmp_path / "run", clips, num_train_epochs=9, max_skipped=0.1)
+    with pytest.raises(RuntimeError, match=r"clips do not decode, the last one: .*video0[6-9]\.mp4"):
+        trainer.train()
+    assert 5 <= trainer.state.global_step <= 15  # ten are allowed: four of an epoch's ten clips, more or less
