@@ -7,6 +7,7 @@
 A recipe comes first; every flag of `transformers.TrainingArguments` may follow and wins over it.
 """
 
+from functools import partial
 from pathlib import Path
 
 from transformers import EarlyStoppingCallback, set_seed
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> FoldReport:
         "rare_au_clips": data_args.rare_au_clips,
         "clip_stride": data_args.clip_stride,
     }
-    rows = index_once(lambda: load_au_dataset(**options), args)
+    rows = index_once(partial(load_au_dataset, **options), args)
     names = au_names(rows)
     if data_args.train_share < 1:
         rows["train"], _ = inner_split(rows["train"], 1 - data_args.train_share, args.seed)

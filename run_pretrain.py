@@ -7,6 +7,7 @@
 A recipe comes first; every flag of `transformers.TrainingArguments` may follow and wins over it.
 """
 
+from functools import partial
 from pathlib import Path
 
 from transformers import set_seed
@@ -17,6 +18,8 @@ from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.data.shared_index import index_once
 from auvmae.model_card import render_pretraining_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
+from auvmae.plotting import save_figure
+from auvmae.plotting_pretraining import plot_losses
 from auvmae.pretraining import PretrainTrainer
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.report import describe_pretraining, save_metrics
@@ -30,7 +33,7 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     """Parse, load, train, save, write the card; returns the trainer."""
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
-    rows = index_once(lambda: load_au_dataset(**data_args.load_options()), args)["train"]
+    rows = index_once(partial(load_au_dataset, **data_args.load_options()), args)["train"]
     model = model_args.build(
         AUVMAEForVideoPretraining,
         clip_length=data_args.clip_length,
@@ -61,6 +64,7 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     if args.do_train and trainer.is_world_process_zero():
         run = describe_pretraining(trainer, model_args, data_args)
         save_metrics(run, args.output_dir)
+        save_figure(plot_losses(trainer.state.log_history), Path(args.output_dir, "figures", "losses.png"))
         save_card(render_pretraining_card(run, Path(args.output_dir).resolve().name), args.output_dir)
     if args.push_to_hub:
         trainer.push_to_hub()

@@ -1,19 +1,20 @@
-"""Run by `test_scale.py` in two processes: an epoch over many small videos, and who saw what.
+"""Run by `test_scale.py` in one or two processes: an epoch over many small videos, and who saw what.
 
-python tests/distributed_epoch.py VIDEOS OUTPUT [KILL_AT]
+python -m tests.distributed_epoch VIDEOS OUTPUT [--max_steps N] [--kill_at STEP] [--unprobed] [--hoard]
 """
 
+import argparse
 import json
 import multiprocessing
 import os
 import signal
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from auvmae.data import load_au_dataset
+from auvmae.data import face_videos, load_au_dataset
 from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.data.shared_index import index_once
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
@@ -23,6 +24,16 @@ from auvmae.trainer import train
 
 from .test_trainer import arguments
 from .tiny import randomise, tiny_config
+
+
+class Hoard(ClipDataset):
+    """What `ClipDataset` must not do: each worker holds the rows as Python objects."""
+
+    held: list[dict[str, Any]] | None = None
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self.held = self.held or self.rows.with_format(None).remove_columns("labels").to_list()
+        return super().__getitem__(index)
 
 
 class Watched(PretrainTrainer):
@@ -45,14 +56,17 @@ class Watched(PretrainTrainer):
         return super().compute_loss(model, inputs, *args, **kwargs)
 
 
-def main(videos: str, output: str, kill_at: int | None = None) -> None:
+def main(flags: argparse.Namespace) -> None:
     """Train one epoch (on, if there is a checkpoint) and write what this process saw."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if flags.unprobed:
+        face_videos.FaceVideos._pieces = lambda self, video: [(0, 8)]
     config = tiny_config(mask_ratio=0.5)
     args = arguments(
-        output,
+        flags.output,
         num_train_epochs=1,
+        max_steps=flags.max_steps,
         per_device_train_batch_size=10,
         dataloader_num_workers=1,
         dataloader_persistent_workers=True,
@@ -61,18 +75,17 @@ def main(videos: str, output: str, kill_at: int | None = None) -> None:
         resume_from_checkpoint="true",
         ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
     )
-    cache = Path(output).with_name("cache")
-    rows = index_once(lambda: load_au_dataset("face_videos", videos, clip_length=8, cache_dir=cache, num_proc=2), args)[
-        "train"
-    ]
+    options = {"clip_length": 8, "cache_dir": Path(flags.output).with_name("cache"), "num_proc": 2}
+    rows = index_once(partial(load_au_dataset, "face_videos", flags.videos, **options), args)["train"]
+    kind = Hoard if flags.hoard else ClipDataset
     trainer = Watched(
         model=randomise(AUVMAEForVideoPretraining(config)),
         args=args,
-        train_dataset=ClipDataset(rows, AUVMAEImageProcessor(20).resize_frames, augment=True, skip_broken=True),
+        train_dataset=kind(rows, AUVMAEImageProcessor(20).resize_frames, augment=True, skip_broken=True),
         data_collator=ClipCollator.from_config(config),
         processing_class=AUVMAEImageProcessor(20),
     )
-    trainer.kill_at = kill_at
+    trainer.kill_at = flags.kill_at
     train(trainer)
     seen = {
         "world_size": args.world_size,
@@ -80,10 +93,17 @@ def main(videos: str, output: str, kill_at: int | None = None) -> None:
         "worker_memory": trainer.worker_memory,
         "losses": {line["step"]: line["loss"] for line in trainer.state.log_history if "loss" in line},
     }
-    Path(f"{output}-{args.process_index}.json").write_text(json.dumps(seen))
+    Path(f"{flags.output}-{args.process_index}.json").write_text(json.dumps(seen))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("videos")
+    parser.add_argument("output")
+    parser.add_argument("--max_steps", type=int, default=-1)
+    parser.add_argument("--kill_at", type=int)
+    parser.add_argument("--unprobed", action="store_true")  # tens of thousands are indexed without opening them
+    parser.add_argument("--hoard", action="store_true")
+    main(parser.parse_args())
     if torch.distributed.is_initialized():  # with the trainer alive this hung once
         torch.distributed.destroy_process_group()

@@ -59,6 +59,7 @@ def recipe(tmp_path):
 def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys):
     pretrained = tmp_path / "pretrained"
     run_pretrain.main([str(recipe), "--output_dir", str(pretrained), "--mask_ratio", "0.75", "--sampling_rate", "2"])
+    assert (pretrained / "figures" / "losses.png").stat().st_size > 10_000
 
     whole = tmp_path / "whole"
     flags = ["--model_name_or_path", str(pretrained), "--levels", "video"]

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from auvmae.plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
+from auvmae.plotting_pretraining import plot_losses
 
 NAMES = ["AU1", "AU2", "AU12"]
 
@@ -46,3 +47,17 @@ def test_saved_pictures_open(tmp_path, name):
     figure = plot_timeline(np.zeros((5, 1)), np.zeros((5, 1)), ["AU6"], title="SN001")
     with Image.open(save_figure(figure, tmp_path / name)) as picture:
         assert picture.width == 2100  # two columns of 3.5 inches at 300 dots
+
+
+def test_losses_are_drawn_beside_their_references():
+    names = ("step", "loss", "loss_patch_mean", "loss_nearest_patch", "variance_explained")
+    lines = [dict(zip(names, values, strict=True)) for values in ((10, 1.1, 0.9, 1.8, -0.2), (20, 0.5, 0.8, 1.9, 0.4))]
+    figure = plot_losses([lines[0], {"step": 10, "eval_loss": 3.0}, lines[1], {"step": 20, "train_loss": 0.8}])
+    losses, explained = figure.axes
+    drawn = {line.get_label(): [*map(tuple, line.get_xydata())] for line in losses.lines}
+    assert drawn == {
+        "loss": [(10, 1.1), (20, 0.5)],
+        "patch mean": [(10, 0.9), (20, 0.8)],
+        "nearest visible patch": [(10, 1.8), (20, 1.9)],
+    }
+    assert explained.lines[0].get_ydata().tolist() == [-0.2, 0.4]

@@ -132,6 +132,14 @@ def test_the_log_says_whether_the_loss_is_normal(tmp_path):
         assert 0 <= line["data_wait"] <= 1
 
 
+def test_tensorboard_gets_the_references_and_the_speed(tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pretrainer(tmp_path, max_steps=2, report_to="tensorboard").train()
+    written = event_accumulator.EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent)).Reload()
+    for name in ("loss", "loss_patch_mean", "loss_nearest_patch", "variance_explained", "clips_per_second"):
+        assert [event.step for event in written.Scalars(f"train/{name}")] == [1, 2]
+
+
 def broken_videos(folder: Path, sound: int, broken: int):
     """Rows of `sound + broken` videos; after indexing, the pixels of the broken ones were overwritten."""
     folder.mkdir()
@@ -176,3 +184,12 @@ def test_too_many_broken_clips_end_the_run(tmp_path):
     patient = SkippedClips(tmp_path / "other", max_share=0.1)
     patient.add([], clips=1000, step=1)
     patient.add(["c.mp4"] * 11, clips=8, step=2)
+
+
+def test_a_run_over_too_many_broken_clips_stops(tmp_path):
+    rows = broken_videos(tmp_path / "videos", sound=6, broken=4)
+    clips = ClipDataset(rows, AUVMAEImageProcessor(20).resize_frames, skip_broken=True)
+    trainer = pretrainer(tmp_path / "run", clips, num_train_epochs=9, max_skipped=0.1)
+    with pytest.raises(RuntimeError, match=r"clips do not decode, the last one: .*video0[6-9]\.mp4"):
+        trainer.train()
+    assert 5 <= trainer.state.global_step <= 15  # ten are allowed: four of an epoch's ten clips, more or less
