@@ -72,7 +72,7 @@ def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict
             _quantise(folder / ONNX_FILE, folder / INT8_FILE)
             differences[INT8_FILE] = _largest_differences(window, folder / INT8_FILE)
         record = {
-            "model": Path(model.name_or_path).name,
+            "model": Path(model.name_or_path or "").name,
             "weights_sha256": weights_sha256(model),
             "sampling_rate": detector.sampling_rate,
             "mask_ratio": detector.mask_ratio,
@@ -142,7 +142,7 @@ def _write_onnx(window: _Window, path: Path) -> None:
     with warnings.catch_warnings():
         # torch's exporter calls what torch deprecates, and says that it renames an axis to what it is called
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             window,
             kwargs=inputs,
             dynamo=True,
@@ -158,16 +158,18 @@ def _write_onnx(window: _Window, path: Path) -> None:
 def _quantise(source: Path, target: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    # unsigned: where the CPU has no VNNI, sums of products with signed weights saturate
     quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QUInt8)
 
 
 @torch.inference_mode()
 def _largest_differences(window: _Window, path: Path) -> dict[str, float]:
     """Of the logits and of the probabilities, over batches of other sizes than the one that was traced."""
-    exported, largest = OnnxModel(path), {"logits": 0.0, "probs": 0.0}
+    exported: Any = OnnxModel(path)
+    largest = {"logits": 0.0, "probs": 0.0}
     for batch_size in (1, 3):
         inputs = window.random_inputs(batch_size)
-        found, expected = exported(**inputs).logits, window.model(**inputs).logits
+        found, expected = (model(**inputs).logits for model in (exported, window.model))
         for name, difference in (("logits", found - expected), ("probs", found.sigmoid() - expected.sigmoid())):
             largest[name] = max(largest[name], float(difference.abs().max()))
     return largest

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from .arguments import LEVELS
 from .configuration import AUVMAEConfig
 from .modeling_auvmae import AUVMAEForFrameAUClassificationOutput
 
@@ -37,6 +36,8 @@ class OnnxModel:
         dtype: torch.dtype = torch.float32,
         level: str | None = None,
     ) -> None:
+        from .arguments import LEVELS
+
         try:
             import onnxruntime
         except ImportError as error:
