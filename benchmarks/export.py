@@ -7,8 +7,8 @@ synthetic_tiny.yaml, in clips of one window, at its own level and thresholds. Vi
 since only its speed is asked for. Frames are labelled ones: a window of 16 at frame level labels 64.
 
 Rounds alternate between the three, so that a busy machine slows all, and each one's best round counts. CPU time is that
-of all threads; where cores are short it says more than the clock, but onnxruntime's threads also spend it on waiting
-for one another. Without int8 instructions (VNNI) int8 gains less than elsewhere; of other processors nothing is known.
+of all threads: where cores are short it says more than the clock, but with several threads it has their waiting for one
+another in it. What the numbers leave out: a CPU with int8 instructions (VNNI), on which int8 should gain more.
 """
 
 import sys
@@ -37,7 +37,6 @@ from auvmae.processors import AUVMAEImageProcessor
 from auvmae.tables import markdown_table
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "synthetic_tiny.yaml"
-ROUNDS = 4
 
 
 def open_models(detector: AUDetector, folder: Path) -> dict[str, Any]:
@@ -47,10 +46,10 @@ def open_models(detector: AUDetector, folder: Path) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def fastest(models: dict[str, Any], windows: torch.Tensor) -> dict[str, np.ndarray]:
+def fastest(models: dict[str, Any], windows: torch.Tensor, rounds: int) -> dict[str, np.ndarray]:
     """Seconds and CPU seconds of each model's best round on the same windows."""
     best = {name: np.full(2, np.inf) for name in models}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, model in models.items():
             start = np.array([time.perf_counter(), time.process_time()])
             model(windows)
@@ -59,13 +58,13 @@ def fastest(models: dict[str, Any], windows: torch.Tensor) -> dict[str, np.ndarr
     return best
 
 
-def speed_rows(what: str, detector: AUDetector, folder: Path, batch_size: int) -> list[list[str]]:
+def speed_rows(what: str, detector: AUDetector, folder: Path, batch_size: int, rounds: int) -> list[list[str]]:
     """Rows of the first table."""
     config, rows = detector.model.config, []
     windows = torch.randn(batch_size, config.num_frames, 3, config.image_size, config.image_size)
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        best = fastest(open_models(detector, folder), windows)
+        best = fastest(open_models(detector, folder), windows, rounds)
         for name, spent in best.items():
             seconds, cpu_seconds = batch_size * detector.window_length / spent
             gain = best["torch float32"][0] / spent[0]
@@ -111,17 +110,17 @@ def main(checkpoint: str) -> None:
     print(describe_machine("onnxruntime", "onnx", "onnxscript"))
     base = AUVMAEForFrameAUClassification(AUVMAEConfig(id2label=dict(enumerate(DISFA_AUS))))
     detectors = {
-        "ViT-B, frame level, 224 pixels": (AUDetector(base, AUVMAEImageProcessor(), level="frame"), 1),
-        Path(checkpoint).name: (AUDetector.from_pretrained(checkpoint, device="cpu"), 8),
+        "ViT-B, frame level, 224 pixels": (AUDetector(base, AUVMAEImageProcessor(), level="frame"), 1, 4),
+        Path(checkpoint).name: (AUDetector.from_pretrained(checkpoint, device="cpu"), 8, 50),
     }
     rows = [["model", "threads", "run by", "frames/s", "frames per CPU s", "speed beside torch"]]
     with tempfile.TemporaryDirectory() as temporary:
-        for what, (detector, batch_size) in detectors.items():
+        for what, (detector, *sizes) in detectors.items():
             folder = Path(temporary) / what
             largest = export_model(detector, folder, int8=True)["largest_difference"]
-            sizes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.1f} MB" for name in largest)
-            print(f"\n{what}: {sizes}; from the model's on noise, at most: {largest}", flush=True)
-            rows += speed_rows(what, detector, folder, batch_size)
+            megabytes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.1f} MB" for name in largest)
+            print(f"\n{what}: {megabytes}; from the model's on noise, at most: {largest}", flush=True)
+            rows += speed_rows(what, detector, folder, *sizes)
         print(f"\n{markdown_table(rows)}\n\n{checkpoint} on the test fold:\n", flush=True)
         table = [["run by", "macro F1 (%)", "change", "largest difference of a probability", "decisions changed (%)"]]
         print(markdown_table(table + score_rows(detector, folder)))
