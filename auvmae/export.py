@@ -45,8 +45,8 @@ def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict
 
     Raises:
         ImportError: onnx, onnxscript or onnxruntime is not installed.
-        ValueError: the detector runs an exported model already, the model does not fit into a file, or the file's logits
-            are further than `TOLERANCE` from the model's.
+        ValueError: the detector runs an exported model already, the model does not fit into a file, or the file's
+            logits are further than `TOLERANCE` from the model's.
     """
     model = detector.model
     if not isinstance(model, AUVMAEForFrameAUClassification):
