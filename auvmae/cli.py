@@ -11,6 +11,7 @@ from . import (
     cli_compare,
     cli_convert,
     cli_crop,
+    cli_export,
     cli_predict,
     cli_push,
     cli_reconstruct,
@@ -26,6 +27,7 @@ COMMANDS = {
     "reconstruct": cli_reconstruct,
     "summarize": cli_summarize,
     "compare": cli_compare,
+    "export": cli_export,
     "push": cli_push,
 }
 

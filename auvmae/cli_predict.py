@@ -19,7 +19,12 @@ skipped. OUT/predict_report.json lists what failed, and why.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `auvmae predict`."""
     parser.add_argument("inputs", metavar="VIDEO", nargs="+", help="videos, folders, or patterns such as 'in/**/*.mp4'")
-    parser.add_argument("-m", "--model", required=True, help="a fine-tuned checkpoint: a folder, or a name on the Hub")
+    parser.add_argument(
+        "-m",
+        "--model",
+        required=True,
+        help="a fine-tuned checkpoint: a folder, or a name on the Hub; or an .onnx file of `auvmae export`",
+    )
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the folder to write to")
     parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of the tables (default: csv)")
     for name, text in (

