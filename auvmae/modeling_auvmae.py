@@ -1,6 +1,5 @@
 """AU-vMAE: the backbone, the masked autoencoder of Sec. 3.2 and the multi-level AU detector of Sec. 3.3."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,50 +15,17 @@ from transformers.models.videomae.modeling_videomae import (
     VideoMAEModel,
     VideoMAEPreTrainedModel,
 )
-from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration import AUVMAEConfig
 from .embeddings import AUVMAEEmbeddings, gather_patches, gather_tokens, sinusoid_table, tube_token_indices
 from .head import FrameAUHead, interpolate_frames, masked_binary_cross_entropy
 from .masking import running_cells
+from .outputs import AUVMAEForFrameAUClassificationOutput, AUVMAEForVideoPretrainingOutput
 
 # On disk VideoMAE writes q_bias/v_bias, in memory query.bias/value.bias; transformers looks the renaming up by
 # model_type and would drop the biases of every checkpoint of ours without a word.
 register_checkpoint_conversion_mapping("auvmae", get_checkpoint_conversion_mapping("videomae"), overwrite=True)
-
-
-@dataclass
-class AUVMAEForVideoPretrainingOutput(ModelOutput):
-    """Output of `AUVMAEForVideoPretraining`.
-
-    Args:
-        loss (`torch.FloatTensor` of shape `()`): Mean squared error over the hidden patches.
-        logits (`torch.FloatTensor` of shape `(batch_size, num_hidden_patches, tubelet_size * patch_size**2 * 3)`):
-            Reconstruction of the hidden patches, in time order; in training without the `decoder_mask_ratio` of them.
-        hidden_states, attentions: As in `AUVMAEModel`.
-    """
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
-
-
-@dataclass
-class AUVMAEForFrameAUClassificationOutput(ModelOutput):
-    """Output of `AUVMAEForFrameAUClassification`.
-
-    Args:
-        loss (`torch.FloatTensor` of shape `()`): Binary cross-entropy, mean over the coded (frame, AU) cells.
-        logits (`torch.FloatTensor` of shape `(batch_size, clip_length, num_labels)`): One per frame and AU.
-        hidden_states, attentions: As in `AUVMAEModel`.
-    """
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .configuration import AUVMAEConfig
-from .modeling_auvmae import AUVMAEForFrameAUClassificationOutput
+from .outputs import AUVMAEForFrameAUClassificationOutput
 
 
 class OnnxModel:
