@@ -11,6 +11,7 @@ from . import (
     cli_compare,
     cli_convert,
     cli_crop,
+    cli_demo,
     cli_predict,
     cli_push,
     cli_reconstruct,
@@ -27,6 +28,7 @@ COMMANDS = {
     "summarize": cli_summarize,
     "compare": cli_compare,
     "push": cli_push,
+    "demo": cli_demo,
 }
 
 
