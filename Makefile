@@ -19,7 +19,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg requirements/ci.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) -e '.[test,quality,faces,lora]'
+	$(PIP) -e '.[test,quality,faces,lora,demo]'
 	@touch $@
 
 demo: $(VENV)/.run ## install, fine-tune on the embedded faces, print the per-AU table (minutes on 2 cores)

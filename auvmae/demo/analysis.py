@@ -8,7 +8,8 @@ from ..crop_files import frame_rate
 from ..detector import AUDetector
 from ..overlay import write_overlay
 from ..prediction import AUPrediction
-from ..video import VideoDecodeError, num_frames
+from ..tracking import Frame
+from ..video import VideoDecodeError, iter_frames, num_frames
 from .limits import Limits, RefusedError, unreadable
 from .timeline import format_timeline
 
@@ -71,13 +72,15 @@ def analyse(detector: AUDetector, video: Path, folder: Path, limits: Limits, pro
 def _predict(detector: AUDetector, video: Path, progress: Progress) -> AUPrediction:
     total = num_frames(video)
 
-    def stream() -> Iterator:
-        for number, row in enumerate(detector.stream(video), start=1):
-            if number % 8 == 0:
-                progress(PREDICTION_SHARE * number / total, f"Frame {number} of {total}")
-            yield row
+    def frames() -> Iterator[Frame]:
+        # rows come out late, and many at once: what went in tells how far it is
+        for index, timestamp, frame in iter_frames(video):
+            if index % 8 == 0:
+                progress(PREDICTION_SHARE * index / total, f"Frame {index} of {total}")
+            yield index, timestamp, frame
 
-    return AUPrediction.collect(stream(), detector.au_names, detector.thresholds, detector.provenance(video))
+    rows = detector.stream(frames())
+    return AUPrediction.collect(rows, detector.au_names, detector.thresholds, detector.provenance(video))
 
 
 def _sum_up(prediction: AUPrediction) -> str:

@@ -45,18 +45,14 @@ def serve_page(
         OSError: there is no such checkpoint or folder, or the port is taken.
         ImportError: Gradio, or what finds faces, is not installed.
     """
-    # read when Gradio is imported, by what it imports, too
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
-        import gradio
-    except ImportError as error:
-        raise ImportError(f"the page needs the extra `demo`: pip install auvmae[demo] ({error})") from error
     detector = AUDetector.from_pretrained(model, cropped=cropped, device=device)
     if not cropped:
         load_detector(detector.recipe.detector, detector.recipe.min_face)  # what cannot work fails now
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # by default it ends a process without cleaning up
     with tempfile.TemporaryDirectory(prefix="auvmae-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"
+        # Gradio reads them when it is imported, too
+        os.environ |= {"GRADIO_TEMP_DIR": f"{folder}/gradio", "GRADIO_ANALYTICS_ENABLED": "False"}
+        gradio = _import_gradio()
         chosen = _gather_examples(examples, Path(folder, "examples"))
         page = build_page(detector, Path(model).name, limits, Path(folder), chosen)
         page.launch(
@@ -73,6 +69,14 @@ def serve_page(
         )
         print(f"the page is at {page.local_url} until you press Ctrl+C", flush=True)  # noqa: T201
         page.block_thread()
+
+
+def _import_gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise ImportError(f"the page needs the extra `demo`: pip install auvmae[demo] ({error})") from error
+    return gradio
 
 
 def _theme(gradio: Any) -> Any:

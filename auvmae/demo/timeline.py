@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import find_active
-from ..facs import AU_NAMES, au_number
+from ..facs import AU_NAMES, au_column, au_number
 from ..prediction import AUPrediction
 
 STYLE = Path(__file__).with_name("timeline.css").read_text()
@@ -44,7 +44,7 @@ def format_timeline(prediction: AUPrediction, rate: float) -> str:
     )
     lanes = []
     for name, threshold, values in zip(prediction.au_names, prediction.thresholds, rows["probs"].T, strict=True):
-        own = events[[au_number(au) == au_number(name) for au in events["au"]]]
+        own = events[events["au"] == au_column(name)]
         bands = "".join(
             f'<rect class="event" x="{onset / end * 100:.3f}" width="{(offset - onset) / end * 100:.3f}" height="100"/>'
             for onset, offset in zip(own["onset"], own["offset"], strict=True)
@@ -88,6 +88,6 @@ def _curve(edges: NDArray[np.floating], values: NDArray[np.floating]) -> str:
 
 def _ticks(end: float) -> Iterator[str]:
     step = next((step for step in TICK_STEPS if end / step <= MAX_TICKS), end)
-    for time in np.arange(0, end, step).tolist():
+    for time in np.arange(0, 0.94 * end, step).tolist():  # its text would not end before the plot does
         seconds = f"{time % 60:02.0f}" if step >= 1 else f"{time % 60:04.1f}"
         yield f'<span style="left:{time / end * 100:.2f}%">{time // 60:.0f}:{seconds}</span>'
