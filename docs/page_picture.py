@@ -39,11 +39,10 @@ def main(model: str) -> None:
             wait.until(lambda _: browser.execute_script(f"{video} return video.readyState >= 2"))
             browser.execute_script(f"{video} video.currentTime = video.duration / 2")
             wait.until(lambda _: browser.execute_script(f"{video} return !video.seeking"))
-            picture = Path(folder, "page.png")
-            save_page(browser, picture)
-            Image.open(BytesIO(picture.read_bytes())).convert("P", palette=Image.Palette.ADAPTIVE).save(
-                PATH, optimize=True
-            )
+            save_page(browser, PATH)
+            with Image.open(PATH) as picture:
+                small = picture.convert("P", palette=Image.Palette.ADAPTIVE)
+            small.save(PATH, optimize=True)
         finally:
             browser.quit()
             process.terminate()

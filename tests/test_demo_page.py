@@ -4,11 +4,13 @@ With AUVMAE_SCREENSHOTS=FOLDER every state is saved there as a picture, at deskt
 """
 
 import csv
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -217,6 +219,21 @@ def test_what_is_wrong_is_said_in_a_sentence(browser, folder):
         wait(browser, lambda s=sentence: s in all_of(browser, "body")[0].text, sentence)
         assert not all_of(browser, "#overlay video")
         look(browser, name)
+
+
+def test_nothing_is_taken_but_what_was_uploaded(page, folder):
+    """Requests that the page does not make, but anyone can write."""
+    with urlopen(f"{page}config") as answer:
+        detect = next(one["id"] for one in json.load(answer)["dependencies"] if one["api_name"] == "detect")
+    for path, told in ((str(folder / "a b.mp4"), None), ("http://a.test/a.mp4", "This page takes files that are")):
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        body = json.dumps({"data": [file], "fn_index": detect, "session_hash": "s"}).encode()
+        urlopen(Request(f"{page}gradio_api/queue/join", body, {"Content-Type": "application/json"})).close()
+        with urlopen(f"{page}gradio_api/queue/data?session_hash=s", timeout=PATIENCE) as events:
+            done = next(json.loads(line[6:]) for line in events if b'"process_completed"' in line)
+        assert not done["success"]
+        assert (done["output"]["error"] or "").startswith(told or "")
+        assert (done["output"]["error"] is None) == (told is None)
 
 
 def test_it_listens_on_this_machine_alone(browser, page):

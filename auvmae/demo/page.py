@@ -80,6 +80,7 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
         with gradio.Row(equal_height=True):
             with gradio.Column(scale=3, min_width=300):
                 video = gradio.File(label="Recording", file_types=list(VIDEO_SUFFIXES), height=170, elem_id="recording")
+                _refuse_addresses(video)
             with gradio.Column(scale=2, min_width=300):
                 if examples:
                     labels = [example.stem.replace("_", " ") for example in examples]
@@ -104,6 +105,20 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
         video.clear(lambda: [EMPTY, *hidden], None, outputs, queue=False, **private)
     page.queue(max_size=MAX_WAITING)
     return page
+
+
+def _refuse_addresses(component: Any) -> None:
+    """Let a file component take uploaded files alone: Gradio downloads what a request names by its address."""
+    import gradio
+
+    move = component.async_move_resource_to_block_cache
+
+    async def move_local(path: Any) -> str | None:
+        if "://" in str(path):
+            raise gradio.Error("This page takes files that are uploaded to it.")
+        return await move(path)
+
+    component.async_move_resource_to_block_cache = move_local
 
 
 def _header(name: str, detector: AUDetector) -> str:
