@@ -159,6 +159,7 @@ def test_a_single_frame_has_a_timeline():
     assert float(page.of("timeline")[0]["data-end"]) == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_a_space_is_whole(tmp_path):
     gradio = pytest.importorskip("gradio", reason="the extra `demo` is missing")
     space = export_space(tmp_path / "space", "me/au-disfa", Limits(20, 30))

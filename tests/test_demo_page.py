@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -64,14 +65,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def page(folder):
+@contextmanager
+def served(folder, temporary, code=COMMAND):
     """The running page: its address. Nothing of it is left when it was terminated."""
-    temporary = folder / "temporary"
     temporary.mkdir()
     options = ["-m", str(folder / "model"), "--device", "cpu", "--examples", str(folder / "examples")]
     environment = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", COMMAND, "demo", *options]
+    command = [sys.executable, "-c", code, "demo", *options]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = next(line for line in process.stdout if line.startswith("the page is at "))
@@ -82,6 +82,12 @@ def page(folder):
             process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert not list(temporary.iterdir())
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    with served(folder, folder / "temporary") as address:
+        yield address
 
 
 @pytest.fixture(params=["desktop", "phone"])
@@ -191,17 +197,41 @@ def test_a_recording_from_upload_to_table(browser, page, folder, tmp_path, monke
     assert {url for url in requested_urls(browser) if not url.startswith((page, "data:", "blob:"))} == set()
 
 
-def test_an_example_plays_with_its_cursor(browser):
-    wait_for(browser, ".gallery-item, .dataset button, button.gallery-item")
-    wait(browser, lambda: "An example" in browser.page_source)
-    browser.find_element(By.XPATH, "//button[contains(., 'An example')]").click()
+def choose_example(browser):
+    wait_for(browser, "#detect")
+    button = wait(browser, lambda: browser.find_elements(By.XPATH, "//button[contains(., 'An example')]"))[0]
+    button.click()
     wait_for(browser, "#recording .file-preview")
     wait_for(browser, "#detect").click()
+
+
+def test_an_example_plays_with_its_cursor(browser):
+    choose_example(browser)
     wait(browser, lambda: player(browser, "video && video.readyState >= 2"), "the overlay does not play")
     browser.execute_script("const v = document.querySelector('#overlay video'); v.muted = true; v.play()")
     wait(browser, lambda: player(browser, "video.ended"), "it does not end")
     at = browser.execute_script("return document.querySelector('.timeline').style.getPropertyValue('--at')")
     assert float(at.rstrip("%")) > 95
+
+
+def test_files_are_removed_after_a_while_but_for_the_examples(folder, tmp_path):
+    code = f"import auvmae.demo.page as page; page.KEEP_SECONDS, page.LOOK_SECONDS = 20, 1\n{COMMAND}"
+    temporary = tmp_path / "temporary"
+    with served(folder, temporary, code) as address:
+        browser = start_chromium(tmp_path / "profile", 1280, 900)
+        try:
+            browser.get(address)
+            detect(browser, folder / "a b.mp4")
+            wait_for(browser, "#notice .done")
+            assert list(temporary.rglob("*.overlay.mp4"))
+            wait(browser, lambda: not list(temporary.rglob("a b*")), "files stay")
+            all_of(browser, "#detect")[0].click()
+            wait(browser, lambda: "a b.mp4 was removed" in all_of(browser, "#notice")[0].text)
+            browser.refresh()
+            choose_example(browser)
+            wait_for(browser, "#notice .done")
+        finally:
+            browser.quit()
 
 
 def test_what_is_wrong_is_said_in_a_sentence(browser, folder):

@@ -15,8 +15,8 @@ from .timeline import SCRIPT, STYLE
 
 TITLE = "Facial action units in video"
 
-KEEP_SECONDS = 3600
-"""Uploads and results are removed after so long, and when the page ends."""
+KEEP_SECONDS, LOOK_SECONDS = 3600, 60
+"""Uploads and results are removed after so long, looked for so often; and when the page ends."""
 
 MAX_WAITING = 8
 """Visitors who may wait for the one who is served."""
@@ -39,7 +39,7 @@ WORKING = (
 
 FOOTER = (
     '<p class="small">An action unit is a muscle movement, no emotion and no intention; analyse people only with their '
-    "consent. Recordings are processed where this page runs, and removed within an hour.</p>"
+    "consent. Recordings are processed where this page runs, and removed after an hour.</p>"
 )
 
 
@@ -57,6 +57,7 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
         `gradio.Blocks`.
     """
     import gradio
+    from gradio.processing_utils import save_file_to_cache
 
     hidden = [gradio.update(visible=False), None, None, None]
 
@@ -66,6 +67,8 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
             try:
                 if video is None:
                     raise RefusedError("Choose a recording first: a video of your own, or an example.")
+                if not Path(video).exists():
+                    raise RefusedError(f"{Path(video).name} was removed, as all are after a while. Choose it again.")
                 result = analyse(detector, Path(video), Path(results), limits, progress)
                 shown = [gradio.update(visible=True), str(result.overlay), result.timeline, str(result.table)]
                 yield [_notice("done", f"{Path(video).name}: {result.summary}"), *shown]
@@ -75,7 +78,7 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
                 traceback.print_exc()
                 yield [_notice("error", "This recording could not be analysed; the server's log says why."), *hidden]
 
-    with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(60, KEEP_SECONDS)) as page:
+    with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(LOOK_SECONDS, KEEP_SECONDS)) as page:
         gradio.HTML(_header(name, detector), elem_id="header")
         with gradio.Row(equal_height=True):
             with gradio.Column(scale=3, min_width=300):
@@ -85,6 +88,8 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
                 if examples:
                     labels = [example.stem.replace("_", " ") for example in examples]
                     gradio.Examples(list(map(str, examples)), video, label="Examples", example_labels=labels)
+                    for example in examples:  # or they would be removed with the uploads
+                        video.keep_in_cache.add(save_file_to_cache(example, video.GRADIO_CACHE))
                 button = gradio.Button("Detect action units", variant="primary", elem_id="detect")
                 gradio.HTML(f'<p class="small">{_describe(limits)}</p>')
         notice = gradio.HTML(EMPTY, elem_id="notice")
