@@ -190,7 +190,15 @@ def test_a_space_of_a_folder_is_refused(checkpoint, tmp_path, capsys):
 
 
 def test_what_cannot_begin_is_said(tmp_path, capsys):
-    pytest.importorskip("gradio", reason="the extra `demo` is missing")
     assert main(["demo", "-m", str(tmp_path / "nothing")]) == 2
     assert "auvmae demo: " in capsys.readouterr().err
     assert build_parser().parse_args(["demo", "-m", "model"]).host == "127.0.0.1"
+
+
+def test_a_missing_extra_is_named(checkpoint, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setattr("signal.signal", ignore)
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(name, "")  # so that it is as before afterwards
+    assert main(["demo", "-m", str(checkpoint), "--cropped"]) == 2
+    assert "pip install auvmae[demo]" in capsys.readouterr().err
