@@ -46,6 +46,7 @@ def main(model: str) -> None:
         finally:
             browser.quit()
             process.terminate()
+            process.communicate()  # it says goodbye
 
 
 if __name__ == "__main__":
