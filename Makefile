@@ -19,7 +19,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg requirements/ci.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) -e '.[test,quality,faces,lora,onnx,tensorboard]'
+	$(PIP) -e '.[test,quality,faces,lora,onnx,tensorboard,demo]'
 	@touch $@
 
 demo: $(VENV)/.run ## install, fine-tune on the embedded faces, print the per-AU table (minutes on 2 cores)

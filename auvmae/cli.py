@@ -11,6 +11,7 @@ from . import (
     cli_compare,
     cli_convert,
     cli_crop,
+    cli_demo,
     cli_export,
     cli_predict,
     cli_push,
@@ -28,6 +29,7 @@ COMMANDS = {
     "summarize": cli_summarize,
     "compare": cli_compare,
     "export": cli_export,
+    "demo": cli_demo,
     "push": cli_push,
 }
 

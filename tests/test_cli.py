@@ -8,6 +8,7 @@ COMMANDS = {
     "compare": ["a", "b"],
     "convert": ["in.pth", "out"],
     "crop": ["in", "out"],
+    "demo": ["-m", "model"],
     "export": ["model", "-o", "out"],
     "predict": ["a.mp4", "-m", "model", "-o", "out"],
     "push": ["run", "me/name"],

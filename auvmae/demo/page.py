@@ -1,0 +1,136 @@
+"""The page: a recording is chosen above, its overlay video and its timeline appear side by side below."""
+
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ..detector import AUDetector
+from ..video import VIDEO_SUFFIXES
+from .analysis import analyse
+from .limits import Limits, RefusedError
+from .timeline import SCRIPT, STYLE
+
+TITLE = "Facial action units in video"
+
+KEEP_SECONDS, LOOK_SECONDS = 3600, 60
+"""Uploads and results are removed after so long, looked for so often; and when the page ends."""
+
+MAX_WAITING = 8
+"""Visitors who may wait for the one who is served."""
+
+
+def _notice(kind: str, text: str) -> str:
+    role = "alert" if kind == "error" else "status"
+    return f'<div class="notice {kind}" role="{role}">{escape(text)}</div>'
+
+
+EMPTY = (
+    '<div class="notice empty"><b>No result yet</b><p>Choose a recording or an example and press “Detect action units”.'
+    " The video with boxes and bars appears here, beside a timeline with a lane for each action unit.</p></div>"
+)
+
+WORKING = (
+    f"() => [{_notice('working', 'Looking for faces and action units')!r}, {{__type__: 'update', visible: false}}]"
+)
+"""For the browser: what is shown from the click until there is a result."""
+
+FOOTER = (
+    '<p class="small">An action unit is a muscle movement, no emotion and no intention; analyse people only with their '
+    "consent. Recordings are processed where this page runs, and removed after an hour.</p>"
+)
+
+
+def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, examples: Sequence[Path] = ()) -> Any:
+    """Lay the page out and connect it; `serve.serve_page` shows it.
+
+    Args:
+        detector: predicts the recordings.
+        name: of the model.
+        limits: what is taken.
+        folder: where results are written. Gradio shows copies of them, in GRADIO_TEMP_DIR: not in the same.
+        examples: recordings to choose from.
+
+    Returns:
+        `gradio.Blocks`.
+    """
+    import gradio
+    from gradio.processing_utils import save_file_to_cache
+
+    hidden = [gradio.update(visible=False), None, None, None]
+
+    def detect(video: str | None, progress: Any = gradio.Progress()) -> Iterator[list[Any]]:  # noqa: B008
+        # Gradio copies the files when they are yielded; they go when it asks for more, or gives up
+        with tempfile.TemporaryDirectory(dir=folder) as results:
+            try:
+                if video is None:
+                    raise RefusedError("Choose a recording first: a video of your own, or an example.")
+                if not Path(video).exists():
+                    raise RefusedError(f"{Path(video).name} was removed, as all are after a while. Choose it again.")
+                result = analyse(detector, Path(video), Path(results), limits, progress)
+                shown = [gradio.update(visible=True), str(result.overlay), result.timeline, str(result.table)]
+                yield [_notice("done", f"{Path(video).name}: {result.summary}"), *shown]
+            except RefusedError as error:
+                yield [_notice("error", str(error)), *hidden]
+            except Exception:
+                traceback.print_exc()
+                yield [_notice("error", "This recording could not be analysed; the server's log says why."), *hidden]
+
+    with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(LOOK_SECONDS, KEEP_SECONDS)) as page:
+        gradio.HTML(_header(name, detector), elem_id="header")
+        with gradio.Row(equal_height=True):
+            with gradio.Column(scale=3, min_width=300):
+                video = gradio.File(label="Recording", file_types=list(VIDEO_SUFFIXES), height=170, elem_id="recording")
+                _refuse_addresses(video)
+            with gradio.Column(scale=2, min_width=300):
+                if examples:
+                    labels = [example.stem.replace("_", " ") for example in examples]
+                    gradio.Examples(list(map(str, examples)), video, label="Examples", example_labels=labels)
+                    for example in examples:  # or they would be removed with the uploads
+                        video.keep_in_cache.add(save_file_to_cache(example, video.GRADIO_CACHE))
+                button = gradio.Button("Detect action units", variant="primary", elem_id="detect")
+                gradio.HTML(f'<p class="small">{_describe(limits)}</p>')
+        notice = gradio.HTML(EMPTY, elem_id="notice")
+        with gradio.Column(visible=False) as result, gradio.Row():
+            with gradio.Column(scale=2, min_width=300):
+                overlay = gradio.Video(
+                    label="Overlay", show_label=False, interactive=False, buttons=["download"], elem_id="overlay"
+                )
+                table = gradio.DownloadButton("Download the table (CSV)", elem_id="table")
+            with gradio.Column(scale=3, min_width=300):
+                timeline = gradio.HTML(css_template=STYLE, js_on_load=SCRIPT, elem_id="timeline")
+        gradio.HTML(FOOTER)
+        outputs = [notice, result, overlay, timeline, table]
+        private: dict[str, Any] = {"api_visibility": "private"}
+        # in the browser, at once; what `detect` yields takes its place
+        button.click(None, None, [notice, result], js=WORKING, **private)
+        button.click(detect, video, outputs, concurrency_limit=1, show_progress_on=notice, **private)
+        video.clear(lambda: [EMPTY, *hidden], None, outputs, queue=False, **private)
+    page.queue(max_size=MAX_WAITING)
+    return page
+
+
+def _refuse_addresses(component: Any) -> None:
+    """Let a file component take uploaded files alone: Gradio downloads what a request names by its address."""
+    import gradio
+
+    move = component.async_move_resource_to_block_cache
+
+    async def move_local(path: Any) -> str | None:
+        if "://" in str(path):
+            raise gradio.Error("This page takes files that are uploaded to it.")
+        return await move(path)
+
+    component.async_move_resource_to_block_cache = move_local
+
+
+def _header(name: str, detector: AUDetector) -> str:
+    count = len(detector.au_names)
+    return f"<h1>{TITLE}</h1><p>{escape(name)} finds {count} action unit{'s' * (count > 1)} in every frame.</p>"
+
+
+def _describe(limits: Limits) -> str:
+    suffixes = ", ".join(suffix.lstrip(".").upper() for suffix in VIDEO_SUFFIXES)
+    return f"Videos of up to {limits.seconds:g} s and {limits.megabytes:g} MB ({suffixes})."

@@ -1,0 +1,108 @@
+"""Show the page: its model, its examples, its folder of temporary files, its address."""
+
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..data.synthetic import write_synthetic_faces
+from ..detector import AUDetector
+from ..faces import load_detector
+from ..video import VIDEO_SUFFIXES
+from .limits import Limits
+from .page import build_page
+
+STYLE = Path(__file__).with_name("page.css").read_text()
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+"""Of the visitor's machine: none is fetched."""
+
+
+def serve_page(
+    model: str,
+    limits: Limits,
+    *,
+    examples: str | Path | None = None,
+    cropped: bool = False,
+    device: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> None:
+    """Show the page until it is interrupted or terminated; whatever it wrote is removed then.
+
+    Args:
+        model: a fine-tuned checkpoint, a folder or a name on the Hub.
+        limits: what recordings are taken.
+        examples: a folder of videos to choose from; by default two drawn faces.
+        cropped: the recordings are face crops already.
+        device: as for `AUDetector.from_pretrained`.
+        host: address to listen on; GRADIO_SERVER_NAME if None, as Spaces set it, or else 127.0.0.1.
+        port: by default the first free one from 7860.
+
+    Raises:
+        ValueError: the checkpoint does not detect action units; the folder of examples holds no video.
+        OSError: there is no such checkpoint or folder, or the port is taken.
+        ImportError: Gradio, or what finds faces, is not installed.
+    """
+    detector = AUDetector.from_pretrained(model, cropped=cropped, device=device)
+    if not cropped:
+        load_detector(detector.recipe.detector, detector.recipe.min_face)  # what cannot work fails now
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # by default it ends a process without cleaning up
+    with tempfile.TemporaryDirectory(prefix="auvmae-demo-") as folder:
+        # Gradio reads them when it is imported, too
+        os.environ |= {"GRADIO_TEMP_DIR": f"{folder}/gradio", "GRADIO_ANALYTICS_ENABLED": "False"}
+        gradio = _import_gradio()
+        chosen = _gather_examples(examples, Path(folder, "examples"))
+        page = build_page(detector, Path(model).name, limits, Path(folder), chosen)
+        page.launch(
+            share=False,
+            server_name=host,
+            server_port=port,
+            theme=_theme(gradio),
+            css=STYLE,
+            max_file_size=round(2**20 * limits.megabytes),
+            footer_links=[],
+            ssr_mode=False,
+            quiet=True,  # it advertises what is not offered here
+            prevent_thread_lock=True,
+        )
+        print(f"the page is at {page.local_url} until you press Ctrl+C", flush=True)  # noqa: T201
+        page.block_thread()
+
+
+def _import_gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise ImportError(f"the page needs the extra `demo`: pip install auvmae[demo] ({error})") from error
+    return gradio
+
+
+def _theme(gradio: Any) -> Any:
+    theme = gradio.themes.Default(primary_hue="teal", font=FONTS, font_mono=["ui-monospace", "monospace"])
+    return theme.set(
+        body_background_fill="*neutral_50",
+        block_background_fill="white",
+        color_accent="*primary_600",
+        # white on the theme's own teal is hard to read
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )
+
+
+def _gather_examples(source: str | Path | None, folder: Path) -> list[Path]:
+    """Copies of the videos of a folder, or drawn ones: Gradio shows no files from anywhere."""
+    if source is None:
+        write_synthetic_faces(folder, num_videos=2, frames_per_video=160, image_size=192, progress=False)
+        return [
+            path.rename(folder / f"Drawn_face_{number}{path.suffix}")
+            for number, path in enumerate(sorted(folder.glob("*.avi")), start=1)
+        ]
+    videos = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not videos:
+        raise ValueError(f"{source} holds no video to choose from ({', '.join(VIDEO_SUFFIXES)})")
+    folder.mkdir()
+    return [Path(shutil.copy(video, folder)) for video in videos]

@@ -1,0 +1,93 @@
+"""The timeline as HTML: a lane per action unit, drawn here; `timeline.js` moves the cursor, seeks, and shows or hides.
+
+Colours are Gradio's variables, so that it is legible on its light and on its dark ground.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import find_active
+from ..facs import AU_NAMES, au_column, au_number
+from ..prediction import AUPrediction
+
+STYLE = Path(__file__).with_name("timeline.css").read_text()
+SCRIPT = Path(__file__).with_name("timeline.js").read_text()
+"""Run once for the element that the timeline is in; it finds the video by its place on the page, `#overlay`."""
+
+TICK_STEPS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
+MAX_TICKS = 7
+
+
+def format_timeline(prediction: AUPrediction, rate: float) -> str:
+    """Draw the probabilities of one face over the time of its video.
+
+    Args:
+        prediction: one row per frame.
+        rate: frames per second, for recordings whose frames have no time.
+    """
+    rows = prediction.rows.copy()
+    if np.isnan(rows["timestamp"]).any():
+        rows["timestamp"] = np.arange(len(rows)) / rate
+    times = rows["timestamp"]
+    end = float(times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1 / rate))
+    edges = np.append(times, end) / end * 100
+    events = replace(prediction, rows=rows).to_events()
+    absent = "".join(
+        f'<rect class="absent" x="{edges[start]:.3f}" width="{edges[stop] - edges[start]:.3f}" height="100"/>'
+        for start, stop in find_active((~prediction.success).astype(float), 0.5, 1)
+    )
+    lanes = []
+    for name, threshold, values in zip(prediction.au_names, prediction.thresholds, rows["probs"].T, strict=True):
+        own = events[events["au"] == au_column(name)]
+        bands = "".join(
+            f'<rect class="event" x="{onset / end * 100:.3f}" width="{(offset - onset) / end * 100:.3f}" height="100"/>'
+            for onset, offset in zip(own["onset"], own["offset"], strict=True)
+        )
+        level = 100 - 100 * threshold
+        lanes.append(
+            f'<div class="lane" data-au="{escape(name)}">'
+            f'<label><input type="checkbox" checked><b>{escape(name)}</b><span>{_title(name)}</span></label>'
+            '<div class="plot"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
+            f'{absent}{bands}<path class="threshold" d="M0 {level:.1f}H100"/>'
+            f'<path class="curve" d="{_curve(edges, values)}"/></svg><i></i></div>'
+            '<output title="probability at the cursor"></output></div>'
+        )
+    series = {
+        "times": times.round(4).tolist(),
+        "probs": [[None if np.isnan(value) else round(value, 2) for value in row] for row in rows["probs"].tolist()],
+    }
+    return (
+        f'<div class="timeline" data-end="{end:.4f}" data-series="{escape(json.dumps(series))}">'
+        '<div class="tools"><span class="legend"><i class="event"></i>present <i class="absent"></i>no face '
+        '<i class="threshold"></i>threshold</span><button type="button" data-show="all">Show all</button>'
+        f'<button type="button" data-show="none">Hide all</button></div>{"".join(lanes)}'
+        '<div class="axis" role="slider" tabindex="0" aria-label="Time in the video" aria-valuemin="0" '
+        f'aria-valuemax="{end:.2f}" aria-valuenow="0"><div class="plot">{"".join(_ticks(end))}<i></i></div></div></div>'
+    )
+
+
+def _title(name: str) -> str:
+    return AU_NAMES.get(au_number(name) or 0, "").capitalize()
+
+
+def _curve(edges: NDArray[np.floating], values: NDArray[np.floating]) -> str:
+    """An SVG path through the middle of each frame, broken where there is no face."""
+    parts, drawn = [], False
+    for x, value in zip((edges[:-1] + edges[1:]) / 2, values, strict=True):
+        if not np.isnan(value):
+            parts.append(f"{'L' if drawn else 'M'}{x:.2f} {100 - 100 * value:.1f}")
+        drawn = not np.isnan(value)
+    return "".join(parts)
+
+
+def _ticks(end: float) -> Iterator[str]:
+    step = next((step for step in TICK_STEPS if end / step <= MAX_TICKS), end)
+    for time in np.arange(0, 0.94 * end, step).tolist():  # its text would not end before the plot does
+        seconds = f"{time % 60:02.0f}" if step >= 1 else f"{time % 60:04.1f}"
+        yield f'<span style="left:{time / end * 100:.2f}%">{time // 60:.0f}:{seconds}</span>'

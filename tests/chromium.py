@@ -1,0 +1,52 @@
+"""A headless Chromium for tests of pages; what it asks of the network is kept."""
+
+import base64
+import json
+from pathlib import Path
+
+from selenium import webdriver
+
+CHROMIUM, CHROMEDRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+
+ARGUMENTS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+def start_chromium(profile: Path, width: int, height: int, phone: bool = False) -> webdriver.Chrome:
+    """Start it with an empty profile, in a window of so many pixels; to be ended with `quit()`.
+
+    Args:
+        profile: a folder that does not exist. What is downloaded lands in `profile/downloads`.
+        phone: touch and two pixels per pixel, as a telephone has.
+    """
+    downloads = profile / "downloads"
+    downloads.mkdir(parents=True)
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1 + phone, "mobile": phone}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    return browser
+
+
+def requested_urls(browser: webdriver.Chrome) -> set[str]:
+    """What its pages have asked for since the last call, but for Chromium's own."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = {
+        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
+    }
+    return {url for url in urls if not url.startswith("chrome://")}
+
+
+def save_page(browser: webdriver.Chrome, path: Path) -> None:
+    """A picture of the whole page, beyond the window, as PNG."""
+    width, height = browser.execute_script("return [innerWidth, document.documentElement.scrollHeight]")
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    path.write_bytes(base64.b64decode(picture["data"]))
