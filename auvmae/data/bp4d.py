@@ -14,7 +14,6 @@ from .builder import (
     AUClipConfig,
     Recording,
     find_files,
-    fold_configs,
     frame_numbers,
 )
 from .errors import LabelError
@@ -48,7 +47,6 @@ class Bp4d(AUClipBuilder):
     """
 
     BUILDER_CONFIG_CLASS = Bp4dConfig
-    BUILDER_CONFIGS = fold_configs(Bp4dConfig)
 
     config: Bp4dConfig
     protocol = "bp4d"

@@ -14,7 +14,6 @@ from .builder import (
     AUClipConfig,
     Recording,
     find_files,
-    fold_configs,
     match_length,
 )
 from .errors import LabelError
@@ -65,7 +64,6 @@ class Disfa(AUClipBuilder):
     """
 
     BUILDER_CONFIG_CLASS = DisfaConfig
-    BUILDER_CONFIGS = fold_configs(DisfaConfig)
 
     config: DisfaConfig
     protocol = "disfa"
