@@ -89,7 +89,7 @@ def push_run(
 
     Args:
         folder: Output folder of `run_finetune.py` or `run_pretrain.py`.
-        repo_id: `owner/name`; the card's example loads it from there.
+        repo_id: `owner/name`, or the name of a repository of one's own; the card's example loads it from there.
         private: Make the repository private.
         revision: Branch; `main` if None.
         token: Token with write permission; the one that is logged in if None.
@@ -107,10 +107,11 @@ def push_run(
     files = {name: CommitOperationAdd(name, folder / name) for name in files_to_push(folder) if name != CARD_FILE}
     # The very hash that the Hub checks the upload against: a file that changes from here on is not accepted.
     check_card(folder, files[WEIGHTS_FILE].upload_info.sha256.hex())
-    card = name_repository((folder / CARD_FILE).read_text(), repo_id)
 
     api = HfApi(token=token)
-    api.create_repo(repo_id, private=private or None, exist_ok=True)  # None: as the owner's settings say
+    # with the owner in it; None: as the owner's settings say
+    repo_id = api.create_repo(repo_id, private=private or None, exist_ok=True).repo_id
+    card = name_repository((folder / CARD_FILE).read_text(), repo_id)
     if private and not api.model_info(repo_id).private:
         raise ValueError(
             f"{repo_id} exists and is public, so nothing was pushed. Make it private in its settings, or choose "
