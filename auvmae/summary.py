@@ -9,7 +9,7 @@ from .bootstrap import DRAWS, bootstrap_scores, draw_subjects, percentile_interv
 from .experiments import Experiment, experiment_names, group_folds
 from .metrics import f1_averages, f1_from_counts
 from .predictions import Predictions
-from .published import PUBLISHED
+from .published import PUBLISHED, published_table
 from .repetitions import repetition_rows
 from .scores import COUNT_SCORES, SCORES, fold_counts
 from .tables import Row, Table
@@ -68,11 +68,10 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
     dataset, au_names = _common(experiments)
     title, score = SCORES[metric]
     rows, notes = [], []
-    published = PUBLISHED.get((dataset, metric))
-    if published and published.au_names == au_names:
+    if published := published_table(dataset, metric, au_names):
         rows = [Row(name, "published", [value / 100 for value in row]) for name, row in published.rows.items()]
         notes.append(f"published: as the paper (arXiv:2407.11468) prints it, {published.source}; three folds.")
-    elif published:
+    elif (dataset, metric) in PUBLISHED:
         notes.append("The published rows are left out: they are over other AUs.")
     for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
         values = np.mean([score(fold) for fold in experiment.folds], axis=0)

@@ -35,7 +35,7 @@ def best_thresholds(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.flo
 
 
 def _best(probs: NDArray[Any], present: NDArray[np.bool_]) -> float:
-    if not present.any():
+    if not probs[present].any():  # no threshold finds one
         return 0.5
     order = np.argsort(-probs)
     # a threshold below the k-th greatest probability calls k frames present; 0 itself is never above one
