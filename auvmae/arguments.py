@@ -260,8 +260,8 @@ def given_flags(
 ) -> dict[str, str]:
     """The flags that are not at their default, by name, as text; the arguments are those of `parse_arguments`."""
     parser, arguments = _parser_and_arguments(argument_classes, argv, default_recipe)
-    values = vars(parser.parse_args(arguments))
-    return {name: str(value) for name, value in sorted(values.items()) if value != parser.get_default(name)}
+    values, defaults = vars(parser.parse_args(arguments)), vars(parser.parse_args([]))
+    return {name: str(value) for name, value in sorted(values.items()) if value != defaults[name]}
 
 
 def _parser_and_arguments(

@@ -1,14 +1,16 @@
 """The threshold of each action unit, tuned on training subjects that were held out of training."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from transformers import Trainer
-from transformers.utils import logging
+from transformers.utils import CONFIG_NAME, logging
 
 from .configuration import AUVMAEConfig
+from .crop_files import replacing
 from .losses import NOT_CODED
 from .trainer import frame_probs
 
@@ -64,4 +66,5 @@ def tune_thresholds(trainer: Trainer, clips: Dataset) -> None:
         logger.warning(f"{', '.join(absent)}: never present in the subjects of --inner_val, so the threshold is 0.5.")
     config.thresholds = best_thresholds(probs, labels).tolist()
     if trainer.args.do_train and trainer.args.should_save:
-        config.save_pretrained(str(trainer.args.output_dir))
+        with replacing(Path(str(trainer.args.output_dir), CONFIG_NAME)) as file:
+            file.write(config.to_json_string())

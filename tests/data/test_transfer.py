@@ -66,7 +66,7 @@ def test_one_data_set_is_left_out_of_several(trees: dict[str, Path]) -> None:
 def test_nothing_shared_is_an_error(trees: dict[str, Path]) -> None:
     rows = load(trees, "disfa")
     none = datasets.DatasetDict({split: select_aus(part, ["AU9", "AU25"]) for split, part in rows.items()})
-    with pytest.raises(ValueError, match="share no action unit.*: AU1, AU2, .*AU24; AU9, AU25"):
+    with pytest.raises(ValueError, match=r"share no action unit.*: AU1, AU2, .*AU24; AU9, AU25"):
         over_shared_aus([load(trees, "bp4d")], none)
 
 
@@ -100,7 +100,7 @@ def test_folds_to_run(tmp_path: Path) -> None:
     assert folds(fold="all") == [1, 2, 3]
     assert folds(fold="all", dataset_options='{"num_folds": 5}') == [1, 2, 3, 4, 5]
     assert folds(fold="all", folds_file=str(tmp_path / "folds.json")) == [1, 2, 3, 4]
-    with pytest.raises(ValueError, match="--fold is a number from 1 .* found 'every'"):
+    with pytest.raises(ValueError, match=r"--fold is a number from 1 .* found 'every'"):
         folds(fold="every")
     with pytest.raises(ValueError, match="give one"):
         folds(folds_file="folds.json", repeats=2)
