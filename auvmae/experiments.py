@@ -30,6 +30,12 @@ def dealt_folds(run: dict[str, Any]) -> str:
     return f" of repetition {repetition} (subjects dealt anew, not the published folds)" if repetition else ""
 
 
+def tuned_label(*runs: dict[str, Any]) -> str:
+    """What stands beside every score of runs in which something was tuned on the data that is scored; else nothing."""
+    tuned = sorted({name for run in runs for name in run.get("tuned_on_test", [])})
+    return f"TUNED ON TEST DATA: {', '.join(tuned)}" if tuned else ""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """Runs with the same settings, one per fold.
@@ -72,8 +78,8 @@ class Experiment:
         text += dealt_folds(run)
         if train_datasets := run.get("train_datasets"):
             text += f", trained on {' and '.join(train_datasets)}"
-        tuned = sorted({name for fold in self.folds for name in fold.run.get("tuned_on_test", [])})
-        return f"{text}, TUNED ON TEST DATA: {', '.join(tuned)}" if tuned else text
+        label = tuned_label(*(fold.run for fold in self.folds))
+        return f"{text}, {label}" if label else text
 
     @property
     def settings(self) -> dict[str, str]:

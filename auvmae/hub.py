@@ -48,7 +48,7 @@ def files_to_push(folder: str | Path) -> list[str]:
 
 
 def check_card(folder: str | Path, digest: str) -> None:
-    """Check that card, thresholds and `metrics.json` are of the weights, and the card's scores those that were measured.
+    """Check that card, thresholds and `metrics.json` are of the weights, and that the card's scores were measured.
 
     Args:
         folder: The run folder.

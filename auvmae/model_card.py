@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from .experiments import dealt_folds
+from .experiments import dealt_folds, tuned_label
 from .report import format_table
 
 CARD_FILE = "README.md"
@@ -113,9 +113,9 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         f"{run['clip_length']} frames)\n"
         f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}; weights per AU and "
         "priors, from these subjects' labels, go with the model as `criterion.safetensors`\n" + _options(run),
-        evaluation=f"Test subjects of {folds} of {dataset} (no subject is in both sides), {run['coded_test_frames']} "
-        f"coded frames, in percent. The weights are {chosen}, {_thresholds(run)}. All-ones: every AU is called present "
-        "in every frame.\n\n"
+        evaluation=f"{_warning(run)}Test subjects of {folds} of {dataset} (no subject is in both sides), "
+        f"{run['coded_test_frames']} coded frames, in percent. The weights are {chosen}, {_thresholds(run)}. All-ones: "
+        "every AU is called present in every frame.\n\n"
         f"{format_table(run['au_names'], run['metrics'], run['all_ones'], run.get('metrics_at_half'))}",
         limits=[*synthetic, LIMITS.format(subjects="Trained and scored"), UNCALIBRATED],
     )
@@ -145,12 +145,15 @@ def metric_results(run: dict[str, Any]) -> list[EvalResult]:
     """The scores of a run as entries of the `model-index`: fractions, to four places; none of a pre-training run."""
     if "metrics" not in run:
         return []
+    side = f"fold {run['fold']}{dealt_folds(run)}, test subjects"
+    if tuned := tuned_label(run):
+        side += f"; {tuned}"
     return [
         EvalResult(
             task_type="video-classification",
             task_name="Facial action unit detection",
             dataset_type=run["dataset"],
-            dataset_name=f"{run['dataset']} (fold {run['fold']}{dealt_folds(run)}, test subjects)",
+            dataset_name=f"{run['dataset']} ({side})",
             dataset_split="test",
             metric_type=name,
             metric_name=label,
@@ -191,6 +194,11 @@ def _card_data(run: dict[str, Any], **fields: Any) -> ModelCardData:
         tags=["facial-action-units", "facs", "videomae", "auvmae"],
         **fields,
     )
+
+
+def _warning(run: dict[str, Any]) -> str:
+    label = tuned_label(run)
+    return f"**{label}.** These scores are no estimate for other people.\n\n" if label else ""
 
 
 def _thresholds(run: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from .summary import summary_tables
 
 FLAGS_FILE = "flags.json"
 RUN = "{run}"
-"""Stands in a flag for the name of the run: `fold1`, `repeat1_fold1`."""
+"""Stands in --model_name_or_path for the name of the run: `fold1`, `repeat1_fold1`."""
 
 FREE_FLAGS = {
     *("output_dir", "resume_from_checkpoint", "fold", "repeats", "repetition", "num_proc", "disable_tqdm"),
@@ -67,6 +67,11 @@ def run_protocol(
             f"--no_do_train would score one checkpoint on every fold, though it was trained on the test subjects of "
             f"some: name the checkpoint of each, e.g. --model_name_or_path 'outputs/my_run/{RUN}'."
         )
+    if str(args.resume_from_checkpoint).lower() not in ("none", "true"):
+        raise ValueError(
+            f"--resume_from_checkpoint {args.resume_from_checkpoint} is of one fold; of several, each goes on from its "
+            "own last checkpoint without being told."
+        )
     output = Path(str(args.output_dir))
     given = _fixed_flags(given_flags(argument_classes, flags, default_recipe))
     for name in runs:
@@ -77,7 +82,9 @@ def run_protocol(
     for name in pending:
         if args.process_index == 0:
             save_json(given, output / name / FLAGS_FILE)
-        own = [flag.replace(RUN, name) for flag in flags] + _flags_of(output / name, *runs[name])
+        own = [*flags, *_flags_of(output / name, *runs[name])]
+        if start := parsed[0].model_name_or_path:
+            own += ["--model_name_or_path", start.replace(RUN, name)]
         report = run_fold(*parse_arguments(argument_classes, own, default_recipe))
         release_memory()
     return report, _finish(output, list(runs), args) if args.process_index == 0 else ""

@@ -159,6 +159,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """What a reader must know to repeat a fine-tuning run, as it stands in `metrics.json` and on the card."""
     config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
+    protocol = data_args.describe()
     return {
         "level": level_args.eval_level,
         "train_levels": level_args.levels,
@@ -170,10 +171,24 @@ def describe_run(
         "clip_stride": data_args.clip_stride,
         "train_share": data_args.train_share,
         "load_best_model_at_end": trainer.args.load_best_model_at_end,
-        "tuned_on_test": [],  # FinetuneArguments lets nothing be chosen by a score without `inner_val`
+        # FinetuneArguments lets nothing be chosen by a score without `inner_val`: what is left is where it started
+        "tuned_on_test": _tuned_before(model_args.model_name_or_path, protocol),
         **describe_training(trainer, model_args, data_args),
-        **data_args.describe(),
+        **protocol,
     }
+
+
+def _tuned_before(base_model: str | None, protocol: dict[str, Any]) -> list[str]:
+    """What of a run's start was tuned on its test subjects: "weights" that were trained in another fold of the data."""
+    path = Path(str(base_model), METRICS_FILE)
+    if not path.is_file():
+        return []
+    base = json.loads(path.read_text())
+    trained = base.get("train_datasets") or [base["dataset"]]
+    folds = ("fold", 1), ("repetition", 0), ("folds_file", None)
+    others = any(base.get(name, default) != protocol[name] for name, default in folds)
+    seen = "fold" in base and protocol["dataset"] in trained and others
+    return sorted({*base.get("tuned_on_test", []), *(["weights"] if seen else [])})
 
 
 def describe_pretraining(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:

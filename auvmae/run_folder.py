@@ -4,6 +4,7 @@ from pathlib import Path
 
 import datasets
 
+from .experiments import tuned_label
 from .losses import KnowledgeGuidedLoss
 from .model_card import CARD_FILE, render_card, save_card
 from .predictions import Predictions
@@ -31,10 +32,8 @@ def save_run(
     Predictions.from_clips(report.probs, report.labels, rows, report.au_names, report.run).save(output_dir)
     draw_figures(report, rows["test"], criterion, output_dir)
     save_card(render_card(metrics, Path(output_dir).resolve().name), output_dir)
-    return (
-        f"\n{report.table()}\n\nWritten to {output_dir}: checkpoint, metrics.json, predictions.parquet, README.md "
-        "(card), figures/"
-    )
+    written = f"Written to {output_dir}: checkpoint, metrics.json, predictions.parquet, README.md (card), figures/"
+    return "\n" + "\n\n".join(filter(None, [report.table(), tuned_label(report.run), written]))
 
 
 def is_finished(output_dir: str | Path) -> bool:

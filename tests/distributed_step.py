@@ -81,6 +81,7 @@ def main(world_size: int, output: str, job: str = "finetune") -> None:
             output,
         )
     if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # or the other one, still writing, loses its peer
         torch.distributed.destroy_process_group()
 
 

@@ -54,7 +54,7 @@ def test_two_processes_equal_one(tmp_path, job):
 @pytest.mark.slow
 def test_two_processes_with_sharded_weights_equal_one(tmp_path):
     one, two = run(1, tmp_path, "finetune"), run(2, tmp_path, "finetune", FSDP_LAUNCH)
-    assert two["sharded"] == ["", "videomae.encoder.layer.0", "videomae.encoder.layer.1"]
+    assert {"", "videomae.encoder.layer.0", "videomae.encoder.layer.1"} <= set(two["sharded"])
     assert_equal(one, two)
 
 

@@ -95,6 +95,13 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
     alone = run_finetune.main([recipe, "--fold", "3", "--output_dir", str(tmp_path / "alone")])
     np.testing.assert_allclose(alone.probs, last.probs, atol=1e-6)
 
+    # weights that were trained on these very subjects, in another fold
+    leaky = [recipe, "--model_name_or_path", str(out / "fold1"), "--output_dir", str(tmp_path / "leaky")]
+    assert run_finetune.main([*leaky, "--fold", "2", "--no_do_train"]).run["tuned_on_test"] == ["weights"]
+    assert "TUNED ON TEST DATA: weights" in capsys.readouterr().out
+    assert "TUNED ON TEST DATA: weights" in (tmp_path / "leaky" / "README.md").read_text()
+    assert run_finetune.main([*leaky, "--fold", "1", "--no_do_train"]).run["tuned_on_test"] == []
+
     everything = times(out)
     assert run_finetune.main([recipe, "--fold", "all", "--dataloader_num_workers", "1"]) is None
     assert tables[0].markdown() in capsys.readouterr().out
@@ -109,6 +116,7 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
     flags = ["--fold", "all", "--no_do_train", "--model_name_or_path", f"{out}/{{run}}", "--output_dir", str(scored)]
     run_finetune.main([recipe, *flags])
     for ours, theirs in zip(load_runs(out), load_runs(scored), strict=True):
+        assert theirs.run["tuned_on_test"] == []
         np.testing.assert_allclose(ours.probs, theirs.probs, atol=1e-6)
 
 
