@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import run_finetune
+from auvmae.cli import main
 from auvmae.data.folds import fold_subjects
 from auvmae.experiments import group_folds, load_runs
 from auvmae.facs import DISFA_AUS, au_label
@@ -143,6 +144,21 @@ def test_the_same_command_on_disfa_and_repeated_with_other_folds(recipe, few_fra
     assert "mean over 2 repetitions (subjects dealt anew, not the published protocol)" in printed
     card = (out / "repeat1_fold2" / "README.md").read_text()
     assert "fold 2 of repetition 1 (subjects dealt anew, not the published folds)" in card
+
+
+@pytest.mark.slow
+def test_trained_on_drawn_faces_and_tested_on_another_data_set(recipe, few_frames, tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = ["--test_dataset", "disfa", "--test_data_dir", few_frames, "--inner_val", "0.2"]
+    report = run_finetune.main([recipe, *flags])
+    saved = Predictions.load(out)
+    assert set(saved.subjects) == fold_subjects("disfa", 1, "test") & set(SUBJECTS)
+    assert set(saved.videos) == {f"LeftVideo{subject}_comp.avi" for subject in set(saved.subjects)}
+    assert (saved.run["dataset"], saved.run["train_datasets"]) == ("disfa", ["synthetic"])
+    assert saved.au_names == report.au_names == [au_label(au) for au in DISFA_AUS]
+    assert main(["summarize", str(out)]) == 0
+    assert "| auvmae, video level, fold 1, trained on synthetic " in capsys.readouterr().out
+    assert "- Data: synthetic, training subjects of fold 1 (" in (out / "README.md").read_text()
 
 
 @pytest.mark.slow
