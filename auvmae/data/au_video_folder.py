@@ -14,9 +14,10 @@ from transformers.utils import logging
 
 from ..video import VIDEO_SUFFIXES
 from .augmentation import find_rare_aus
-from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording, find_videos, frame_numbers
+from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording
 from .errors import LabelError
 from .folds import k_fold_subjects
+from .video_files import find_videos, frame_numbers
 
 logger = logging.get_logger(__name__)
 

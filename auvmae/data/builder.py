@@ -17,19 +17,15 @@ import numpy as np
 from transformers.utils import logging
 
 from ..crop_files import index_path, read_index
-from ..crop_folder import find_videos as find_sources
 from ..facs import au_label
 from ..losses import NOT_CODED
-from ..video import VIDEO_SUFFIXES, image_files, num_frames
+from ..video import num_frames
 from .augmentation import fit_clip, rare_au_clips
 from .clips import segment_clips
 from .errors import DatasetLayoutError
 from .folds import PARTS, fold_side, fold_subjects, k_fold_subjects, protocol_subjects, read_folds
 
 logger = logging.get_logger(__name__)
-
-VIDEO_FILE = rf"\.({'|'.join(suffix[1:] for suffix in VIDEO_SUFFIXES)})"
-"""Pattern of the suffix of a video file: AVI as distributed, MP4 as face crops are."""
 
 
 @dataclass(frozen=True)
@@ -298,31 +294,6 @@ class AUClipBuilder(ClipBuilder):
                 more = [(start, start + self.config.clip_length) for start in starts]
                 clips += [(*clip, True) for clip in more if (*clip, False) not in clips]
             yield from self.clip_rows(recording, first, labels, clips)
-
-
-def find_videos(root: Path) -> list[Path]:
-    """The video files and image folders under `root`, to its depths, sorted; hidden files are left out."""
-    # the function pairs each with the path of its crop, which is not wanted here
-    return sorted(video for video, _ in find_sources(root, Path(os.devnull)))
-
-
-def frame_numbers(video: Path) -> np.ndarray:
-    """The numbers that the frames of a video go by, int64, ascending: of an image folder and its crop, the images'."""
-    if video.is_dir():
-        return np.array(list(image_files(video)))
-    if index_path(video).is_file():
-        return read_index(video).frame
-    return np.arange(num_frames(video))
-
-
-def find_files(root: Path, pattern: str) -> list[Path]:
-    """Files and folders under `root` that match level by level, whatever their case (copies differ in it), sorted."""
-    paths = [root]
-    for level in pattern.split("/"):
-        name = re.compile(level, re.IGNORECASE)
-        children = [child for path in paths if path.is_dir() for child in path.iterdir()]
-        paths = sorted(child for child in children if name.fullmatch(child.name))
-    return paths
 
 
 def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:
