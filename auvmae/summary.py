@@ -88,6 +88,10 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
         notes.append(
             f"95 % interval of the average: {draws} draws of the test subjects, with replacement, in each fold."
         )
+        if any(fold.run.get("thresholds") for experiment in experiments for fold in experiment.folds):
+            notes.append(
+                "At the thresholds of each run, or 0.5 where it has none; metrics.json has the F1 at 0.5, too."
+            )
     absent = [name for name, column in zip(au_names, _present(experiments).T, strict=True) if not column.all()]
     if metric == "f1" and absent:
         notes.append(f"Present in no coded frame of a fold: {', '.join(absent)}. Its F1 there is 0, by convention.")

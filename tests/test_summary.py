@@ -50,6 +50,9 @@ def test_scores_are_means_over_folds_then_aus(metric, score):
     assert row.interval[0] < row.values[-1] < row.interval[1]
     assert (table.name, table.columns) == (f"synthetic_{metric}", [*NAMES, "Avg."])
     assert any("200 draws of the test subjects" in note for note in table.notes)
+    assert not any("thresholds" in note for note in table.notes)
+    tuned = Experiment([random_predictions(thresholds=[0.3] * 4)])
+    assert any("At the thresholds of each run" in note for note in score_table([tuned], metric, 10).notes)
 
 
 def test_the_interval_is_that_of_the_average():
