@@ -27,7 +27,7 @@ def dealt_folds(run: dict[str, Any]) -> str:
     if folds_file := run.get("folds_file"):
         return f" of {folds_file}"
     repetition = run.get("repetition", 0)
-    return f" of repetition {repetition} (subjects dealt anew, not the published folds)" if repetition else ""
+    return f" of repetition {repetition} (not the published folds)" if repetition else ""
 
 
 def tuned_label(*runs: dict[str, Any]) -> str:

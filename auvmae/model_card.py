@@ -205,8 +205,9 @@ def _thresholds(run: dict[str, Any]) -> str:
     if not (thresholds := run.get("thresholds")):
         return "the threshold is 0.5"
     pairs = zip(run["au_names"], thresholds, strict=True)
-    origin = "tuned on held-out training subjects" if run.get("options", {}).get("tune_thresholds") else "as given"
-    return f"the thresholds {origin}: {', '.join(f'{name} {value:.3f}' for name, value in pairs)}"
+    is_tuned = run.get("options", {}).get("tune_thresholds")
+    origin = "tuned on training subjects that were held out" if is_tuned else "given to the run"
+    return f"the thresholds, {origin}, are {', '.join(f'{name} {value:.3f}' for name, value in pairs)}"
 
 
 def _options(run: dict[str, Any]) -> str:

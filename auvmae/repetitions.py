@@ -28,7 +28,7 @@ def repetition_rows(experiments: Sequence[Experiment], rows: Sequence[Row]) -> l
         if len(members) > 1:
             values = np.array([rows[index].values for index in members])
             name = rows[members[0]].method.replace(dealt_folds(experiments[members[0]].folds[0].run), "")
-            over = f"over {len(members)} repetitions (subjects dealt anew, not the published protocol)"
+            over = f"over {len(members)} repetitions (not the published protocol)"
             found.append(Row(f"{name}: mean {over}", "computed", values.mean(axis=0).tolist()))
             found.append(Row(f"{name}: standard deviation {over}", "computed", values.std(axis=0, ddof=1).tolist()))
     return found

@@ -95,6 +95,8 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
     absent = [name for name, column in zip(au_names, _present(experiments).T, strict=True) if not column.all()]
     if metric == "f1" and absent:
         notes.append(f"Present in no coded frame of a fold: {', '.join(absent)}. Its F1 there is 0, by convention.")
+    if any(fold.run.get("repetition") for experiment in experiments for fold in experiment.folds):
+        notes.append("Repetitions: the same subjects, dealt into other folds than the published ones.")
     if any(np.isnan(row.values).any() for row in rows):
         notes.append(UNDEFINED)
     return Table(f"{dataset}_{metric}", f"{title} on {dataset}, percent", [*au_names, "Avg."], rows, notes)

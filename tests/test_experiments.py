@@ -54,7 +54,7 @@ def test_other_folds_and_other_training_data_are_said_and_never_mixed():
     )
     assert experiment_names(experiments) == [
         "auvmae, video level, folds 1+2",
-        "auvmae, video level, fold 1 of repetition 2 (subjects dealt anew, not the published folds)",
+        "auvmae, video level, fold 1 of repetition 2 (not the published folds)",
         "auvmae, video level, fold 1 of mine.json (sha256 12345678)",
         "auvmae, video level, fold 1, trained on bp4d and disfa",
     ]

@@ -62,7 +62,7 @@ def test_co2_is_what_codecarbon_estimated_last(tmp_path):
 def test_folds_of_another_deal_other_training_data_thresholds_and_what_was_tuned_are_said():
     run = json.loads((ROOT / "results" / "synthetic_tiny.json").read_text())
     found = render_card(run | {"dataset": "disfa", "train_datasets": ["bp4d", "synthetic"], "repetition": 2}, "here")
-    deal = "fold 1 of repetition 2 (subjects dealt anew, not the published folds)"
+    deal = "fold 1 of repetition 2 (not the published folds)"
     assert f"# AU-vMAE: bp4d and synthetic, {deal}, frame level" in found.text
     assert f"- Data: bp4d and synthetic, training subjects of {deal} (" in found.text
     assert f"Test subjects of {deal} of disfa (no subject" in found.text
@@ -73,11 +73,11 @@ def test_folds_of_another_deal_other_training_data_thresholds_and_what_was_tuned
 
     thresholds = {"thresholds": [0.25] * 8, "metrics_at_half": run["all_ones"]}
     tuned = render_card(run | thresholds | {"tuned_on_test": ["weights"], "folds_file": "mine.json"}, "here")
-    assert "the thresholds as given: AU1 0.250, AU2 0.250" in tuned.text
+    assert "the thresholds, given to the run, are AU1 0.250, AU2 0.250" in tuned.text
     assert "training subjects of fold 1 of mine.json (" in tuned.text
     assert "| F1 at 0.5 |" in tuned.text
     assert "**TUNED ON TEST DATA: weights.** These scores are no estimate" in tuned.text
     name = "synthetic (fold 1 of mine.json, test subjects; TUNED ON TEST DATA: weights)"
     assert [result.dataset_name for result in tuned.data.eval_results] == [name, name]
     held_out = render_card(run | thresholds | {"options": {"tune_thresholds": True}}, "here")
-    assert "the thresholds tuned on held-out training subjects: AU1" in held_out.text
+    assert "the thresholds, tuned on training subjects that were held out, are AU1" in held_out.text

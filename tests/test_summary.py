@@ -145,11 +145,11 @@ def test_repetitions_have_their_mean_and_spread():
             mean, deviation = table.rows[6 + 2 * half : 8 + 2 * half]
             np.testing.assert_allclose(mean.values, np.mean(values, axis=0))
             np.testing.assert_allclose(deviation.values, np.std(values, axis=0, ddof=1))
-            over = "over 3 repetitions (subjects dealt anew, not the published protocol)"
+            over = "over 3 repetitions (not the published protocol)"
             assert mean.method == f"auvmae, video level, folds 1+2, {name}: mean {over}"
             assert deviation.method == f"auvmae, video level, folds 1+2, {name}: standard deviation {over}"
     (only,) = summary_tables(runs[2:4], ["f1"], draws=10)[0].rows
-    assert "repetition 1 (subjects dealt anew, not the published folds)" in only.method
+    assert "repetition 1 (not the published folds)" in only.method
 
 
 def test_different_aus_do_not_fit_into_one_table():
