@@ -1,4 +1,4 @@
-"""Run by `test_killed.py`: a training of four steps that kills itself, without a chance to tidy up.
+"""Run by `test_kill_finetune.py`: a training of four steps that kills itself, without a chance to tidy up.
 
 python tests/killed_finetune.py OUTPUT training|saving|weights|moving
 """
