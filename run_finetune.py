@@ -1,55 +1,59 @@
 """Fine-tune AU-vMAE on labelled face video and print the per-AU table of the unseen subjects.
 
     python run_finetune.py                       # the embedded synthetic faces, in minutes on two cores
+    python run_finetune.py --fold all            # all three folds of them, and their table
     python run_finetune.py recipes/disfa_video.yaml --data_dir crops/DISFA --model_name_or_path MCG-NJU/videomae-base
     accelerate launch --config_file recipes/accelerate_8gpu.yaml run_finetune.py recipes/bp4d_frame.yaml --data_dir ...
 
 A recipe comes first; every flag of `transformers.TrainingArguments` may follow and wins over it.
 """
 
-from functools import partial
 from pathlib import Path
 
 from transformers import EarlyStoppingCallback, set_seed
 
-from auvmae.arguments import DataArguments, LevelArguments, LossArguments, ModelArguments, parse_arguments
+from auvmae.arguments import LevelArguments, LossArguments, ModelArguments
 from auvmae.arguments_finetune import FinetuneArguments
+from auvmae.arguments_protocol import ProtocolArguments
 from auvmae.crop_files import shared_recipe
-from auvmae.data import au_names, load_au_dataset
+from auvmae.data import au_names
 from auvmae.data.clips import video_labels
-from auvmae.data.folds import inner_split
 from auvmae.data.levels import LevelClips, LevelCollator
 from auvmae.data.sampling import ClipSampler, rare_au_weights
 from auvmae.data.shared_index import index_once
 from auvmae.drop_path import add_drop_path
 from auvmae.lora import MergeLora, add_lora
 from auvmae.losses import KnowledgeGuidedLoss
-from auvmae.model_card import render_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.predictions import Predictions
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.report import FoldReport, describe_run, draw_figures, save_metrics
+from auvmae.protocol import run_protocol
+from auvmae.report import FoldReport, describe_run
+from auvmae.run_folder import save_run
+from auvmae.thresholds import tune_thresholds
 from auvmae.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "synthetic_tiny.yaml"
-ARGUMENTS = (ModelArguments, DataArguments, LevelArguments, LossArguments, FinetuneArguments)
+ARGUMENTS = (ModelArguments, ProtocolArguments, LevelArguments, LossArguments, FinetuneArguments)
 
 
-def main(argv: list[str] | None = None) -> FoldReport:
-    """Parse, load, train, score, save; returns the report of the test fold."""
-    model_args, data_args, level_args, loss_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
+def main(argv: list[str] | None = None) -> FoldReport | None:
+    """Run the folds that the flags ask for; returns the report of the last one that was run."""
+    report, tables = run_protocol(run_fold, ARGUMENTS, argv, DEFAULT_RECIPE)
+    print(tables, end="")
+    return report
+
+
+def run_fold(
+    model_args: ModelArguments,
+    data_args: ProtocolArguments,
+    level_args: LevelArguments,
+    loss_args: LossArguments,
+    args: FinetuneArguments,
+) -> FoldReport:
+    """Load, train, score, save one fold; returns the report of its test side."""
     set_seed(args.seed)
-
-    options = data_args.load_options() | {
-        "rare_au_clips": data_args.rare_au_clips,
-        "clip_stride": data_args.clip_stride,
-    }
-    rows = index_once(partial(load_au_dataset, **options), args)
+    rows = data_args.hold_out(index_once(data_args.load, args), args.inner_val, args.seed)
     names = au_names(rows)
-    if data_args.train_share < 1:
-        rows["train"], _ = inner_split(rows["train"], 1 - data_args.train_share, args.seed)
-    if args.inner_val:
-        rows["train"], rows["inner_val"] = inner_split(rows["train"], args.inner_val, args.seed)
 
     model = model_args.build(
         AUVMAEForFrameAUClassification,
@@ -108,19 +112,14 @@ def main(argv: list[str] | None = None) -> FoldReport:
     if args.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
     train(trainer)
+    if args.tune_thresholds:
+        tune_thresholds(trainer, clips["inner_val"])
 
     prediction = trainer.predict(clips["test"])
     run = describe_run(trainer, model_args, data_args, level_args, loss_args)
     report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
     if trainer.is_world_process_zero():
-        save_metrics(report.to_dict(), args.output_dir)
-        Predictions.from_clips(report.probs, report.labels, rows, names, run).save(args.output_dir)
-        draw_figures(report, rows["test"], trainer.criterion, args.output_dir)
-        save_card(render_card(report.to_dict(), Path(args.output_dir).resolve().name), args.output_dir)
-        print(
-            f"\n{report.table()}\n\nWritten to {args.output_dir}: checkpoint, metrics.json, predictions.parquet, "
-            "README.md (card), figures/"
-        )
+        print(save_run(report, rows, trainer.criterion, args.output_dir))
     if args.push_to_hub:
         trainer.push_to_hub()
     return report

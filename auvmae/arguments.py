@@ -4,6 +4,7 @@ A recipe is a YAML file of the very flags of the command line, without their das
 gives one (quoted), and said to be ours where it is silent.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -91,8 +92,12 @@ class DataArguments:
         metadata={"help": "synthetic (embedded, rendered on first use), disfa, bp4d, or another builder's name."},
     )
     data_dir: str | None = field(default=None, metadata={"help": "Folder of the data set; not needed for synthetic."})
-    fold: int = field(
-        default=1, metadata={"help": "Subject-exclusive fold, from 1: which part of the subjects is the test side."}
+    fold: str = field(
+        default="1",
+        metadata={
+            "help": "Subject-exclusive fold, from 1: which part of the subjects is the test side. Fine-tuning also "
+            "takes `all`: one fold after the other, each into OUTPUT_DIR/foldK, and the table of them all."
+        },
     )
     clip_length: int = field(
         default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
@@ -122,11 +127,17 @@ class DataArguments:
     )
 
     def load_options(self) -> dict[str, Any]:
-        """Keyword arguments of `load_au_dataset`."""
+        """Keyword arguments of `load_au_dataset`.
+
+        Raises:
+            ValueError: `fold` is no number.
+        """
+        if not self.fold.isdecimal():
+            raise ValueError(f"--fold is a number from 1 (or, to fine-tune, all); found {self.fold!r}.")
         return {
             "name": self.dataset,
             "data_dir": self.data_dir,
-            "fold": self.fold,
+            "fold": int(self.fold),
             "clip_length": self.clip_length,
             "num_proc": self.num_proc,
             **json.loads(self.dataset_options),
@@ -240,14 +251,30 @@ def parse_arguments(
         FileNotFoundError: The recipe does not exist.
         ValueError: The recipe is no mapping, or names a flag that does not exist.
     """
+    parser, arguments = _parser_and_arguments(argument_classes, argv, default_recipe)
+    return parser.parse_args_into_dataclasses(arguments)
+
+
+def given_flags(
+    argument_classes: Sequence[type], argv: Sequence[str] | None = None, default_recipe: str | Path | None = None
+) -> dict[str, str]:
+    """The flags that are not at their default, by name, as text; the arguments are those of `parse_arguments`."""
+    parser, arguments = _parser_and_arguments(argument_classes, argv, default_recipe)
+    values, defaults = vars(parser.parse_args(arguments)), vars(parser.parse_args([]))
+    return {name: str(value) for name, value in sorted(values.items()) if value != defaults[name]}
+
+
+def _parser_and_arguments(
+    argument_classes: Sequence[type], argv: Sequence[str] | None, default_recipe: str | Path | None
+) -> tuple[HfArgumentParser, list[str]]:
     arguments = list(sys.argv[1:] if argv is None else argv)
     recipe = Path(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else default_recipe
     parser = HfArgumentParser(list[Any](argument_classes))
-    recipe_arguments = [] if recipe is None else _recipe_arguments(Path(recipe), parser)
-    return parser.parse_args_into_dataclasses(recipe_arguments + arguments)
+    recipe_arguments = [] if recipe is None else _recipe_arguments(Path(recipe), parser, arguments)
+    return parser, recipe_arguments + arguments
 
 
-def _recipe_arguments(path: Path, parser: HfArgumentParser) -> list[str]:
+def _recipe_arguments(path: Path, parser: HfArgumentParser, over_it: list[str]) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no recipe {str(path)!r}. The published ones are in recipes/.")
     recipe = yaml.safe_load(path.read_text())
@@ -257,6 +284,10 @@ def _recipe_arguments(path: Path, parser: HfArgumentParser) -> list[str]:
     unknown = sorted(set(recipe) - known)
     if unknown:
         raise ValueError(f"{path}: no such flags: {', '.join(unknown)}. `--help` lists them all.")
+    dataset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    dataset.add_argument("--dataset", default=recipe.get("dataset"))
+    if dataset.parse_known_args(over_it)[0].dataset != recipe.get("dataset"):
+        recipe.pop("dataset_options", None)  # they are those of the data set that the recipe names
     arguments = []
     for flag, value in recipe.items():
         values = value if isinstance(value, list) else [value]

@@ -11,7 +11,7 @@ class FinetuneArguments(RunArguments):
     """`RunArguments` and what practitioners fine-tune with.
 
     Raises:
-        ValueError: A checkpoint would be chosen by its score on the test fold.
+        ValueError: A checkpoint, a threshold or the learning rate would be chosen by scores on the test fold.
     """
 
     layer_decay: float = field(
@@ -41,6 +41,14 @@ class FinetuneArguments(RunArguments):
         },
     )
 
+    tune_thresholds: bool = field(
+        default=False,
+        metadata={
+            "help": "Choose the threshold of each action unit by its F1 on --inner_val and keep it in the checkpoint's "
+            "configuration, by which predictions go; 0.5 without."
+        },
+    )
+
     @property
     def chosen_options(self) -> dict[str, Any]:
         """Those of the above that are not at their default."""
@@ -53,9 +61,15 @@ class FinetuneArguments(RunArguments):
             self.restore_callback_states_from_checkpoint = True  # evaluations without a better score, so far
             self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps
             self.metric_for_best_model = self.metric_for_best_model or "f1"
-        if (self.load_best_model_at_end or self.save_strategy == "best") and not self.inner_val:
+        chosen = {
+            "a checkpoint": self.load_best_model_at_end or self.save_strategy == "best",
+            "the learning rate": self.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy"),
+            "thresholds": self.tune_thresholds,
+        }
+        if any(chosen.values()) and not self.inner_val:
             raise ValueError(
-                "Early stopping, --load_best_model_at_end and --save_strategy best choose a checkpoint by its score, "
-                "which must not be that of the test fold: hold training subjects out with --inner_val 0.2."
+                f"{' and '.join(name for name in chosen if chosen[name])} would be chosen by scores on the test fold "
+                "(early stopping, --load_best_model_at_end, --save_strategy best; --lr_scheduler_type "
+                "reduce_lr_on_plateau, greedy; --tune_thresholds): hold training subjects out with --inner_val 0.2."
             )
         super().__post_init__()

@@ -2,17 +2,14 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .tables import Table
 
 HELP = "tables of F1, accuracy and more from the saved predictions of runs"
 
 DESCRIPTION = """\
 Score runs from their saved predictions. Runs with the same settings are the folds of one experiment: F1 and accuracy
 per AU, mean over AUs and folds, with the paper's published rows beside them and an interval by bootstrap over subjects;
-then each metric as one number. With -o each table is written as Markdown, CSV and LaTeX.
+of repeated folds (--repeats) also mean and spread; then each metric as one number. With -o each table is written as
+Markdown, CSV and LaTeX.
 A run in which something was chosen on the very data that is scored carries that label in every table.
 """
 
@@ -35,8 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, print and save; the exit code is 2 where runs cannot be read or do not fit together."""
+    from .experiments import load_runs
+    from .summary import summary_tables
+
     try:
-        tables = _tables(arguments)
+        runs = [run for path in arguments.runs for run in load_runs(path)]
+        tables = summary_tables(runs, arguments.metrics, arguments.by_subject, arguments.draws, arguments.seed)
     except (ValueError, OSError, ImportError) as error:
         print(f"auvmae summarize: {error}", file=sys.stderr)
         return 2
@@ -46,24 +47,3 @@ def run(arguments: argparse.Namespace) -> int:
             for path in table.save(arguments.output):
                 print(f"written: {path}")
     return 0
-
-
-def _tables(arguments: argparse.Namespace) -> "list[Table]":
-    from .experiments import Experiment, group_folds, load_runs
-    from .scores import SCORES
-    from .summary import averages_table, score_table, subjects_table
-
-    metrics = list(SCORES) if arguments.metrics == ["all"] else arguments.metrics
-    unknown = sorted(set(metrics) - set(SCORES))
-    if unknown:
-        raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(SCORES)}")
-    by_dataset: dict[str, list[Experiment]] = {}
-    for experiment in group_folds(run for path in arguments.runs for run in load_runs(path)):
-        by_dataset.setdefault(experiment.dataset, []).append(experiment)
-    tables = []
-    for experiments in by_dataset.values():
-        tables += [score_table(experiments, metric, arguments.draws, arguments.seed) for metric in metrics]
-        tables.append(averages_table(experiments, metrics))
-        if arguments.by_subject:
-            tables.append(subjects_table(experiments))
-    return tables

@@ -14,9 +14,26 @@ from .predictions import FILE_NAME, Predictions
 
 PER_FOLD = {
     *("fold", "thresholds", "tuned_on_test", "train_clips", "steps", "train_runtime", "hardware", "versions"),
-    *("weights_sha256", "co2_grams", "coded_test_frames", "metrics", "all_ones"),
+    *("weights_sha256", "co2_grams", "coded_test_frames", "metrics", "metrics_at_half", "all_ones"),
 }
 """What differs between the folds of one experiment. Runs in which anything else differs are two experiments."""
+
+DESCRIBED = {"level", "dataset", "au_names", "train_datasets", "repetition", "folds_file"}
+"""What the description of an experiment or the table says already."""
+
+
+def dealt_folds(run: dict[str, Any]) -> str:
+    """How the folds of a run differ from the published ones; nothing if they do not."""
+    if folds_file := run.get("folds_file"):
+        return f" of {folds_file}"
+    repetition = run.get("repetition", 0)
+    return f" of repetition {repetition} (not the published folds)" if repetition else ""
+
+
+def tuned_label(*runs: dict[str, Any]) -> str:
+    """What stands beside every score of runs in which something was tuned on the data that is scored; else nothing."""
+    tuned = sorted({name for run in runs for name in run.get("tuned_on_test", [])})
+    return f"TUNED ON TEST DATA: {', '.join(tuned)}" if tuned else ""
 
 
 @dataclass(frozen=True)
@@ -55,11 +72,14 @@ class Experiment:
 
     @property
     def description(self) -> str:
-        """Level and folds, and what was tuned on the data that is scored, if anything was: no number goes without."""
-        folds = "+".join(str(fold.run.get("fold", "?")) for fold in self.folds)
-        text = f"auvmae, {self.folds[0].run.get('level', 'unknown')} level, fold{'s' * (len(self.folds) > 1)} {folds}"
-        tuned = sorted({name for fold in self.folds for name in fold.run.get("tuned_on_test", [])})
-        return f"{text}, TUNED ON TEST DATA: {', '.join(tuned)}" if tuned else text
+        """Level, folds, other training data, and what was tuned on the data that is scored: no number goes without."""
+        run, folds = self.folds[0].run, "+".join(str(fold.run.get("fold", "?")) for fold in self.folds)
+        text = f"auvmae, {run.get('level', 'unknown')} level, fold{'s' * (len(self.folds) > 1)} {folds}"
+        text += dealt_folds(run)
+        if train_datasets := run.get("train_datasets"):
+            text += f", trained on {' and '.join(train_datasets)}"
+        label = tuned_label(*(fold.run for fold in self.folds))
+        return f"{text}, {label}" if label else text
 
     @property
     def settings(self) -> dict[str, str]:
@@ -111,7 +131,7 @@ def experiment_names(experiments: Sequence[Experiment]) -> list[str]:
     shown = [
         name
         for name in dict.fromkeys(name for one in settings for name in one)
-        if name not in ("level", "dataset", "au_names") and len({one.get(name) for one in settings}) > 1
+        if name not in DESCRIBED and len({one.get(name) for one in settings}) > 1
     ]
     return [
         ", ".join([experiment.description, *(f"{name}={one.get(name, 'null').strip(chr(34))}" for name in shown)])

@@ -16,7 +16,8 @@ from .model_card import CARD_FILE, card_digest, metric_results, name_repository
 from .report import METRICS_FILE, WEIGHTS_FILE
 from .trainer import CRITERION_FILE
 
-REQUIRED_FILES = (WEIGHTS_FILE, "config.json", "preprocessor_config.json", METRICS_FILE, CARD_FILE)
+CONFIG_FILE = "config.json"
+REQUIRED_FILES = (WEIGHTS_FILE, CONFIG_FILE, "preprocessor_config.json", METRICS_FILE, CARD_FILE)
 OPTIONAL_FILES = (CRITERION_FILE,)
 
 STALE_FILES = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.pt", METRICS_FILE)
@@ -47,7 +48,7 @@ def files_to_push(folder: str | Path) -> list[str]:
 
 
 def check_card(folder: str | Path, digest: str) -> None:
-    """Check that the card and `metrics.json` are of the weights, and the card's scores those that were measured.
+    """Check that card, thresholds and `metrics.json` are of the weights, and that the card's scores were measured.
 
     Args:
         folder: The run folder.
@@ -65,6 +66,12 @@ def check_card(folder: str | Path, digest: str) -> None:
                 "changed after the run, or the run broke off before its scores were written. Run it to its end again "
                 "(--resume_from_checkpoint true goes on from its last checkpoint)."
             )
+    thresholds = json.loads((folder / CONFIG_FILE).read_text()).get("thresholds")
+    if thresholds != run.get("thresholds"):
+        raise ValueError(
+            f"{folder / CONFIG_FILE} has the thresholds {thresholds}, but {METRICS_FILE} was scored with "
+            f"{run.get('thresholds')}. Put those back."
+        )
     scores = {result.metric_type: result.metric_value for result in card.data.eval_results or []}
     measured = {result.metric_type: result.metric_value for result in metric_results(run)}
     if scores != measured:
@@ -89,7 +96,7 @@ def push_run(
 
     Args:
         folder: Output folder of `run_finetune.py` or `run_pretrain.py`.
-        repo_id: `owner/name`; the card's example loads it from there.
+        repo_id: `owner/name`, or the name of a repository of one's own; the card's example loads it from there.
         private: Make the repository private.
         revision: Branch; `main` if None.
         token: Token with write permission; the one that is logged in if None.
@@ -107,10 +114,11 @@ def push_run(
     files = {name: CommitOperationAdd(name, folder / name) for name in files_to_push(folder) if name != CARD_FILE}
     # The very hash that the Hub checks the upload against: a file that changes from here on is not accepted.
     check_card(folder, files[WEIGHTS_FILE].upload_info.sha256.hex())
-    card = name_repository((folder / CARD_FILE).read_text(), repo_id)
 
     api = HfApi(token=token)
-    api.create_repo(repo_id, private=private or None, exist_ok=True)  # None: as the owner's settings say
+    # with the owner in it; None: as the owner's settings say
+    repo_id = api.create_repo(repo_id, private=private or None, exist_ok=True).repo_id
+    card = name_repository((folder / CARD_FILE).read_text(), repo_id)
     if private and not api.model_info(repo_id).private:
         raise ValueError(
             f"{repo_id} exists and is public, so nothing was pushed. Make it private in its settings, or choose "

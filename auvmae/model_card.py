@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from .experiments import dealt_folds, tuned_label
 from .report import format_table
 
 CARD_FILE = "README.md"
@@ -60,7 +61,7 @@ LIMITS = """- {subjects} on cropped, near-frontal faces of the data set named ab
 - An action unit is a muscle movement. It is no emotion, intention or truthfulness, and must not be read as one.
 - Analyse people only with their consent and within the licence of the recordings."""
 
-UNCALIBRATED = "- Probabilities are not calibrated; a threshold of 0.5 was used for the table."
+UNCALIBRATED = "- Probabilities are not calibrated."
 
 LICENSED = """- Licence: the code is Apache-2.0. What may be done with the weights also depends on the licences of the
   recordings and of the weights that training started from."""
@@ -84,6 +85,8 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         A `huggingface_hub.ModelCard` with `model-index` metadata.
     """
     dataset, fold, level = run["dataset"], run["fold"], run["level"]
+    folds = f"fold {fold}{dealt_folds(run)}"
+    trained = " and ".join(run.get("train_datasets") or [dataset])
     synthetic = [SYNTHETIC_SCORES] if dataset == "synthetic" else []
     if not run["steps"]:
         chosen = "those the run was given"
@@ -97,22 +100,23 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         card_data=_card_data(
             run,
             pipeline_tag="video-classification",
-            model_name=f"AU-vMAE {dataset} fold {fold} {level}",
+            model_name=f"AU-vMAE {trained} {folds} {level}",
             eval_results=metric_results(run),
         ),
-        title=f"AU-vMAE: {dataset}, fold {fold}, {level} level",
+        title=f"AU-vMAE: {trained}, {folds}, {level} level",
         summary=SUMMARY,
         auto_class="AutoModelForVideoClassification",
         call=f"probs = model(**processor(frames)).logits.sigmoid()  # (1, {run['clip_length']}, "
         f"{len(run['au_names'])}): one row per frame",
         outputs=f"Action units, in order: {', '.join(run['au_names'])}.",
-        training=f"- Data: {dataset}, training subjects of fold {fold} ({run['train_clips']} clips of "
+        training=f"- Data: {trained}, training subjects of {folds} ({run['train_clips']} clips of "
         f"{run['clip_length']} frames)\n"
         f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}; weights per AU and "
         "priors, from these subjects' labels, go with the model as `criterion.safetensors`\n" + _options(run),
-        evaluation=f"Test subjects of fold {fold} (no subject is in both sides), {run['coded_test_frames']} coded "
-        f"frames, in percent. The weights are {chosen}, the threshold is 0.5. All-ones: every AU is called present in "
-        f"every frame.\n\n{format_table(run['au_names'], run['metrics'], run['all_ones'])}",
+        evaluation=f"{_warning(run)}Test subjects of {folds} of {dataset} (no subject is in both sides), "
+        f"{run['coded_test_frames']} coded frames, in percent. The weights are {chosen}, {_thresholds(run)}. All-ones: "
+        "every AU is called present in every frame.\n\n"
+        f"{format_table(run['au_names'], run['metrics'], run['all_ones'], run.get('metrics_at_half'))}",
         limits=[*synthetic, LIMITS.format(subjects="Trained and scored"), UNCALIBRATED],
     )
 
@@ -141,12 +145,15 @@ def metric_results(run: dict[str, Any]) -> list[EvalResult]:
     """The scores of a run as entries of the `model-index`: fractions, to four places; none of a pre-training run."""
     if "metrics" not in run:
         return []
+    side = f"fold {run['fold']}{dealt_folds(run)}, test subjects"
+    if tuned := tuned_label(run):
+        side += f"; {tuned}"
     return [
         EvalResult(
             task_type="video-classification",
             task_name="Facial action unit detection",
             dataset_type=run["dataset"],
-            dataset_name=f"{run['dataset']} (fold {run['fold']}, test subjects)",
+            dataset_name=f"{run['dataset']} ({side})",
             dataset_split="test",
             metric_type=name,
             metric_name=label,
@@ -189,6 +196,20 @@ def _card_data(run: dict[str, Any], **fields: Any) -> ModelCardData:
     )
 
 
+def _warning(run: dict[str, Any]) -> str:
+    label = tuned_label(run)
+    return f"**{label}.** These scores are no estimate for other people.\n\n" if label else ""
+
+
+def _thresholds(run: dict[str, Any]) -> str:
+    if not (thresholds := run.get("thresholds")):
+        return "the threshold is 0.5"
+    pairs = zip(run["au_names"], thresholds, strict=True)
+    is_tuned = run.get("options", {}).get("tune_thresholds")
+    origin = "tuned on training subjects that were held out" if is_tuned else "given to the run"
+    return f"the thresholds, {origin}, are {', '.join(f'{name} {value:.3f}' for name, value in pairs)}"
+
+
 def _options(run: dict[str, Any]) -> str:
     """What of training is neither the paper's nor every run's; nothing where there is nothing."""
     options = [f"{name} {value}" for name, value in run.get("options", {}).items()]
@@ -199,7 +220,8 @@ def _options(run: dict[str, Any]) -> str:
 
 def _is_synthetic(run: dict[str, Any]) -> bool:
     """Nothing but drawn faces went in."""
-    return run["dataset"] == "synthetic" and run["base_model"] in (None, "tiny_encoder")
+    trained = set(run.get("train_datasets") or [run["dataset"]])
+    return trained == {"synthetic"} and run["base_model"] in (None, "tiny_encoder")
 
 
 def _render(
@@ -218,7 +240,7 @@ def _render(
     if (co2 := run.get("co2_grams")) is not None:
         training += f"\n- CO2: about {co2:.3g} g, estimated by codecarbon"
     digest = run.get("weights_sha256")
-    demonstration = [SYNTHETIC] if run["dataset"] == "synthetic" else []
+    demonstration = [SYNTHETIC] if "synthetic" in (run.get("train_datasets") or [run["dataset"]]) else []
     licence = [] if _is_synthetic(run) else [LICENSED]
     return ModelCard(
         TEMPLATE.format(

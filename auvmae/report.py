@@ -18,6 +18,7 @@ from transformers import Trainer
 
 from .arguments import DataArguments, LevelArguments, LossArguments, ModelArguments
 from .arguments_finetune import FinetuneArguments
+from .arguments_protocol import ProtocolArguments
 from .configuration import AUVMAEConfig
 from .fsm import cooccurrence_matrix, straight_through, transition_tensor
 from .losses import NOT_CODED, KnowledgeGuidedLoss
@@ -31,15 +32,23 @@ EMISSIONS_FILE = "emissions.csv"  # codecarbon's
 PACKAGES = ("auvmae", "torch", "transformers", "datasets", "accelerate")
 
 
-def format_table(au_names: list[str], metrics: dict[str, float], all_ones: dict[str, float]) -> str:
+def format_table(
+    au_names: list[str],
+    metrics: dict[str, float],
+    all_ones: dict[str, float],
+    at_half: dict[str, float] | None = None,
+) -> str:
     """Per AU and on average: F1, accuracy, and the F1 of calling everything present, in percent, as Markdown.
 
     Args:
         au_names: N names.
         metrics: Fractions as of `auvmae.metrics.au_metrics`.
         all_ones: The same for a prediction of ones; only its F1 is shown.
+        at_half: The same at a threshold of 0.5, if `metrics` are at others; only its F1 is shown.
     """
-    columns = (("F1", "f1", metrics), ("accuracy", "accuracy", metrics), ("F1 of all-ones", "f1", all_ones))
+    columns = [("F1", "f1", metrics), ("accuracy", "accuracy", metrics), ("F1 of all-ones", "f1", all_ones)]
+    if at_half is not None:
+        columns.insert(1, ("F1 at 0.5", "f1", at_half))
     rows = [["AU", *(title for title, _, _ in columns)]]
     for name, suffix in [*((name, f"_{name}") for name in au_names), ("mean", "")]:
         rows.append([name, *(f"{100 * scores[metric + suffix]:.1f}" for _, metric, scores in columns)])
@@ -54,7 +63,8 @@ class FoldReport:
         probs: `(clips, T, N)` in [0, 1].
         labels: `(clips, T, N)`: 0, 1, or -100.
         au_names: N names.
-        run: What describes the run in `metrics.json` and on the card: data set, fold, level, seed, ...
+        run: What describes the run in `metrics.json` and on the card: data set, fold, level, seed, ... If it has
+            `thresholds`, the scores are at those, and the F1 at 0.5 stands beside them.
     """
 
     probs: NDArray[np.float32]
@@ -65,12 +75,15 @@ class FoldReport:
     def __post_init__(self) -> None:
         probs, labels = (values.reshape(-1, len(self.au_names)) for values in (self.probs, self.labels))
         self.metrics = au_metrics(probs, labels, self.au_names)
+        self.at_half: dict[str, float] | None = None
+        if thresholds := self.run.get("thresholds"):
+            self.at_half, self.metrics = self.metrics, au_metrics(probs, labels, self.au_names, np.array(thresholds))
         self.all_ones = au_metrics(np.ones_like(probs), labels, self.au_names)
         self.coded_frames = int((labels != NOT_CODED).any(axis=1).sum())
 
     def table(self) -> str:
         """The per-AU table in Markdown, in percent."""
-        return format_table(self.au_names, self.metrics, self.all_ones)
+        return format_table(self.au_names, self.metrics, self.all_ones, self.at_half)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything `metrics.json` holds; scores are fractions."""
@@ -78,6 +91,7 @@ class FoldReport:
             **self.run,
             "coded_test_frames": self.coded_frames,
             "metrics": self.metrics,
+            **({"metrics_at_half": self.at_half} if self.at_half else {}),
             "all_ones": {key: value for key, value in self.all_ones.items() if key.startswith("f1")},
         }
 
@@ -123,11 +137,15 @@ def draw_figures(
 
 
 def save_metrics(run: dict[str, Any], output_dir: str | Path) -> Path:
-    """Write `metrics.json` whole or not at all."""
-    path = Path(output_dir) / METRICS_FILE
+    """Write `metrics.json`."""
+    return save_json(run, Path(output_dir) / METRICS_FILE)
+
+
+def save_json(content: dict[str, Any], path: Path) -> Path:
+    """Write a file whole or not at all, in a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(run, indent=2) + "\n")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
     os.replace(temporary, path)
     return path
 
@@ -135,25 +153,42 @@ def save_metrics(run: dict[str, Any], output_dir: str | Path) -> Path:
 def describe_run(
     trainer: Trainer,
     model_args: ModelArguments,
-    data_args: DataArguments,
+    data_args: ProtocolArguments,
     level_args: LevelArguments,
     loss_args: LossArguments,
 ) -> dict[str, Any]:
     """What a reader must know to repeat a fine-tuning run, as it stands in `metrics.json` and on the card."""
+    config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
+    protocol = data_args.describe()
     return {
-        "fold": data_args.fold,
         "level": level_args.eval_level,
         "train_levels": level_args.levels,
-        "au_names": cast(AUVMAEConfig, cast(Any, trainer.model).config).au_names,
+        "au_names": config.au_names,
+        "thresholds": config.thresholds,
         "loss": asdict(loss_args),
         "options": cast(FinetuneArguments, trainer.args).chosen_options,
         "rare_au_clips": data_args.rare_au_clips,
         "clip_stride": data_args.clip_stride,
         "train_share": data_args.train_share,
         "load_best_model_at_end": trainer.args.load_best_model_at_end,
-        "tuned_on_test": [],  # FinetuneArguments lets no checkpoint be chosen by its score without `inner_val`
+        # FinetuneArguments lets nothing be chosen by a score without `inner_val`: what is left is where it started
+        "tuned_on_test": _tuned_before(model_args.model_name_or_path, protocol),
         **describe_training(trainer, model_args, data_args),
+        **protocol,
     }
+
+
+def _tuned_before(base_model: str | None, protocol: dict[str, Any]) -> list[str]:
+    """What of a run's start was tuned on its test subjects: "weights" that were trained in another fold of the data."""
+    path = Path(str(base_model), METRICS_FILE)
+    if not path.is_file():
+        return []
+    base = json.loads(path.read_text())
+    trained = base.get("train_datasets") or [base["dataset"]]
+    folds = ("fold", 1), ("repetition", 0), ("folds_file", None)
+    others = any(base.get(name, default) != protocol[name] for name, default in folds)
+    seen = "fold" in base and protocol["dataset"] in trained and others
+    return sorted({*base.get("tuned_on_test", []), *(["weights"] if seen else [])})
 
 
 def describe_pretraining(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:

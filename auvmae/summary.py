@@ -1,14 +1,16 @@
 """The tables of a paper from saved predictions: ours beside the published rows, per AU and on average."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import DRAWS, bootstrap_scores, draw_subjects, percentile_interval
-from .experiments import Experiment, experiment_names
+from .experiments import Experiment, experiment_names, group_folds
 from .metrics import f1_averages, f1_from_counts
-from .published import PUBLISHED
+from .predictions import Predictions
+from .published import PUBLISHED, published_table
+from .repetitions import repetition_rows
 from .scores import COUNT_SCORES, SCORES, fold_counts
 from .tables import Row, Table
 
@@ -16,6 +18,39 @@ UNDEFINED = (
     "nan is not defined: of an AU that is never present (average precision), never or always (ROC AUC), or neither "
     "present nor predicted (event F1, F1 of subjects). An average over it is not defined either."
 )
+
+
+def summary_tables(
+    runs: Iterable[Predictions],
+    metrics: Sequence[str] = ("f1", "accuracy"),
+    by_subject: bool = False,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[Table]:
+    """All tables of some runs, data set by data set: one per metric, the averages and, if wanted, the subjects'.
+
+    Args:
+        runs: In any order; those with the same settings are the folds of one experiment.
+        metrics: Keys of `SCORES`, or "all".
+        by_subject: Add `subjects_table`.
+        draws, seed: See `draw_subjects`.
+
+    Raises:
+        ValueError: An unknown metric, or runs that do not fit together (see `Experiment`).
+    """
+    metrics = list(SCORES) if list(metrics) == ["all"] else metrics
+    if unknown := sorted(set(metrics) - set(SCORES)):
+        raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(SCORES)}")
+    by_dataset: dict[str, list[Experiment]] = {}
+    for experiment in group_folds(runs):
+        by_dataset.setdefault(experiment.dataset, []).append(experiment)
+    tables = []
+    for experiments in by_dataset.values():
+        tables += [score_table(experiments, metric, draws, seed) for metric in metrics]
+        tables.append(averages_table(experiments, metrics))
+        if by_subject:
+            tables.append(subjects_table(experiments))
+    return tables
 
 
 def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRAWS, seed: int = 0) -> Table:
@@ -33,11 +68,10 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
     dataset, au_names = _common(experiments)
     title, score = SCORES[metric]
     rows, notes = [], []
-    published = PUBLISHED.get((dataset, metric))
-    if published and published.au_names == au_names:
+    if published := published_table(dataset, metric, au_names):
         rows = [Row(name, "published", [value / 100 for value in row]) for name, row in published.rows.items()]
         notes.append(f"published: as the paper (arXiv:2407.11468) prints it, {published.source}; three folds.")
-    elif published:
+    elif (dataset, metric) in PUBLISHED:
         notes.append("The published rows are left out: they are over other AUs.")
     for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
         values = np.mean([score(fold) for fold in experiment.folds], axis=0)
@@ -49,13 +83,20 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
             low, high = percentile_interval(means).tolist()
             interval = low, high
         rows.append(Row(name, "computed", [*values, values.mean()], interval))
+    rows += repetition_rows(experiments, rows[-len(experiments) :])
     if metric in COUNT_SCORES:
         notes.append(
             f"95 % interval of the average: {draws} draws of the test subjects, with replacement, in each fold."
         )
+        if any(fold.run.get("thresholds") for experiment in experiments for fold in experiment.folds):
+            notes.append(
+                "At the thresholds of each run, or 0.5 where it has none; metrics.json has the F1 at 0.5, too."
+            )
     absent = [name for name, column in zip(au_names, _present(experiments).T, strict=True) if not column.all()]
     if metric == "f1" and absent:
         notes.append(f"Present in no coded frame of a fold: {', '.join(absent)}. Its F1 there is 0, by convention.")
+    if any(fold.run.get("repetition") for experiment in experiments for fold in experiment.folds):
+        notes.append("Repetitions: the same subjects, dealt into other folds than the published ones.")
     if any(np.isnan(row.values).any() for row in rows):
         notes.append(UNDEFINED)
     return Table(f"{dataset}_{metric}", f"{title} on {dataset}, percent", [*au_names, "Avg."], rows, notes)
@@ -78,6 +119,7 @@ def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) ->
         averages = f1_averages(np.stack([fold_counts(fold) for fold in experiment.folds]))
         means = [float(np.mean([score(fold) for fold in experiment.folds])) for score in others.values()]
         rows.append(Row(name, "computed", [*averages.values(), *means]))
+    rows += repetition_rows(experiments, rows)
     columns = [name.replace("_", " F1, ", 1).replace("_", " ") for name in averages]
     notes = [UNDEFINED] if any(np.isnan(row.values).any() for row in rows) else []
     return Table(f"{dataset}_averages", f"Averages on {dataset}, percent", [*columns, *others], rows, notes)

@@ -270,7 +270,8 @@ def train(trainer: Trainer) -> None:
     """Train, from a checkpoint if `--resume_from_checkpoint` says so, and save.
 
     `true` means the last one in `output_dir`, or a new start where there is none, so that one command may be given
-    again and again until the run is through. With `--no_do_train` nothing is trained or saved.
+    again and again until the run is through. With `--no_do_train` nothing is trained or saved. Each file of the model
+    takes its place once it is whole.
     """
     args, folder = trainer.args, str(trainer.args.output_dir)
     if not args.do_train:
@@ -283,5 +284,10 @@ def train(trainer: Trainer) -> None:
         if resume is None:
             logger.warning(f"There is no checkpoint in {folder} to resume from: training starts anew.")
     trainer.train(resume_from_checkpoint=resume)
-    trainer.save_model()
+    written = os.path.join(folder, UNFINISHED_DIR)
+    trainer.save_model(written)
+    if args.should_save:
+        for name in os.listdir(written):
+            os.replace(os.path.join(written, name), os.path.join(folder, name))
+        os.rmdir(written)
     trainer.save_state()

@@ -1,6 +1,6 @@
-"""Run by `test_distributed.py` in one and in two processes: two SGD steps on global batches of four clips.
+"""Run by `test_distributed.py` in one and in two processes: five SGD steps on global batches of four clips.
 
-python tests/distributed_step.py WORLD_SIZE OUTPUT.pt [pretrain]
+python tests/distributed_step.py WORLD_SIZE OUTPUT.pt [finetune|pretrain]
 """
 
 import os
@@ -8,12 +8,25 @@ import sys
 import tempfile
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import SequentialSampler
+from transformers import Trainer
 
-from auvmae.trainer import AUVMAETrainer
+from auvmae.metrics import au_counts
+from auvmae.trainer import AUVMAETrainer, frame_probs
 
 from .test_pretraining import pretrainer
 from .test_trainer import TinyClips, finetuner, losses_of
+
+
+def shard_on_cpu(trainer: Trainer) -> None:
+    """Have the weights sharded as the launcher asks; accelerate does so on GPUs only, and says nothing elsewhere."""
+    state = trainer.accelerator.state
+    state.distributed_type = PartialState().distributed_type = DistributedType.FSDP
+    state.fsdp_plugin = FullyShardedDataParallelPlugin()
+    trainer.is_fsdp_enabled = True
 
 
 def main(world_size: int, output: str, job: str = "finetune") -> None:
@@ -28,7 +41,7 @@ def main(world_size: int, output: str, job: str = "finetune") -> None:
             folder,
             TinyClips(length=8),
             **({"masks_per_clip": 2} if pretrain else {"pool": 1}),
-            max_steps=2,
+            max_steps=5,
             per_device_train_batch_size=4 // world_size,
             per_device_eval_batch_size=3,
             optim="sgd",
@@ -38,10 +51,17 @@ def main(world_size: int, output: str, job: str = "finetune") -> None:
             ddp_backend="gloo" if world_size > 1 else None,
         )
         assert trainer.args.world_size == world_size, f"{trainer.args.world_size} processes"
+        if os.environ.get("ACCELERATE_USE_FSDP"):
+            shard_on_cpu(trainer)
         trainer.train()
-        metrics = {} if pretrain else trainer.evaluate(TinyClips(length=7))
+        metrics, counts = {}, None
+        if not pretrain:
+            # neither two processes nor batches of three divide seven: what fills up must not be counted
+            metrics, prediction = trainer.evaluate(TinyClips(length=7)), trainer.predict(TinyClips(length=7))
+            probs, labels = frame_probs(prediction.predictions).reshape(-1, 3), prediction.label_ids.reshape(-1, 3)
+            counts = torch.from_numpy(au_counts(probs, labels))
+    weights = trainer.accelerator.get_state_dict(trainer.model)  # gathered where it is sharded
     if trainer.is_world_process_zero():
-        weights = {name: tensor.detach() for name, tensor in trainer.model.named_parameters()}
         terms = [
             torch.tensor([entry[name] for name in ("loss_cls", "loss_intra", "loss_inter") if name in entry])
             for entry in trainer.state.log_history
@@ -55,10 +75,13 @@ def main(world_size: int, output: str, job: str = "finetune") -> None:
                 "terms": terms,
                 "weights": weights,
                 "scores": scores,
+                "counts": counts,
+                "sharded": [name for name, one in trainer.model.named_modules() if isinstance(one, FSDPModule)],
             },
             output,
         )
     if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # or the other one, still writing, loses its peer
         torch.distributed.destroy_process_group()
 
 

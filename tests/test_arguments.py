@@ -30,15 +30,26 @@ def recipe(tmp_path):
 
 def test_flags_win_over_the_recipe_and_the_recipe_over_defaults(recipe):
     model_args, data_args, level_args, loss_args = parse_arguments(CLASSES, [str(recipe), "--fold", "3"])
-    assert (data_args.fold, data_args.rare_au_clips, data_args.clip_length) == (3, False, 128)
+    assert (data_args.fold, data_args.rare_au_clips, data_args.clip_length) == ("3", False, 128)
     assert (level_args.training, level_args.evaluation) == ([(1, 0.5)], (1, 0.5))
     assert model_args.model_config == '{"num_frames": 8}'
     assert (loss_args.cls_weight, loss_args.intra_weight, loss_args.inter_weight) == (1.0, 0.01, 0.01)
 
 
 def test_the_default_recipe_is_taken_where_none_is_named(recipe):
-    assert parse_arguments(CLASSES, ["--levels", "frame"], recipe)[1].fold == 2
-    assert parse_arguments(CLASSES, [], None)[1].fold == 1
+    assert parse_arguments(CLASSES, ["--levels", "frame"], recipe)[1].fold == "2"
+    assert parse_arguments(CLASSES, [], None)[1].fold == "1"
+
+
+def test_options_of_the_recipes_data_set_are_not_those_of_another(recipe):
+    recipe.write_text("dataset: synthetic\ndataset_options: {image_size: 32}\n")
+
+    def options(*flags):
+        return parse_arguments(CLASSES, [str(recipe), *flags])[1].dataset_options
+
+    assert options() == options("--dataset", "synthetic") == '{"image_size": 32}'
+    assert options("--dataset", "disfa") == options("--dataset=disfa") == "{}"
+    assert options("--dataset", "disfa", "--dataset_options", '{"camera": "right"}') == '{"camera": "right"}'
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,14 @@ def test_everything_is_off_by_default(tmp_path):
         {"early_stopping_patience": 2},
         {"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"},
         {"save_strategy": "best", "eval_strategy": "epoch", "metric_for_best_model": "f1"},
+        {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "epoch"},
+        {"tune_thresholds": True},
     ],
 )
-def test_choosing_a_checkpoint_on_the_test_fold_is_an_error(tmp_path, fields):
+def test_choosing_anything_on_the_test_fold_is_an_error(tmp_path, fields):
     with pytest.raises(ValueError, match="hold training subjects out with --inner_val"):
         arguments(tmp_path, **fields)
-    assert arguments(tmp_path, inner_val=0.2, **fields).metric_for_best_model in ("f1", "loss")
+    assert arguments(tmp_path, inner_val=0.2, **fields).inner_val == 0.2
 
 
 def test_early_stopping_scores_every_checkpoint(tmp_path):

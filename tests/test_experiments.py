@@ -42,6 +42,24 @@ def test_what_was_tuned_on_test_data_cannot_be_left_out():
     assert experiment.description == "auvmae, video level, folds 1+2, TUNED ON TEST DATA: epoch, thresholds"
 
 
+def test_other_folds_and_other_training_data_are_said_and_never_mixed():
+    experiments = group_folds(
+        [
+            fold(1, repetition=0),
+            fold(2, repetition=0),
+            fold(1, repetition=2),
+            fold(1, repetition=0, folds_file="mine.json (sha256 12345678)"),
+            fold(1, repetition=0, train_datasets=["bp4d", "disfa"]),
+        ]
+    )
+    assert experiment_names(experiments) == [
+        "auvmae, video level, folds 1+2",
+        "auvmae, video level, fold 1 of repetition 2 (not the published folds)",
+        "auvmae, video level, fold 1 of mine.json (sha256 12345678)",
+        "auvmae, video level, fold 1, trained on bp4d and disfa",
+    ]
+
+
 def test_counts_are_by_subject_and_at_the_thresholds_of_the_run():
     experiment = Experiment([fold(1, thresholds=[0.5, 0.2, 0.5, 0.5]), fold(2)])
     first, second = experiment.subject_counts()

@@ -79,10 +79,11 @@ def edit(name, old, new):
         (edit("README.md", "sha256 `", "sha256 `0"), "README.md is of weights with sha256 None"),
         (lambda folder: (folder / "README.md").write_text("---\nlicense: mit\n---\n"), "README.md is of weights"),
         (edit("README.md", "type: f1\n      value: 0", "type: f1\n      value: 1"), "scores"),
+        (edit("config.json", '"thresholds": null', '"thresholds": [0.4, 0.4, 0.4]'), "config.json has the thresholds"),
         (lambda folder: (folder / "metrics.json").unlink(), "there is no metrics.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "there is no model.safetensors"),
     ],
-    ids=["other weights", "other hash", "other card", "better score", "no scores", "no weights"],
+    ids=["other weights", "other hash", "other card", "better score", "other thresholds", "no scores", "no weights"],
 )
 def test_what_does_not_match_is_refused_before_the_hub_is_asked(hub, run_folder, capsys, spoil, message):
     other = spoil(run_folder)

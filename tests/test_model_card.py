@@ -57,3 +57,27 @@ def test_co2_is_what_codecarbon_estimated_last(tmp_path):
     assert co2_grams(tmp_path) is None
     (tmp_path / "emissions.csv").write_text("timestamp,duration,emissions\na,9,0.5\nb,1,0.0123456\n")
     assert co2_grams(tmp_path) == pytest.approx(12.3456)
+
+
+def test_folds_of_another_deal_other_training_data_thresholds_and_what_was_tuned_are_said():
+    run = json.loads((ROOT / "results" / "synthetic_tiny.json").read_text())
+    found = render_card(run | {"dataset": "disfa", "train_datasets": ["bp4d", "synthetic"], "repetition": 2}, "here")
+    deal = "fold 1 of repetition 2 (not the published folds)"
+    assert f"# AU-vMAE: bp4d and synthetic, {deal}, frame level" in found.text
+    assert f"- Data: bp4d and synthetic, training subjects of {deal} (" in found.text
+    assert f"Test subjects of {deal} of disfa (no subject" in found.text
+    assert "the threshold is 0.5." in found.text
+    assert "demonstration only" in found.text
+    assert (found.data.license, found.data.eval_results[0].dataset_type) == ("other", "disfa")
+    assert "TUNED" not in str(found)
+
+    thresholds = {"thresholds": [0.25] * 8, "metrics_at_half": run["all_ones"]}
+    tuned = render_card(run | thresholds | {"tuned_on_test": ["weights"], "folds_file": "mine.json"}, "here")
+    assert "the thresholds, given to the run, are AU1 0.250, AU2 0.250" in tuned.text
+    assert "training subjects of fold 1 of mine.json (" in tuned.text
+    assert "| F1 at 0.5 |" in tuned.text
+    assert "**TUNED ON TEST DATA: weights.** These scores are no estimate" in tuned.text
+    name = "synthetic (fold 1 of mine.json, test subjects; TUNED ON TEST DATA: weights)"
+    assert [result.dataset_name for result in tuned.data.eval_results] == [name, name]
+    held_out = render_card(run | thresholds | {"options": {"tune_thresholds": True}}, "here")
+    assert "the thresholds, tuned on training subjects that were held out, are AU1" in held_out.text

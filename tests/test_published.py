@@ -6,7 +6,7 @@ import pytest
 from auvmae.data.bp4d import Bp4d
 from auvmae.data.disfa import Disfa
 from auvmae.facs import au_label
-from auvmae.published import PUBLISHED
+from auvmae.published import PUBLISHED, PUBLISHED_TRANSFER, published_table
 
 # printed averages that are not the mean of their row to the digits printed, and that mean
 OTHER_AVERAGES = {
@@ -55,3 +55,19 @@ def _split(rows):
 def test_columns_are_those_of_the_data_sets():
     for (dataset, _), table in PUBLISHED.items():
         assert table.au_names == [au_label(au) for au in {"bp4d": Bp4d, "disfa": Disfa}[dataset].aus]
+
+
+def test_transfer_is_over_the_shared_aus_and_its_in_domain_rows_are_those_of_the_main_tables():
+    names = [name for name in PUBLISHED["disfa", "f1"].au_names if name in PUBLISHED["bp4d", "f1"].au_names]
+    assert PUBLISHED_TRANSFER.au_names == names
+    for *values, average in PUBLISHED_TRANSFER.rows.values():
+        assert average == pytest.approx(np.mean(values))
+    for dataset in ("bp4d", "disfa"):
+        table = PUBLISHED[dataset, "f1"]
+        whole = dict(zip(table.au_names, table.rows["AU-vMAE"], strict=False))
+        name = f"AU-vMAE, {dataset.upper()}, {dataset.upper()}"
+        assert PUBLISHED_TRANSFER.rows[name][:-1] == [whole[au] for au in names]
+        assert published_table(dataset, "f1", names) is PUBLISHED_TRANSFER
+        assert published_table(dataset, "f1", table.au_names) is table
+        assert published_table(dataset, "accuracy", names) is None
+    assert published_table("synthetic", "f1", names) is None

@@ -10,6 +10,7 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 
+from auvmae.detector import AUDetector
 from auvmae.model_card import card_digest
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
@@ -25,7 +26,7 @@ import sys
 import run_finetune, run_pretrain
 run_pretrain.main([sys.argv[1], "--output_dir", "pre", "--mask_ratio", "0.75", "--hub_model_id", "tester/pre"])
 run_finetune.main([sys.argv[1], "--output_dir", sys.argv[2], "--model_name_or_path", "tester/pre",
-                   "--hub_private_repo", "true"])
+                   "--hub_private_repo", "true", "--inner_val", "0.3", "--tune_thresholds", "true"])
 """
 
 LOAD = """
@@ -33,7 +34,8 @@ import importlib.util, sys, torch
 sys.path[:] = [entry for entry in sys.path if entry not in ("", {root!r})]
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
 assert importlib.util.find_spec("auvmae") is None
-from transformers import AutoImageProcessor, AutoModel, AutoModelForPreTraining, AutoModelForVideoClassification
+from transformers import AutoConfig, AutoImageProcessor
+from transformers import AutoModel, AutoModelForPreTraining, AutoModelForVideoClassification
 kwargs = dict(trust_remote_code=True)
 frames = torch.load("frames.pt", weights_only=True)
 clip = AutoImageProcessor.from_pretrained("tester/au", **kwargs)(frames)["pixel_values"]
@@ -43,7 +45,14 @@ torch.save({{
     "features": AutoModel.from_pretrained("tester/au", **kwargs)(clip).last_hidden_state,
     "pretrained": AutoModel.from_pretrained("tester/pre", **kwargs)(clip).last_hidden_state,
     "missing": torch.tensor(len(info["missing_keys"])),
+    "thresholds": torch.tensor(AutoConfig.from_pretrained("tester/au", **kwargs).thresholds, dtype=torch.float64),
 }}, "outputs.pt")
+"""
+
+DETECT = """
+import auvmae, torch, transformers
+detect = transformers.pipeline("video-au-detection", model="tester/au", device="cpu", cropped=True)
+detect(torch.load("frames.pt", weights_only=True).numpy()).to_dataframe().to_csv("detected.csv", index=False)
 """
 
 
@@ -109,3 +118,14 @@ def test_trained_with_push_to_hub_and_loaded_where_nothing_of_ours_is_installed(
     before = AUVMAEForFrameAUClassification.from_pretrained(tmp_path / "pre", clip_length=120).videomae.eval()
     assert torch.equal(outputs["pretrained"], before(clip).last_hidden_state)
     assert outputs["missing"] == 0
+    assert outputs["thresholds"].tolist() == json.loads(files["metrics.json"])["thresholds"]
+
+    subprocess.run(
+        [sys.executable, "-c", DETECT],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "other")},
+        check=True,
+        timeout=300,
+    )
+    expected = AUDetector.from_pretrained(folder, device="cpu", cropped=True)(frames.numpy()).to_dataframe()
+    assert (tmp_path / "detected.csv").read_text() == expected.to_csv(index=False)

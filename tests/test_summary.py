@@ -14,7 +14,7 @@ from auvmae.metrics import f1_averages
 from auvmae.metrics_events import event_counts
 from auvmae.published import PUBLISHED
 from auvmae.scores import SCORES, f1_by_subject, fold_counts
-from auvmae.summary import averages_table, score_table, subjects_table
+from auvmae.summary import averages_table, score_table, subjects_table, summary_tables
 
 from .random_predictions import NAMES, random_predictions
 
@@ -50,6 +50,9 @@ def test_scores_are_means_over_folds_then_aus(metric, score):
     assert row.interval[0] < row.values[-1] < row.interval[1]
     assert (table.name, table.columns) == (f"synthetic_{metric}", [*NAMES, "Avg."])
     assert any("200 draws of the test subjects" in note for note in table.notes)
+    assert not any("thresholds" in note for note in table.notes)
+    tuned = Experiment([random_predictions(thresholds=[0.3] * 4)])
+    assert any("At the thresholds of each run" in note for note in score_table([tuned], metric, 10).notes)
 
 
 def test_the_interval_is_that_of_the_average():
@@ -123,6 +126,30 @@ def test_subjects_table_has_a_row_per_test_subject():
     labels, probs = (values[FOLDS[0].subjects == "S1"][coded] for values in (FOLDS[0].labels, FOLDS[0].probs))
     assert table.rows[0].values[-1] == pytest.approx(f1_score(labels, probs > 0.5))
     np.testing.assert_array_equal(table.rows[0].values[:-1], f1_by_subject(FOLDS[0])[0])
+
+
+def test_repetitions_have_their_mean_and_spread():
+    """The same subjects in other folds: every repetition is scored as an experiment of its own."""
+    dealt = [(("S1", "S2"), ("S3", "S4")), (("S1", "S3"), ("S2", "S4")), (("S1", "S4"), ("S2", "S3"))]
+    runs = [
+        random_predictions(10 * repetition + number, subjects, fold=number, repetition=repetition, loss=loss)
+        for loss in ({"intra": 1}, {"intra": 0})
+        for repetition, folds in enumerate(dealt)
+        for number, subjects in enumerate(folds, 1)
+    ]
+    tables = summary_tables(runs, ["f1"], draws=10)
+    for table in tables:
+        assert len(table.rows) == 6 + 4
+        for half, name in enumerate(("loss.intra=1", "loss.intra=0")):
+            values = [row.values for row in table.rows[3 * half : 3 * half + 3]]
+            mean, deviation = table.rows[6 + 2 * half : 8 + 2 * half]
+            np.testing.assert_allclose(mean.values, np.mean(values, axis=0))
+            np.testing.assert_allclose(deviation.values, np.std(values, axis=0, ddof=1))
+            over = "over 3 repetitions (not the published protocol)"
+            assert mean.method == f"auvmae, video level, folds 1+2, {name}: mean {over}"
+            assert deviation.method == f"auvmae, video level, folds 1+2, {name}: standard deviation {over}"
+    (only,) = summary_tables(runs[2:4], ["f1"], draws=10)[0].rows
+    assert "repetition 1 (not the published folds)" in only.method
 
 
 def test_different_aus_do_not_fit_into_one_table():

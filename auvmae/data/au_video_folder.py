@@ -14,9 +14,10 @@ from transformers.utils import logging
 
 from ..video import VIDEO_SUFFIXES
 from .augmentation import find_rare_aus
-from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording, find_videos, frame_numbers
+from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording
 from .errors import LabelError
 from .folds import k_fold_subjects
+from .video_files import find_videos, frame_numbers
 
 logger = logging.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class AUVideoFolderConfig(AUClipConfig):
             occurrences, 0 or 1.
         frame_offset: index in the video of frame f of the table, less f: 0 if the table counts from 0, -1 if it counts
             from 1. In a folder of images the index is the number in the image's name.
-        num_folds: number of folds into which the subjects are dealt; a config called "fold2" takes the second.
+        num_folds: number of folds into which the subjects are dealt.
         rare_aus: numbers of the AUs that `rare_au_clips` adds clips of. By default those whose label weight (Eq. 2) on
             the training side is above 1, a rule that gives the paper's lists on the first folds of BP4D and DISFA.
     """
@@ -45,11 +46,6 @@ class AUVideoFolderConfig(AUClipConfig):
     frame_offset: int = 0
     num_folds: int = 3
     rare_aus: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if match := re.fullmatch(r"fold(\d+)", self.name):
-            self.fold = int(match[1])
 
 
 @dataclass
@@ -102,13 +98,12 @@ class AUVideoFolder(AUClipBuilder):
         self.aus = tuple(sorted(aus))
         order = np.argsort(np.argsort(aus))  # column of the table -> column of the labels
         self.codes = {video: self._order_cells(cells[video], order) for video in sorted(cells)}
-        recordings = [
+        self.recordings = [
             Recording(video, (self.table,), cells[video].subject or self._own_name(video)) for video in self.codes
         ]
-        self.subjects = {recording.subject for recording in recordings}
         training = self.fold_subjects("train")
-        self.rare_aus = self._find_rare_aus([one.video for one in recordings if one.subject in training])
-        return recordings
+        self.rare_aus = self._find_rare_aus([one.video for one in self.recordings if one.subject in training])
+        return self.recordings
 
     def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
         """The labels from the first frame listed to the last that the video has; see the base class."""
@@ -131,9 +126,10 @@ class AUVideoFolder(AUClipBuilder):
         first = wanted[0] if recording.video.is_dir() else np.searchsorted(numbers, wanted[0])
         return int(first), labels
 
-    def fold_subjects(self, split: str) -> set[str]:
+    def deal_subjects(self, split: str) -> set[str]:
         """The subjects of one side of the fold; see `k_fold_subjects`."""
-        return k_fold_subjects(self.subjects, self.config.fold, split, self.config.num_folds)
+        config = self.config
+        return k_fold_subjects(self.subjects, config.fold, split, config.num_folds, config.repetition)
 
     def _find_rare_aus(self, videos: list[Path]) -> tuple[int, ...]:
         if self.config.rare_aus is not None:

@@ -7,18 +7,10 @@ import numpy as np
 
 from ..facs import BP4D_AUS
 from .augmentation import RARE_AUS
-from .builder import (
-    NOT_CODED,
-    VIDEO_FILE,
-    AUClipBuilder,
-    AUClipConfig,
-    Recording,
-    find_files,
-    fold_configs,
-    frame_numbers,
-)
+from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording
 from .errors import LabelError
 from .label_files import check_values, read_label_file
+from .video_files import VIDEO_FILE, find_files, frame_numbers
 
 UNCODABLE = 9
 
@@ -48,7 +40,6 @@ class Bp4d(AUClipBuilder):
     """
 
     BUILDER_CONFIG_CLASS = Bp4dConfig
-    BUILDER_CONFIGS = fold_configs(Bp4dConfig)
 
     config: Bp4dConfig
     protocol = "bp4d"

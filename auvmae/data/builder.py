@@ -4,6 +4,7 @@ A data set of coded video adds a data sheet, constants and a parser (`find_recor
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -16,19 +17,15 @@ import numpy as np
 from transformers.utils import logging
 
 from ..crop_files import index_path, read_index
-from ..crop_folder import find_videos as find_sources
 from ..facs import au_label
 from ..losses import NOT_CODED
-from ..video import VIDEO_SUFFIXES, image_files, num_frames
+from ..video import num_frames
 from .augmentation import fit_clip, rare_au_clips
 from .clips import segment_clips
 from .errors import DatasetLayoutError
-from .folds import PARTS, fold_subjects
+from .folds import PARTS, fold_side, fold_subjects, k_fold_subjects, protocol_subjects, read_folds
 
 logger = logging.get_logger(__name__)
-
-VIDEO_FILE = rf"\.({'|'.join(suffix[1:] for suffix in VIDEO_SUFFIXES)})"
-"""Pattern of the suffix of a video file: AVI as distributed, MP4 as face crops are."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,10 @@ class AUClipConfig(ClipConfig):
 
     Args:
         video_dir: folder with the videos (face crops, say), laid out as in `data_dir`; `data_dir` by default.
-        fold: which subjects train and which test, 1 to 3.
+        fold: which subjects train and which test, from 1; a config called "fold2" takes the second.
+        repetition: 0 for the published folds (of a folder: the sorted ones); from 1 on the subjects are dealt into as
+            many folds anew, in an order drawn with this seed.
+        folds_file: folds of another group, in their place; see `read_folds`.
         rare_au_clips: add the appendix's clips around rare AUs to the training side.
         clip_stride: add overlapping clips, one every so many frames, to the training side: few subjects in clips that
             are always cut at the same frames are soon learned by heart. None, the paper's way, for the tiles alone.
@@ -80,8 +80,15 @@ class AUClipConfig(ClipConfig):
 
     video_dir: str | None = None
     fold: int = 1
+    repetition: int = 0
+    folds_file: str | None = None
     rare_au_clips: bool = False
     clip_stride: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if match := re.fullmatch(r"fold(\d+)", self.name):
+            self.fold = int(match[1])
 
 
 class ClipBuilder(datasets.GeneratorBasedBuilder):
@@ -204,8 +211,6 @@ class AUClipBuilder(ClipBuilder):
     """
 
     BUILDER_CONFIG_CLASS = AUClipConfig
-    DEFAULT_CONFIG_NAME = "fold1"
-
     config: AUClipConfig
     protocol: str
     """Name of the data set in `folds.PARTS`."""
@@ -227,18 +232,35 @@ class AUClipBuilder(ClipBuilder):
         """The folder of its videos, absolute."""
         return _absolute(self.config.video_dir or self.config.data_dir)
 
+    @property
+    def subjects(self) -> set[str]:
+        """Those who have a recording here."""
+        return {recording.subject for recording in self.recordings}
+
     def fold_subjects(self, split: str) -> set[str]:
         """The subjects of one side of the fold."""
-        return fold_subjects(self.protocol, self.config.fold, split)
+        if self.config.folds_file is None:
+            return self.deal_subjects(split)
+        return fold_side(read_folds(self.config.folds_file, self.subjects), self.config.fold, split)
+
+    def deal_subjects(self, split: str) -> set[str]:
+        """The same where no file says it: the published folds or, in a repetition, their subjects dealt anew."""
+        fold, repetition = self.config.fold, self.config.repetition
+        if not repetition:
+            return fold_subjects(self.protocol, fold, split)
+        dealt = self.subjects & protocol_subjects(self.protocol)
+        return k_fold_subjects(dealt, fold, split, len(PARTS[self.protocol]), repetition)
 
     def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[ClipConfig, str]:
-        config_and_id = super()._create_builder_config(*args, **kwargs)
+        config, config_id = super()._create_builder_config(*args, **kwargs)
+        if self.config.folds_file is not None:
+            folds = read_folds(self.config.folds_file, self.subjects)
+            return config, f"{config_id}-{hashlib.sha256(json.dumps(folds).encode()).hexdigest()[:16]}"
         self._warn_of_gaps()
-        return config_and_id
+        return config, config_id
 
     def _warn_of_gaps(self) -> None:
-        found = {recording.subject for recording in self.recordings}
-        protocol = {subject for part in PARTS[self.protocol] for subject in part.split()}
+        found, protocol = self.subjects, protocol_subjects(self.protocol)
         for subjects, problem in (
             (protocol - found, f"are not under {self.root}: scores do not compare with published ones"),
             (found - protocol, f"under {self.root} are in no fold and left out"),
@@ -272,36 +294,6 @@ class AUClipBuilder(ClipBuilder):
                 more = [(start, start + self.config.clip_length) for start in starts]
                 clips += [(*clip, True) for clip in more if (*clip, False) not in clips]
             yield from self.clip_rows(recording, first, labels, clips)
-
-
-def fold_configs(config_class: type[AUClipConfig]) -> list[AUClipConfig]:
-    """A config per fold, "fold1" to "fold3"."""
-    return [config_class(name=f"fold{fold}", fold=fold) for fold in (1, 2, 3)]
-
-
-def find_videos(root: Path) -> list[Path]:
-    """The video files and image folders under `root`, to its depths, sorted; hidden files are left out."""
-    # the function pairs each with the path of its crop, which is not wanted here
-    return sorted(video for video, _ in find_sources(root, Path(os.devnull)))
-
-
-def frame_numbers(video: Path) -> np.ndarray:
-    """The numbers that the frames of a video go by, int64, ascending: of an image folder and its crop, the images'."""
-    if video.is_dir():
-        return np.array(list(image_files(video)))
-    if index_path(video).is_file():
-        return read_index(video).frame
-    return np.arange(num_frames(video))
-
-
-def find_files(root: Path, pattern: str) -> list[Path]:
-    """Files and folders under `root` that match level by level, whatever their case (copies differ in it), sorted."""
-    paths = [root]
-    for level in pattern.split("/"):
-        name = re.compile(level, re.IGNORECASE)
-        children = [child for path in paths if path.is_dir() for child in path.iterdir()]
-        paths = sorted(child for child in children if name.fullmatch(child.name))
-    return paths
 
 
 def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:

@@ -7,18 +7,10 @@ import numpy as np
 
 from ..facs import DISFA_AUS
 from .augmentation import RARE_AUS
-from .builder import (
-    NOT_CODED,
-    VIDEO_FILE,
-    AUClipBuilder,
-    AUClipConfig,
-    Recording,
-    find_files,
-    fold_configs,
-    match_length,
-)
+from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording, match_length
 from .errors import LabelError
 from .label_files import check_values, read_label_file
+from .video_files import VIDEO_FILE, find_files
 
 # 0-based, inclusive ranges where the face was lost in the recording of the data set's own tracker
 BAD_FRAMES: dict[str, tuple[tuple[int, int], ...]] = {
@@ -65,7 +57,6 @@ class Disfa(AUClipBuilder):
     """
 
     BUILDER_CONFIG_CLASS = DisfaConfig
-    BUILDER_CONFIGS = fold_configs(DisfaConfig)
 
     config: DisfaConfig
     protocol = "disfa"

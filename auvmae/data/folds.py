@@ -1,6 +1,8 @@
-"""Which subjects train and which test: the field's three folds, and folds for anybody's data."""
+"""Which subjects train and which test: the field's three folds, those of other groups, and folds for anybody's data."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -18,6 +20,11 @@ PARTS: dict[str, tuple[str, ...]] = {
         "SN003 SN029 SN023 SN025 SN008 SN005 SN007 SN017 SN004",
     ),
 }
+
+
+def protocol_subjects(dataset: str) -> set[str]:
+    """All subjects of the BP4D or DISFA protocol."""
+    return {subject for part in PARTS[dataset] for subject in part.split()}
 
 
 def fold_subjects(dataset: str, fold: int, split: str) -> set[str]:
@@ -39,10 +46,12 @@ def fold_subjects(dataset: str, fold: int, split: str) -> set[str]:
     """
     if dataset not in PARTS:
         raise ValueError(f"{dataset!r} has no published folds; choose from {', '.join(PARTS)}")
-    return _side([part.split() for part in PARTS[dataset]], fold, split)
+    return fold_side([part.split() for part in reversed(PARTS[dataset])], fold, split)
 
 
-def k_fold_subjects(subjects: Iterable[str], fold: int, split: str, num_folds: int = 3) -> set[str]:
+def k_fold_subjects(
+    subjects: Iterable[str], fold: int, split: str, num_folds: int = 3, repetition: int = 0
+) -> set[str]:
     """The same for any subjects: dealt in sorted order, so that the folds depend on the names alone.
 
     Args:
@@ -50,6 +59,7 @@ def k_fold_subjects(subjects: Iterable[str], fold: int, split: str, num_folds: i
         fold: 1 to `num_folds`.
         split: "train" or "test".
         num_folds: number of folds, at least 2.
+        repetition: from 1 on, deal them in another order, drawn with this seed.
 
     Raises:
         ValueError: fewer subjects than folds, or an unknown fold or split.
@@ -60,7 +70,63 @@ def k_fold_subjects(subjects: Iterable[str], fold: int, split: str, num_folds: i
     names = sorted(set(subjects))
     if not 2 <= num_folds <= len(names):
         raise ValueError(f"{len(names)} subjects cannot be dealt into {num_folds} subject-exclusive folds")
-    return _side([names[part::num_folds] for part in range(num_folds)], fold, split)
+    if repetition:
+        names = np.random.default_rng(repetition).permutation(names).tolist()
+    return fold_side([names[part::num_folds] for part in reversed(range(num_folds))], fold, split)
+
+
+def read_folds(path: str | Path, subjects: Iterable[str] | None = None) -> list[list[str]]:
+    """Read the folds of another group from a file.
+
+    Args:
+        path: JSON, one list of subjects per fold, e.g. `[["SN001", "SN002"], ["SN003"], ["SN004"]]`. Fold k tests on
+            the k-th and trains on all the others.
+        subjects: those of the data: each of them must be in one fold, and nobody else. Not checked if None.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds anything else, somebody in two folds, an unknown subject, or not all of them; names them.
+    """
+    try:
+        folds = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no {path}: it should list the subjects that each fold tests on") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    lists = isinstance(folds, list) and all(isinstance(fold, list) and fold for fold in folds)
+    if not lists or len(folds) < 2 or not all(isinstance(subject, str) for fold in folds for subject in fold):
+        raise ValueError(f'{path} must hold one list of subjects per fold, at least two, as [["F001", ...], ["M001"]]')
+    listed = [subject for fold in folds for subject in fold]
+    known = set(listed if subjects is None else subjects)
+    problems = [
+        f"{', '.join(sorted(wrong))} {problem}"
+        for wrong, problem in (
+            ({subject for subject in listed if listed.count(subject) > 1}, "listed twice: each subject is in one fold"),
+            (set(listed) - known, "not in the data"),
+            (known - set(listed), "in the data and in no fold"),
+        )
+        if wrong
+    ]
+    if problems:
+        raise ValueError(f"{path}: {'; '.join(problems)}")
+    return folds
+
+
+def fold_side(tested: Sequence[Iterable[str]], fold: int, split: str) -> set[str]:
+    """One side of a fold.
+
+    Args:
+        tested: the subjects that each fold tests on, fold 1 first; it trains on all the others.
+        fold, split: see `fold_subjects`.
+
+    Raises:
+        ValueError: there is no such fold or split.
+    """
+    sides = [set(part) for part in tested]
+    if fold not in range(1, len(sides) + 1) or split not in ("train", "test"):
+        raise ValueError(f"there is no fold {fold!r}, split {split!r}: folds are 1 to {len(sides)}, train and test")
+    test = sides[fold - 1]
+    return test if split == "test" else set().union(*sides) - test
 
 
 def inner_split(rows: datasets.Dataset, share: float, seed: int = 0) -> tuple[datasets.Dataset, datasets.Dataset]:
@@ -88,11 +154,3 @@ def inner_split(rows: datasets.Dataset, share: float, seed: int = 0) -> tuple[da
     is_held_out = np.array([subject in held_out for subject in rows["subject"]])
     is_tile = ~np.array(rows["augmented"], dtype=bool)
     return rows.select(np.flatnonzero(~is_held_out)), rows.select(np.flatnonzero(is_held_out & is_tile))
-
-
-def _side(parts: Iterable[Iterable[str]], fold: int, split: str) -> set[str]:
-    sides = [set(part) for part in parts]
-    if fold not in range(1, len(sides) + 1) or split not in ("train", "test"):
-        raise ValueError(f"there is no fold {fold!r}, split {split!r}: folds are 1 to {len(sides)}, train and test")
-    test = sides[len(sides) - fold]
-    return test if split == "test" else set().union(*sides) - test

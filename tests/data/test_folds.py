@@ -1,8 +1,16 @@
+import json
+from pathlib import Path
+from typing import Any
+
 import datasets
 import numpy as np
 import pytest
 
-from auvmae.data.folds import PARTS, fold_subjects, inner_split, k_fold_subjects
+from auvmae.data import load_au_dataset
+from auvmae.data.folds import PARTS, fold_subjects, inner_split, k_fold_subjects, read_folds
+
+from .forge_bp4d import forge_bp4d
+from .forge_disfa import LENGTHS, forge_disfa, numbered_frame, write_video
 
 SUBJECTS = {
     "bp4d": {f"F{number:03d}" for number in range(1, 24)} | {f"M{number:03d}" for number in range(1, 19)},
@@ -81,3 +89,99 @@ def test_inner_split_follows_the_seed_alone() -> None:
 def test_an_impossible_inner_split_is_an_error(subjects: list[str], share: float) -> None:
     with pytest.raises(ValueError, match="inner_val is the share of the training subjects"):
         inner_split(rows_of(subjects), share)
+
+
+def test_repetitions_deal_the_same_subjects_into_other_folds() -> None:
+    subjects = sorted(SUBJECTS["disfa"])
+
+    def dealt(repetition: int) -> list[set[str]]:
+        return [k_fold_subjects(subjects, fold, "test", 3, repetition) for fold in (1, 2, 3)]
+
+    for repetition in range(5):
+        folds = dealt(repetition)
+        assert sorted(subject for fold in folds for subject in fold) == subjects
+        assert {len(fold) for fold in folds} == {9}
+        for fold, test in enumerate(folds, 1):
+            assert k_fold_subjects(subjects, fold, "train", 3, repetition) == set(subjects) - test
+    assert dealt(1) == dealt(1)
+    assert len({frozenset(dealt(repetition)[0]) for repetition in range(5)}) == 5
+
+
+FOLDS = [["SN001", "SN013"], ["SN002"], ["SN003", "SN010"]]
+
+
+def write_folds(path: Path, folds: object = FOLDS) -> str:
+    path.write_text(json.dumps(folds))
+    return str(path)
+
+
+def subjects_of(data: datasets.DatasetDict) -> dict[str, list[str]]:
+    return {split: sorted(set(rows["subject"])) for split, rows in data.items()}
+
+
+def test_folds_of_another_group_are_a_file(tmp_path: Path) -> None:
+    forge_disfa(tmp_path / "DISFA", dict.fromkeys(LENGTHS, 12))
+    path = write_folds(tmp_path / "folds.json")
+
+    def load(fold: int, **options: Any) -> dict[str, list[str]]:
+        return subjects_of(load_au_dataset("disfa", tmp_path / "DISFA", fold, clip_length=8, **options))
+
+    everybody = sorted(LENGTHS)
+    for fold, tested in enumerate(FOLDS, 1):
+        expected = {"train": sorted(set(everybody) - set(tested)), "test": tested}
+        assert load(fold, folds_file=path) == expected
+    with pytest.raises(ValueError, match=r"no fold 4, .* folds are 1 to 3"):
+        load(4, folds_file=path)
+    published = load(1)
+    assert published == {"train": ["SN001", "SN002", "SN010", "SN013"], "test": ["SN003"]}
+    write_folds(tmp_path / "folds.json", FOLDS[::-1])  # the same name: the cache goes by what is in it
+    assert load(1, folds_file=path)["test"] == FOLDS[2]
+    again = load(1, repetition=1)
+    assert sorted(again["train"] + again["test"]) == everybody
+    assert not set(again["train"]) & set(again["test"])
+    assert load(1) == published
+
+
+def test_folds_of_another_group_serve_every_data_set(tmp_path: Path) -> None:
+    forge_bp4d(tmp_path / "BP4D")
+    path = write_folds(tmp_path / "bp4d.json", [["F001"], ["M007", "F007"], ["M011"]])
+    data = load_au_dataset("bp4d", tmp_path / "BP4D", 2, folds_file=path)
+    assert subjects_of(data) == {"train": ["F001", "M011"], "test": ["F007", "M007"]}
+    mine = tmp_path / "mine"
+    lines = ["video,frame,subject,AU1"]
+    for number, subject in enumerate(("anna", "bert", "carla", "dora")):
+        write_video(mine / f"{number}.mp4", map(numbered_frame, range(4)))
+        lines += [f"{number}.mp4,{frame},{subject},{frame % 2}" for frame in range(4)]
+    (mine / "labels.csv").write_text("\n".join(lines))
+    path = write_folds(tmp_path / "mine.json", [["anna", "dora"], ["bert", "carla"]])
+    data = load_au_dataset("au_video_folder", mine, 2, clip_length=4, folds_file=path)
+    assert subjects_of(data) == {"train": ["anna", "dora"], "test": ["bert", "carla"]}
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([["SN001", "SN013"], ["SN002", "SN099"], ["SN003", "SN010"]], r"folds\.json: SN099 not in the data"),
+        ([["SN001", "SN013"], ["SN002", "SN001"], ["SN003", "SN010"]], "SN001 listed twice: each subject is in one"),
+        ([["SN001"], ["SN002", "SN003"]], "SN010, SN013 in the data and in no fold"),
+        ([["SN001", "SN001"], ["XX"]], "SN001 listed twice: .*; XX not in .*; SN002, SN003, SN010, SN013 in the data"),
+        ([["SN001"]], "one list of subjects per fold, at least two"),
+        ({"1": ["SN001"]}, "one list of subjects per fold"),
+        ([["SN001"], [2]], "one list of subjects per fold"),
+        ([["SN001"], []], "one list of subjects per fold"),
+    ],
+)
+def test_a_wrong_file_of_folds_is_one_error_that_names_the_subjects(
+    tmp_path: Path, folds: object, message: str
+) -> None:
+    path = write_folds(tmp_path / "folds.json", folds)
+    with pytest.raises(ValueError, match=message):
+        read_folds(path, LENGTHS)
+
+
+def test_a_file_of_folds_that_is_not_there_or_no_json(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no .*folds\.json"):
+        read_folds(tmp_path / "folds.json")
+    (tmp_path / "folds.json").write_text("[[")
+    with pytest.raises(ValueError, match=r"folds\.json is not JSON"):
+        read_folds(tmp_path / "folds.json")

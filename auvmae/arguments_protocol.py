@@ -1,0 +1,119 @@
+"""Arguments of fine-tuning that say whom, and which data set, a model is tested on."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from .arguments import DataArguments
+from .data import load_au_dataset
+from .data.folds import inner_split, read_folds
+from .data.transfer import over_shared_aus
+
+PUBLISHED_FOLDS = 3
+
+
+@dataclass
+class ProtocolArguments(DataArguments):
+    """`DataArguments`, folds of other groups, repeated folds, and training on one data set to test on another.
+
+    Raises:
+        ValueError: `--more_datasets` without `--test_dataset`, repetitions of given folds, or fewer than one.
+    """
+
+    folds_file: str | None = field(
+        default=None,
+        metadata={
+            "help": "JSON with the folds of another group: one list of subjects per fold, who are its test side; the "
+            "rest train. Everybody in the data is in one of them."
+        },
+    )
+    repeats: int = field(
+        default=1,
+        metadata={
+            "help": "Run the folds so many times, from the second time on with the subjects dealt into them anew. The "
+            "published protocol is one; the spread over several is what another choice of folds changes."
+        },
+    )
+    repetition: int = field(
+        default=0, metadata={"help": "Which of them: 0 for the published folds; the seed of those dealt anew."}
+    )
+    test_dataset: str | None = field(
+        default=None,
+        metadata={
+            "help": "Test on this data set and not on --dataset, over the AUs that both have (appendix, Table 3): its "
+            "test subjects of the fold, the model is of the training subjects of --dataset."
+        },
+    )
+    test_data_dir: str | None = field(default=None, metadata={"help": "Folder of --test_dataset."})
+    test_dataset_options: str = field(default="{}", metadata={"help": "As --dataset_options, of --test_dataset."})
+    more_datasets: str = field(
+        default="[]",
+        metadata={
+            "help": "Data sets to train on beside --dataset, to leave --test_dataset out of all: a JSON list of "
+            'options, e.g. [{"name": "bp4d", "data_dir": "/data/BP4D"}].'
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise ValueError(f"--repeats is a number from 1, found {self.repeats}.")
+        if self.folds_file is not None and (self.repeats > 1 or self.repetition):
+            raise ValueError("--repeats and --repetition deal the subjects anew, --folds_file says how: give one.")
+        if self.test_dataset is None and json.loads(self.more_datasets):
+            raise ValueError("--more_datasets needs --test_dataset: the data set that is left out, to test on.")
+
+    @property
+    def folds(self) -> list[int]:
+        """The folds to run, one after the other."""
+        if self.fold != "all":
+            return [int(self.load_options()["fold"])]
+        if self.folds_file is not None:
+            return list(range(1, len(read_folds(self.folds_file)) + 1))
+        return list(range(1, json.loads(self.dataset_options).get("num_folds", PUBLISHED_FOLDS) + 1))
+
+    def load(self) -> datasets.DatasetDict:
+        """Open the rows to train and to test on, see `load_au_dataset`; of several data sets over the AUs of all."""
+        common = {
+            "rare_au_clips": self.rare_au_clips,
+            "clip_stride": self.clip_stride,
+            "repetition": self.repetition,
+        }
+        options = self.load_options() | common | {"folds_file": self.folds_file}
+        rows = load_au_dataset(**options)
+        if self.test_dataset is not None:
+            shared = common | {name: options[name] for name in ("fold", "clip_length", "num_proc")}
+            others = [load_au_dataset(**shared | more) for more in json.loads(self.more_datasets)]
+            test: dict[str, Any] = {"name": self.test_dataset, "data_dir": self.test_data_dir, **shared}
+            tested = load_au_dataset(**test | json.loads(self.test_dataset_options))
+            return over_shared_aus([rows, *others], tested)
+        return rows
+
+    def hold_out(self, rows: datasets.DatasetDict, inner_val: float, seed: int) -> datasets.DatasetDict:
+        """Leave the training subjects beyond `train_share` out, and put a share of the rest into "inner_val".
+
+        Args:
+            rows: What `load` gives. They are changed.
+            inner_val: Share of the training subjects to evaluate on; 0 for none.
+            seed: Of the subjects that are drawn.
+        """
+        if self.train_share < 1:
+            rows["train"], _ = inner_split(rows["train"], 1 - self.train_share, seed)
+        if inner_val:
+            rows["train"], rows["inner_val"] = inner_split(rows["train"], inner_val, seed)
+        return rows
+
+    def describe(self) -> dict[str, Any]:
+        """What of it a reader must know, without the paths of this machine."""
+        folds = self.folds_file and Path(self.folds_file)
+        trained = [self.dataset, *(more["name"] for more in json.loads(self.more_datasets))]
+        return {
+            "dataset": self.test_dataset or self.dataset,
+            "train_datasets": trained if self.test_dataset else None,
+            "fold": int(self.fold),
+            "repetition": self.repetition,
+            "folds_file": folds and f"{folds.name} (sha256 {hashlib.sha256(folds.read_bytes()).hexdigest()[:8]})",
+        }
