@@ -187,7 +187,7 @@ def format_table(axes: dict[str, Any], score: str, rows: list[dict[str, Any]]) -
         scores = ", ".join(f"{100 * value:.1f}" for value in row["scores"])
         pairs = row.get("difference", {"mean": None, "sd": None})
         numbers = [row["mean"], row["sd"], pairs["mean"], pairs["sd"]]
-        cells = ["" if value is None else f"{100 * value:.1f}" for value in numbers]
+        cells = ["" if value is None else f"{round(100 * value, 1) + 0:.1f}" for value in numbers]  # + 0: no "-0.0"
         lines.append([*(str(row[axis]) for axis in axes), scores, *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

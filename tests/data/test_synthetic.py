@@ -12,11 +12,11 @@ from auvmae.data.synthetic import (
     LABELLED_AUS,
     SUBJECTS,
     render_subject,
-    script_intensities,
     write_synthetic_disfa,
     write_synthetic_faces,
 )
 from auvmae.data.synthetic_face import FaceIdentity, draw_identity, render_faces
+from auvmae.data.synthetic_script import script_intensities
 from auvmae.facs import DISFA_AUS
 from auvmae.losses import label_weights
 from auvmae.video import num_frames, read_frames
