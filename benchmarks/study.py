@@ -1,22 +1,31 @@
-"""Run a study: every combination of its settings, with several seeds, and the table of what came out.
+r"""Run a study: every combination of its settings, with several seeds, and the table of what came out.
 
     python benchmarks/study.py recipes/studies/pretraining_gain.yaml results/pretraining_gain.json [--jobs 2]
+    python benchmarks/study.py recipes/studies/ablation_losses.yaml results/ablation_losses_disfa.json \
+        -- --dataset disfa --data_dir PATH --model_name_or_path PRETRAINED
 
-A study is a YAML file: `script`, `score` (where in metrics.json it stands), `flags` of every run, `axes` (name of the
-axis -> name of the setting -> its flags; {number} in a text stands for the number of the repetition) and `seeds` (the
-flags of each repetition). A run writes to outputs/studies/NAME/; one that has finished is not run
-again, so that a study may be stopped and started at will. A run is one process of one thread.
+A study is a YAML file: `script`, `recipe` (if not the script's own), `score` (where in metrics.json it stands), `flags`
+of every run, `axes` (name of the axis -> name of the setting -> its flags; {number} in a text stands for the number of
+the repetition) and `seeds` (the flags of each repetition: seeds, or folds). A study of several questions has `parts`
+(name -> its `axes`) instead, a table each; settings that come to the same flags are one run. What follows `--` goes to
+every run, over the study's own flags.
+
+A run writes to outputs/studies/NAME/, where NAME is that of the JSON file; one that has finished is not run again, so
+that a study may be stopped and started at will. The JSON file is written after every run. A run is one process of one
+thread.
 """
 
 import argparse
 import itertools
 import json
 import os
+import re
 import shlex
 import statistics
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,17 +35,32 @@ import yaml
 from hardware import describe_machine
 from tqdm import tqdm
 
+from auvmae.crop_files import replacing
+
 ROOT = Path(__file__).parents[1]
+COMMAND_FILE = "command.txt"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: its settings by axis, its number among the repetitions, its folder and its command."""
+    """One training run: where in which tables it stands, its number among the repetitions, its folder and command.
 
-    settings: tuple[str, ...]
+    Args:
+        settings: part and settings by axis, of every row it stands in.
+        number: of the repetition.
+        folder: what it writes to.
+        command: without the interpreter.
+    """
+
+    settings: list[tuple[str, tuple[Any, ...]]]
     number: int
     folder: Path
     command: list[str]
+
+    @property
+    def shell_command(self) -> str:
+        """The command as a shell takes it."""
+        return shlex.join(["python", *self.command])
 
     @property
     def metrics(self) -> dict[str, Any] | None:
@@ -48,11 +72,18 @@ class Run:
         """Run it, unless it has finished.
 
         Raises:
-            RuntimeError: it failed; its log is named.
+            RuntimeError: it failed; its log is named. Or its folder holds a run of another command.
         """
+        command_file = self.folder / COMMAND_FILE
+        if command_file.is_file() and command_file.read_text() != self.shell_command:
+            raise RuntimeError(
+                f"{self.folder} holds a run of another command ({command_file}): remove the folder, or name another "
+                "JSON file to write."
+            )
         if self.metrics is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        command_file.write_text(self.shell_command)
         log = self.folder / "log.txt"
         with log.open("w") as file:
             code = subprocess.run(
@@ -67,79 +98,134 @@ class Run:
             raise RuntimeError(f"{' '.join(self.command)} ended with code {code}: see {log}")
 
 
-def runs_of(study: dict[str, Any], name: str) -> list[Run]:
-    """Every combination of settings and seeds, seeds outermost: a study that is stopped early is still balanced."""
-    runs = []
+def parts_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The axes by part; a study of one question is one part without a name."""
+    return {name: part["axes"] for name, part in study["parts"].items()} if "parts" in study else {"": study["axes"]}
+
+
+def runs_of(study: dict[str, Any], name: str, more: Sequence[str] = ()) -> list[Run]:
+    """Every combination of settings and seeds, seeds outermost: a study that is stopped early is still balanced.
+
+    Args:
+        study: the YAML file.
+        name: of the folder in outputs/studies.
+        more: arguments that follow the study's own in every command.
+    """
+    runs: dict[str, Run] = {}  # by what makes them the same run
     for number, seed in enumerate(study["seeds"]):
-        for settings in itertools.product(*study["axes"].values()):
-            chosen = [axis[setting] for axis, setting in zip(study["axes"].values(), settings, strict=True)]
-            folder = Path("outputs", "studies", name, "-".join([*settings, str(number)]).replace(" ", "_"))
-            flags: dict[str, Any] = {**study["flags"], "output_dir": str(folder)}
-            for more in [*chosen, seed]:
-                flags |= more
-            arguments = [
-                part
-                for flag, value in flags.items()
-                for part in (
-                    f"--{flag}",
-                    *(_text(one, number) for one in (value if isinstance(value, list) else [value])),
-                )
-            ]
-            recipe = [study["recipe"]] if "recipe" in study else []
-            runs.append(Run(settings, number, ROOT / folder, [study["script"], *recipe, *arguments]))
-    return runs
+        for part, axes in parts_of(study).items():
+            for settings in itertools.product(*axes.values()):
+                flags: dict[str, Any] = {**study["flags"]}
+                for chosen in [*(axis[setting] for axis, setting in zip(axes.values(), settings, strict=True)), seed]:
+                    flags |= chosen
+                key = json.dumps([number, flags], sort_keys=True)
+                if key not in runs:
+                    words = [*filter(None, [part]), *map(str, settings), str(number)]
+                    folder = Path("outputs", "studies", name, re.sub("[ /]", "_", "-".join(words)))
+                    recipe = [study["recipe"]] if "recipe" in study else []
+                    arguments = _arguments({**flags, "output_dir": str(folder)}, number)
+                    runs[key] = Run([], number, ROOT / folder, [study["script"], *recipe, *arguments, *more])
+                runs[key].settings.append((part, settings))
+    return list(runs.values())
+
+
+def _arguments(flags: dict[str, Any], number: int) -> list[str]:
+    arguments = []
+    for flag, value in flags.items():
+        arguments += [f"--{flag}", *(_text(one, number) for one in (value if isinstance(value, list) else [value]))]
+    return arguments
 
 
 def _text(value: Any, number: int) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value).replace("{number}", str(number))
 
 
-def summarise(study: dict[str, Any], runs: list[Run]) -> list[dict[str, Any]]:
-    """The score by settings: of each run, their mean and their standard deviation."""
-    found: dict[tuple[str, ...], list[float]] = defaultdict(list)
+def summarise(study: dict[str, Any], runs: list[Run]) -> dict[str, list[dict[str, Any]]]:
+    """The table of every part: scores by settings, their mean, their standard deviation, and their difference.
+
+    It is that from the first setting of the first axis, the other axes being equal, in the same repetition.
+    """
+    found: dict[tuple[str, tuple[Any, ...]], dict[int, float]] = defaultdict(dict)
     for run in runs:
         if run.metrics is not None:
             score: Any = run.metrics
             for name in study["score"].split("."):
                 score = score[name]
-            found[run.settings].append(score)
-    return [
-        {
-            **dict(zip(study["axes"], settings, strict=True)),
-            "scores": [round(value, 4) for value in values],
-            "mean": round(statistics.mean(values), 4),
-            "sd": round(statistics.stdev(values), 4) if len(values) > 1 else None,
-        }
-        for settings, values in found.items()
-    ]
+            for place in run.settings:
+                found[place][run.number] = score
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for part, axes in parts_of(study).items():
+        tables[part] = []
+        reference = next(iter(next(iter(axes.values()))))
+        for settings in itertools.product(*axes.values()):
+            scores, others = found[part, settings], found[part, (reference, *settings[1:])]
+            if not scores:
+                continue
+            row = {**dict(zip(axes, settings, strict=True)), "scores": [round(score, 4) for score in scores.values()]}
+            row |= _spread([*scores.values()])
+            if settings[0] != reference:
+                pairs = [(score, others[number]) for number, score in scores.items() if number in others]
+                row["difference"] = _spread([score - other for score, other in pairs])
+            tables[part].append(row)
+    return tables
+
+
+def _spread(values: list[float]) -> dict[str, float | None]:
+    return {
+        "mean": round(statistics.mean(values), 4) if values else None,
+        "sd": round(statistics.stdev(values), 4) if len(values) > 1 else None,
+    }
+
+
+def format_table(axes: dict[str, Any], score: str, rows: list[dict[str, Any]]) -> str:
+    """One table as Markdown, in percent."""
+    first, settings = next(iter(axes.items()))
+    difference = f"difference from {first} = {next(iter(settings))}"
+    lines = [[*axes, f"{score} of each run", "mean", "sd", difference, "sd of it"]]
+    lines.append(["---"] * len(lines[0]))
+    for row in rows:
+        scores = ", ".join(f"{100 * value:.1f}" for value in row["scores"])
+        pairs = row.get("difference", {"mean": None, "sd": None})
+        numbers = [row["mean"], row["sd"], pairs["mean"], pairs["sd"]]
+        cells = ["" if value is None else f"{round(100 * value, 1) + 0:.1f}" for value in numbers]  # + 0: no "-0.0"
+        lines.append([*(str(row[axis]) for axis in axes), scores, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
-    """Run what is left, then write and print the table."""
+    """Run what is left, writing the tables after every run, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="the YAML file")
     parser.add_argument("output", type=Path, help="the JSON file to write")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
-    arguments = parser.parse_args()
+    own, more = sys.argv[1:], []
+    if "--" in own:
+        own, more = own[: own.index("--")], own[own.index("--") + 1 :]
+    arguments = parser.parse_args(own)
     study = yaml.safe_load(arguments.study.read_text())
-    runs = runs_of(study, arguments.study.stem)
+    runs = runs_of(study, arguments.output.stem, more)
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        list(tqdm(pool.map(Run.start, runs), total=len(runs), unit="run", desc=arguments.study.stem))
-    table = summarise(study, runs)
+        for _ in tqdm(pool.map(Run.start, runs), total=len(runs), unit="run", desc=arguments.study.stem):
+            write_result(arguments.study.name, study, runs, arguments.output)
+    for part, axes in parts_of(study).items():
+        print(f"\n{part}\n" if part else "")
+        print(format_table(axes, study["score"], summarise(study, runs)[part]))
+
+
+def write_result(name: str, study: dict[str, Any], runs: list[Run], path: Path) -> None:
+    """Write what there is so far, whole or not at all."""
+    tables = summarise(study, runs)
     result = {
-        "study": arguments.study.name,
+        "study": name,
         "machine": describe_machine(),
-        "what": f"{study['score']} of each run; mean and standard deviation over the seeds",
-        "commands": [shlex.join(["python", *run.command]) for run in runs],
-        "table": table,
+        "what": f"{study['score']} of each run; mean and standard deviation over the repetitions; difference: from the "
+        "first setting of the first axis, paired by repetition",
+        "finished": sum(run.metrics is not None for run in runs),
+        "commands": [run.shell_command for run in runs],
+        **({"tables": tables} if "parts" in study else {"table": tables[""]}),
     }
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"\n| {' | '.join(study['axes'])} | {study['score']} of each seed | mean | sd |")
-    print(f"|{'---|' * (len(study['axes']) + 3)}")
-    for row in table:
-        values = ", ".join(f"{100 * value:.1f}" for value in row["scores"])
-        spread = "" if row["sd"] is None else f"{100 * row['sd']:.1f}"
-        print(f"| {' | '.join(row[axis] for axis in study['axes'])} | {values} | {100 * row['mean']:.1f} | {spread} |")
+    with replacing(path) as file:
+        file.write(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

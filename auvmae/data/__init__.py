@@ -25,9 +25,9 @@ def load_au_dataset(
 
     Args:
         name: coded video: "disfa", "bp4d", "au_video_folder" (your own recordings), or "synthetic" (rendered faces in
-            DISFA's layout, made on first use: options `num_subjects`, `frames_per_subject`, `image_size`, `seed`, see
-            `write_synthetic_disfa`). Uncoded: "face_videos" (any tree), or "synthetic_faces" (options `num_videos`,
-            `frames_per_video`, `image_size`, `seed`).
+            DISFA's layout, made on first use: options `num_subjects`, `frames_per_subject`, `image_size`, `seed`,
+            `rates`, see `write_synthetic_disfa`). Uncoded: "face_videos" (any tree), or "synthetic_faces" (options
+            `num_videos`, `frames_per_video`, `image_size`, `seed`).
         data_dir: the data set's folder. Not needed for the synthetic ones.
         fold: subject-exclusive fold, from 1; uncoded video has none.
         options: fields of the data set's config (`clip_length=128`, `tail="pad"`, `drop_lost_faces`; if it is coded
@@ -83,18 +83,19 @@ def _load(
 def _load_rendered(
     write: Callable[..., Path],
     load: Callable[..., datasets.DatasetDict],
-    sizes: dict[str, int],
+    sizes: dict[str, Any],
     data_dir: str | Path | None,
     fold: int,
     **options: Any,
 ) -> datasets.DatasetDict:
     """Open what `write` renders, in the cache if no folder is named; `sizes` are its parameters and their defaults."""
     parameters = {name: options.pop(name, default) for name, default in sizes.items()}
-    count, frames, image_size, seed = parameters.values()
+    count, frames, image_size, seed, *more = parameters.values()
     if data_dir is None:
         cache = Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE) / "auvmae"
         layout = write.__name__.removeprefix("write_")
-        data_dir = cache / f"{layout}-v{RENDERER_VERSION}-{count}x{frames}-{image_size}px-seed{seed}"
+        rates = "".join(f"-{rates}" for rates in more if rates != "balanced")
+        data_dir = cache / f"{layout}-v{RENDERER_VERSION}-{count}x{frames}-{image_size}px-seed{seed}{rates}"
     Path(data_dir).parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{data_dir}.lock"):  # the processes of a run all come here
         write(data_dir, **parameters, num_proc=options.get("num_proc"))
@@ -112,7 +113,7 @@ DATASETS: dict[str, Callable[..., datasets.DatasetDict]] = {
         _load_rendered,
         write_synthetic_disfa,
         partial(_load, Disfa),
-        {"num_subjects": 27, "frames_per_subject": 320, "image_size": 80, "seed": 0},
+        {"num_subjects": 27, "frames_per_subject": 320, "image_size": 80, "seed": 0, "rates": "balanced"},
     ),
     "synthetic_faces": partial(
         _load_rendered,

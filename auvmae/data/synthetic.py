@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 from ..facs import DISFA_AUS
 from .folds import fold_subjects
 from .synthetic_face import draw_identity, render_faces
+from .synthetic_script import FAMILIES, script_intensities
 
 # Part of the parameters of a tree: raise it whenever the same seed would give other pixels or labels.
 RENDERER_VERSION = 3
@@ -36,74 +37,6 @@ RENDERER_VERSION = 3
 FRAME_RATE = 20  # DISFA's
 LABELLED_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 SUBJECTS = tuple(sorted(fold_subjects("disfa", 1, "train") | fold_subjects("disfa", 1, "test")))
-
-# One family of expressions per row: which AUs move together, and how often per BLOCK frames. A subject gets every
-# family by systematic sampling along the row, where the entries of an AU are neighbours and add up to one or so: hardly
-# a subject lacks an AU.
-BLOCK = 340
-EXPRESSIONS: tuple[tuple[tuple[float, tuple[int, ...]], ...], ...] = (
-    ((0.35, (1,)), (0.55, (1, 2)), (0.30, (1, 2, 25, 26)), (0.40, (2,))),
-    ((0.10, (1, 4)), (0.60, (4,)), (0.50, (4, 9)), (0.60, (9,))),
-    ((0.40, (6,)), (0.45, (6, 12)), (0.40, (6, 12, 25)), (0.15, (12, 25)), (0.35, (12,))),
-    ((0.25, (25,)), (0.50, (25, 26)), (0.50, (26,))),
-)
-# A raised brow hides a lowered one: they meet only where an expression above says so.
-ANTAGONISTS = {1: {4}, 2: {4}, 4: {1, 2}}
-REST = 10  # frames, at least, between two events of one AU
-LONGEST_RAMPS = 24  # frames that onset, offset and their jitter add to an apex
-
-PEAKS, PEAK_RATES = (2, 3, 4, 5), (0.08, 0.27, 0.35, 0.30)
-
-
-def script_intensities(subject_index: int, num_frames: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Continuous intensities of the eight scripted AUs over one video.
-
-    Args:
-        subject_index: Spreads the expressions evenly over the subjects.
-        num_frames: T.
-        rng: Of everything else: times, durations, peaks.
-
-    Returns:
-        `float32` of shape `(T, 8)` in 0..5, columns in the order of `DISFA_AUS`; rounded, they are the labels.
-    """
-    intensity = np.zeros((num_frames, len(DISFA_AUS)), np.float32)
-    for expression in _choose_expressions(subject_index, num_frames, rng):
-        columns = [DISFA_AUS.index(au) for au in expression]
-        rivals = {DISFA_AUS.index(other) for au in expression for other in ANTAGONISTS.get(au, ())} - set(columns)
-        apex = int(rng.integers(24, 61))
-        for start in rng.integers(-apex // 3, max(num_frames - 2 * apex // 3, 1), 200):
-            around = slice(max(start - REST, 0), max(start + apex + LONGEST_RAMPS + REST, 0))
-            if not intensity[around, [*columns, *rivals]].any():
-                for column in columns:
-                    _add_event(intensity[:, column], start, apex, rng)
-                break
-    return intensity
-
-
-def _choose_expressions(subject_index: int, num_frames: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    chosen: list[tuple[int, ...]] = []
-    for row, family in enumerate(EXPRESSIONS):
-        edges = np.cumsum([rate for rate, _ in family]) * num_frames / BLOCK
-        # golden-ratio steps spread the first sample evenly over any number of subjects
-        phase = (0.618034 * subject_index + 0.25 * row) % 1
-        ticks = np.arange(phase, edges[-1], 1.0)
-        chosen += [family[i][1] for i in np.searchsorted(edges, ticks, side="right")]
-    # the widest first: they are the hardest to place
-    order = sorted(rng.permutation(len(chosen)), key=lambda i: -len(chosen[i]))
-    return [chosen[i] for i in order]
-
-
-def _add_event(track: NDArray[np.float32], start: int, apex: int, rng: np.random.Generator) -> None:
-    """Onset, apex and offset of one AU, in place; what falls outside the video is cut."""
-    start, apex = start + int(rng.integers(0, 5)), apex + int(rng.integers(-4, 5))
-    onset, offset = rng.integers(4, 9, 2)
-    peak = rng.choice(PEAKS, p=PEAK_RATES)
-    time = np.arange(len(track)) - start
-    rise, fall = np.clip(time / onset, 0, 1), np.clip((onset + apex + offset - time) / offset, 0, 1)
-    # 0.3 keeps a held peak within its rounding
-    sway = 0.3 * np.sin(time / rng.uniform(5, 12) + rng.uniform(0, 6))
-    ramp = np.minimum(rise, fall)
-    np.maximum(track, np.clip(ramp * (peak + sway), 0, 5), out=track)
 
 
 def _draw_motion(num_frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -118,7 +51,13 @@ def _draw_motion(num_frames: int, rng: np.random.Generator) -> NDArray[np.float6
 
 
 def render_subject(
-    subject_index: int, num_frames: int = 320, image_size: int = 80, seed: int = 0, *, unlabelled: bool = False
+    subject_index: int,
+    num_frames: int = 320,
+    image_size: int = 80,
+    seed: int = 0,
+    *,
+    unlabelled: bool = False,
+    rates: str = "balanced",
 ) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     """Render one subject's video in memory.
 
@@ -128,6 +67,7 @@ def render_subject(
         image_size: Height and width in pixels, 64 to 128 look well; even, for the video codec's sake.
         seed: With the index, fixes identity, script, motion and noise. Identity does not depend on `num_frames`.
         unlabelled: Draw from the other stream of identities, the one [`write_synthetic_faces`] uses.
+        rates: A key of `FAMILIES`; see [`write_synthetic_disfa`].
 
     Returns:
         `uint8` RGB frames `(T, image_size, image_size, 3)`, and `int8` intensities `(T, 12)` in 0..5, columns in the
@@ -140,7 +80,7 @@ def render_subject(
     """
     rng = np.random.default_rng([seed, subject_index, int(unlabelled)])
     identity = draw_identity(rng)
-    scripted = script_intensities(subject_index, num_frames, rng)
+    scripted = script_intensities(subject_index, num_frames, rng, rates)
     frames = render_faces(identity, scripted, _draw_motion(num_frames, rng), image_size, rng)
     intensities = np.zeros((num_frames, len(LABELLED_AUS)), np.int8)
     intensities[:, [LABELLED_AUS.index(au) for au in DISFA_AUS]] = np.rint(scripted)
@@ -154,6 +94,7 @@ def write_synthetic_disfa(
     frames_per_subject: int = 320,
     image_size: int = 80,
     seed: int = 0,
+    rates: str = "balanced",
     num_proc: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -164,7 +105,9 @@ def write_synthetic_disfa(
         num_subjects: 1 to 27, taken in the order of `SUBJECTS`.
         frames_per_subject: Frames per video, at 20 frames per second.
         image_size: Height and width in pixels; even.
-        seed: Of everything; the tree depends on it and the other three numbers alone, not on `num_proc`.
+        seed: Of everything; the tree depends on it, the other three numbers and `rates` alone, not on `num_proc`.
+        rates: How often the AUs occur and which go together: "balanced", or "disfa", as rare and as correlated as in
+            the training side of DISFA's first fold.
         num_proc: Processes; every core by default.
         progress: Show a progress bar.
 
@@ -172,13 +115,17 @@ def write_synthetic_disfa(
         `root`, complete: it is written beside and renamed last, so a killed run leaves no tree at all.
 
     Raises:
-        ValueError: A number is out of range.
+        ValueError: A number is out of range, or `rates` is unknown.
         FileExistsError: `root` holds something else.
     """
     if num_subjects > len(SUBJECTS):
         raise ValueError(f"num_subjects is {num_subjects}; DISFA has {len(SUBJECTS)}")
-    parameters = {"num_subjects": num_subjects, "frames_per_subject": frames_per_subject}
-    render = partial(_write_subject, num_frames=frames_per_subject, image_size=image_size, seed=seed)
+    if rates not in FAMILIES:
+        raise ValueError(f"rates is {rates!r}; choose from {', '.join(FAMILIES)}")
+    counts = {"num_subjects": num_subjects, "frames_per_subject": frames_per_subject}
+    # trees without the entry are from before there was a choice
+    parameters = counts if rates == "balanced" else {**counts, "rates": rates}
+    render = partial(_write_subject, num_frames=frames_per_subject, image_size=image_size, seed=seed, rates=rates)
     return _write_tree(Path(root), "disfa", parameters, render, num_subjects, image_size, seed, num_proc, progress)
 
 
@@ -219,7 +166,7 @@ def _write_tree(
     if image_size % 2 or image_size < 32:
         raise ValueError(f"image_size is {image_size}; it must be even and at least 32")
     for name, value in parameters.items():
-        if value < 1:
+        if isinstance(value, int) and value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1")
     parameters = {"layout": layout, **parameters, "image_size": image_size, "seed": seed, "renderer": RENDERER_VERSION}
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -263,8 +210,8 @@ def _run(job: Callable[[int], None], count: int, num_proc: int, progress: bool) 
                 raise
 
 
-def _write_subject(root: Path, index: int, *, num_frames: int, image_size: int, seed: int) -> None:
-    frames, intensities = render_subject(index, num_frames, image_size, seed)
+def _write_subject(root: Path, index: int, *, num_frames: int, image_size: int, seed: int, rates: str) -> None:
+    frames, intensities = render_subject(index, num_frames, image_size, seed, rates=rates)
     subject = SUBJECTS[index]
     _write_video(root / "Videos_LeftCamera" / f"LeftVideo{subject}_comp.avi", frames)
     folder = root / "ActionUnit_Labels" / subject

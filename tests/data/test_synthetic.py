@@ -1,21 +1,24 @@
 """The synthetic data set: exact labels, a DISFA layout, and faces that move where FACS says."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from auvmae.data import synthetic
+from auvmae.data import load_au_dataset, synthetic
+from auvmae.data.folds import fold_subjects
 from auvmae.data.synthetic import (
     LABELLED_AUS,
     SUBJECTS,
     render_subject,
-    script_intensities,
     write_synthetic_disfa,
     write_synthetic_faces,
 )
 from auvmae.data.synthetic_face import FaceIdentity, draw_identity, render_faces
+from auvmae.data.synthetic_script import script_intensities
 from auvmae.facs import DISFA_AUS
+from auvmae.losses import label_weights
 from auvmae.video import num_frames, read_frames
 
 TREE = {"num_subjects": 3, "frames_per_subject": 70, "image_size": 64, "progress": False}
@@ -125,6 +128,40 @@ def test_partners_occur_together_as_on_real_faces(occurrence, pair, low, high):
     assert low < (a & b).sum() / (a | b).sum() < high
 
 
+@pytest.fixture(scope="module")
+def rare_occurrence():
+    """(27, 4845, 8) bool: as many frames as DISFA has."""
+    scripts = [script_intensities(i, 4845, np.random.default_rng([0, i]), "disfa") for i in range(27)]
+    return np.rint(np.stack(scripts)) >= 2
+
+
+def test_rare_labels_occur_as_often_as_disfas(rare_occurrence):
+    weights = np.array(
+        [1.42, 2.35, 0.40, 0.80, 1.88, 0.44, 0.20, 0.52]
+    )  # published, of fold 1; rates are as 1 / weight
+    train = [SUBJECTS.index(subject) for subject in fold_subjects("disfa", 1, "train")]
+    rates = rare_occurrence[train].mean((0, 1))
+    np.testing.assert_allclose(rates, 0.07 / weights, rtol=0.15)  # AU25 in 35 %, AU2 in 3 %
+    np.testing.assert_allclose(label_weights([*rare_occurrence[train].astype(np.int8)]), weights, rtol=0.15)
+    flips = rare_occurrence[:, 1:] != rare_occurrence[:, :-1]
+    assert (flips.mean((0, 1)) < 0.01).all()
+
+
+@pytest.mark.parametrize(("pair", "share"), [((1, 2), 0.48), ((6, 12), 0.37), ((12, 25), 0.34), ((6, 25), 0.23)])
+def test_rare_labels_occur_together_as_disfas(rare_occurrence, pair, share):
+    a, b = (rare_occurrence[..., DISFA_AUS.index(au)] for au in pair)
+    assert (a & b).sum() / (a | b).sum() == pytest.approx(share, abs=0.05)
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_every_rare_au_occurs_on_both_sides_of_a_short_tree(fold):
+    for seed in range(3):
+        scripts = np.stack([script_intensities(i, 640, np.random.default_rng([seed, i]), "disfa") for i in range(27)])
+        for split in ("train", "test"):
+            side = [SUBJECTS.index(subject) for subject in fold_subjects("disfa", fold, split)]
+            assert ((scripts[side] >= 1.5).any(1).sum(0) >= 3).all()  # subjects that show it
+
+
 @pytest.mark.parametrize(
     ("au", "top", "bottom"),
     [(1, 0.0, 0.4), (2, 0.0, 0.4), (4, 0.2, 0.5), (6, 0.35, 0.7), (9, 0.35, 0.75), (12, 0.5, 0.9), (25, 0.6, 0.95)],
@@ -160,6 +197,21 @@ def test_finished_tree_is_kept(tree, monkeypatch):
     assert write_synthetic_disfa(tree, **TREE) == tree
 
 
+def test_other_rates_are_another_tree(tmp_path, monkeypatch):
+    still = np.zeros((40, 32, 32, 3), np.uint8)
+    monkeypatch.setattr(synthetic, "render_faces", lambda *_: still)  # the labels are what counts here
+    small = {"num_subjects": 4, "frames_per_subject": 40, "image_size": 32}
+    found = {}
+    for options in ({}, {"rates": "balanced"}, {"rates": "disfa"}):
+        rows = load_au_dataset("synthetic", cache_dir=tmp_path, clip_length=40, **small, **options)
+        found[options.get("rates")] = rows["train"]["video"][0]
+    trees = sorted(path.name for path in (tmp_path / "auvmae").iterdir() if path.is_dir())
+    assert trees == ["synthetic_disfa-v3-4x40-32px-seed0", "synthetic_disfa-v3-4x40-32px-seed0-disfa"]
+    assert found[None] == found["balanced"] != found["disfa"]
+    cards = [json.loads((tmp_path / "auvmae" / tree / "synthetic.json").read_text()) for tree in trees]
+    assert [card.get("rates") for card in cards] == [None, "disfa"]
+
+
 def test_other_directories_are_refused(tree, tmp_path):
     with pytest.raises(FileExistsError, match=r"disfa is not empty and holds .*'seed': 0.*'seed': 1"):
         write_synthetic_disfa(tree, **TREE, seed=1)
@@ -183,8 +235,9 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch, num_proc):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"num_subjects": 28}, {"num_subjects": 0}, {"frames_per_subject": 0}, {"image_size": 65}]
+    "wrong",
+    [{"num_subjects": 28}, {"num_subjects": 0}, {"frames_per_subject": 0}, {"image_size": 65}, {"rates": "bp4d"}],
 )
 def test_wrong_numbers_are_named(tmp_path, wrong):
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is {next(iter(wrong.values()))}"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is {next(iter(wrong.values()))!r}"):
         write_synthetic_disfa(tmp_path / "disfa", **{**TREE, **wrong})
