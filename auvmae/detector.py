@@ -1,8 +1,9 @@
 """From a recording to action units: faces found and cropped, windows predicted and blended, rows collected."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from .background import read_ahead
 from .crop import CroppedFrame, CropRecipe, iter_crops
 from .crop_files import shared_recipe, source_stamp
 from .masking import tube_mask
@@ -142,7 +144,7 @@ class AUDetector:
         return detector
 
     def __call__(self, source: Source) -> AUPrediction:
-        """Predict a whole recording.
+        """Predict a whole recording: faces are found in a thread, while the model is at work on those before.
 
         Args:
             source: a video file or a folder of numbered images; a uint8 array (T, H, W, 3), RGB; or an iterable of
@@ -152,24 +154,37 @@ class AUDetector:
             VideoDecodeError: the file does not open, or a frame is damaged.
             ValueError: frames of another shape or dtype, or crops by another recipe than the model's.
         """
-        return AUPrediction.collect(self.stream(source), self.au_names, self.thresholds, self.provenance(source))
+        return self.collect(self.stream(source, live=False), source)
 
-    def stream(self, source: Source) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
-        """Predict frame by frame, at most `delay` frames behind the source; raises what a call raises.
+    def collect(
+        self, stream: Iterable[tuple[CroppedFrame, NDArray[np.float64] | None]], source: Source
+    ) -> AUPrediction:
+        """Gather what `stream` gave of a source."""
+        return AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
+
+    def stream(self, source: Source, live: bool = True) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
+        """Predict frame by frame; raises what a call raises.
 
         Args:
             source: as for a call.
+            live: a row is never more than `delay` frames behind the source: each window is predicted once it is full.
+                Otherwise windows go through the model in whole batches, and up to as many frames are read ahead by a
+                thread: faster, and further behind. The rows are the same.
 
         Yields:
-            Every frame, in order, with its face and crop, and its probabilities, float (N,); None without a face. With
-            `every_face` one for each face of a frame.
+            Every frame, in order, with its face and crop (in the model's size), and its probabilities, float (N,); None
+            without a face. With `every_face` one for each face of a frame.
         """
         self._recipe_of(source)  # refuses what does not fit
         if self.cropped:
             crops = iter_cropped(source)
         else:
             crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
-        return blend_windows(crops, self._predict, self.window_length, self.clip_stride, self.batch_size)
+        crops, batch_size = self._resized(crops), 1
+        if not live:
+            batch_size = self.batch_size
+            crops = read_ahead(crops, batch_size * self.clip_stride)
+        return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)
 
     def _recipe_of(self, source: Source) -> CropRecipe | None:
         """How the faces of a source are cropped, or were; None if nobody knows."""
@@ -185,8 +200,11 @@ class AUDetector:
 
     @property
     def delay(self) -> int:
-        """Frames that `stream` runs behind its source at most: for tracking, for the window, and for the batch."""
-        return (0 if self.cropped else self.recipe.delay) + self.window_length + self.batch_size * self.clip_stride
+        """Frames that a live `stream` runs behind its source at most: for tracking the face, and for the windows.
+
+        The row of frame i comes once frame i + `delay` has been taken from the source, or before.
+        """
+        return (0 if self.cropped else self.recipe.delay) + self.window_length + 1
 
     def provenance(self, source: Source) -> dict[str, Any]:
         """How the rows of a source come about, ready for JSON: the same provenance, the same numbers.
@@ -214,13 +232,21 @@ class AUDetector:
             "versions": dict(_versions()),
         }
 
+    def _resized(self, crops: Iterable[CroppedFrame]) -> Iterator[CroppedFrame]:
+        """The crops in the model's size: here, where it is done once for all windows that a crop is in."""
+        for cropped in crops:
+            if cropped.crop is not None:
+                # one by one, as the images of a folder may differ in size
+                (crop,) = self.processor.resize_frames(cropped.crop[None]).numpy()
+                cropped = replace(cropped, crop=crop)
+            yield cropped
+
     @torch.inference_mode()
     def _predict(self, windows: list[Window]) -> NDArray[np.float32]:
         """(windows, window_length, N) probabilities."""
-        # one by one, as the images of a folder may differ in size
-        sampled = [crop for window in windows for crop in window.crops[:: self.sampling_rate]]
-        pixel_values = torch.cat([self.processor(crop[None])["pixel_values"][0] for crop in sampled])
-        pixel_values = pixel_values.unflatten(0, (len(windows), -1)).to(self.model.device, self.model.dtype)
+        sampled = np.stack([window.crops[:: self.sampling_rate] for window in windows])
+        frames = torch.from_numpy(sampled).to(self.model.device)  # uint8: a quarter of the bytes
+        pixel_values = self.processor.normalize_frames(frames).to(self.model.dtype)
         mask = None
         if self.mask_ratio:
             slots = self.model.config.num_frames // self.model.config.tubelet_size

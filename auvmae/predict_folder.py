@@ -124,13 +124,11 @@ class _Job:
         """Predict and write; returns the number of frames, and of those with a face."""
         self._make_way()
         try:
-            detector, provenance = self.detector, self.provenance()
-            stream = _counted(detector.stream(self.video), bar)
-            prediction = AUPrediction.collect(stream, detector.au_names, detector.thresholds, provenance)
+            prediction = self.detector.collect(_counted(self.detector.stream(self.video, live=False), bar), self.video)
             for extra in self.extras:
                 getattr(self, f"_write_{extra}")(prediction)
             frames, found = (len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success]))
-            provenance |= {"counts": [frames, found]}
+            provenance = prediction.provenance | {"files": self.files, "counts": [frames, found]}
             replace(prediction, provenance=provenance).save(self.target.folder / self.files[0])
         except BaseException:
             self._remove()
