@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .background import read_ahead
+from .calibration import Calibration
 from .crop import CroppedFrame, CropRecipe, iter_crops
 from .crop_files import shared_recipe, source_stamp
 from .masking import tube_mask
@@ -48,6 +49,8 @@ class AUDetector:
             default the checkpoint's (`config.au_thresholds`).
         every_face: rows for all faces of a frame, not for the one that the recipe chooses.
         cropped: the frames are face crops already.
+        calibration: take a person's resting face off what a call gives, see `calibration`; not off a stream, of which
+            the rest is not known. Its `per_face` follows `every_face`.
 
     Raises:
         ValueError: an option out of its range.
@@ -77,6 +80,7 @@ class AUDetector:
         threshold: float | Sequence[float] | None = None,
         every_face: bool = False,
         cropped: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         config = model.config
         self.sampling_rate, self.mask_ratio = config.sampling_rate, config.mask_ratio
@@ -96,6 +100,7 @@ class AUDetector:
         if len(self.thresholds) != len(self.au_names) or not all(0 < value < 1 for value in self.thresholds):
             raise ValueError(f"threshold must be one number in (0, 1), or {len(self.au_names)}, found {threshold}")
         self.every_face, self.cropped = every_face, cropped
+        self.calibration = calibration and replace(calibration, per_face=every_face)
         self.recipe = CropRecipe(**(processor.crop or {}))
         self.processor = processor
         # a view of the model that labels one window at a time; the weights are shared, the caller's config is not
@@ -159,8 +164,13 @@ class AUDetector:
     def collect(
         self, stream: Iterable[tuple[CroppedFrame, NDArray[np.float64] | None]], source: Source
     ) -> AUPrediction:
-        """Gather what `stream` gave of a source."""
-        return AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
+        """Gather what `stream` gave of a source, and calibrate it if that was asked for.
+
+        Raises:
+            ValueError: it cannot be calibrated, see `AUPrediction.calibrated`.
+        """
+        prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
+        return prediction.calibrated(self.calibration) if self.calibration else prediction
 
     def stream(self, source: Source, live: bool = True) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
         """Predict frame by frame; raises what a call raises.
@@ -226,6 +236,7 @@ class AUDetector:
             "every_face": self.every_face,
             "cropped": self.cropped,
             "crop": recipe and recipe.to_dict(),
+            "calibration": self.calibration and self.calibration.to_dict(),
             "decoder": "PyAV",
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,

@@ -117,6 +117,7 @@ class _Job:
         """Its frames, and those with a face, if everything is there and would come out the same; None otherwise."""
         found = self._mark()
         counts = found.pop("counts", None)
+        found.pop("logits_taken_off", None)
         whole = all((self.target.folder / name).exists() for name in self.files)
         return counts if whole and found == self.provenance() else None
 
