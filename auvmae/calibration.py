@@ -1,4 +1,4 @@
-"""Person calibration: what a person's resting face looks like to the model is taken off, in logits, and can be put back.
+"""Person calibration: what a person's resting face looks like to the model is taken off, in logits.
 
 Some faces at rest look to a model as if an action unit were present: heavy brows as AU4, raised corners of the mouth as
 AU12. Where the resting face of a person is known, or guessed from the lowest probabilities of a recording, each action
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REST = 3.0
-"""Logits that a resting face lies below the threshold after calibration: at a threshold of 0.5 a probability of 0.05."""
+"""Logits that a resting face lies below the threshold after calibration: with a threshold of 0.5 at 0.05."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def find_shifts(
 
 
 def shift_probs(probs: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities (R, N) with `shift` (N,) logits taken off, rounded to six places as all are; untouched where it is 0.
+    """Probabilities (R, N) with `shift` (N,) logits taken off, rounded to six places; untouched where it is 0.
 
     >>> shift_probs(np.array([[0.5, 0.123456]]), np.array([2.944439, 0.0])).tolist()
     [[0.05, 0.123456]]

@@ -19,7 +19,7 @@ def logit(probs):
 
 
 def person(seed=0):
-    """Ten frames of face 0, three without, ten of face 1; at rest in the first five of each; the third AU never looks on."""
+    """Ten frames of face 0 (five at rest, five not), three without, ten of face 1; the third AU is never present."""
     rng = np.random.default_rng(seed)
     rest = np.array([0.55, 0.2, 1e-3])
     probs = np.concatenate([np.tile(rest, (5, 1)) + rng.uniform(-5e-4, 5e-4, (5, 3)), rng.uniform(0.6, 0.95, (5, 3))])

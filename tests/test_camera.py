@@ -97,7 +97,7 @@ def test_each_row_is_written_whole_and_in_time(checkpoint):
 
     def frames():
         nonlocal taken
-        for taken in range(100):  # noqa: B007
+        for taken in range(100):
             yield taken, taken / 25, draw(taken % 60)
 
     write_rows(detector, frames(), Paper())

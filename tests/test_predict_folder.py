@@ -299,7 +299,7 @@ def spoil(path, kind, sound):
         path.write_bytes(data[:start] + bytes(data[start + 1000 : start + 1400][::-1]) + data[start + 400 :])
     elif kind == "nowhere":
         path.unlink()
-        path.symlink_to(path.with_name("nothing.mp4"))
+        path.symlink_to(path.with_suffix(".gone"))
     elif kind == "folder":
         path.unlink()
         path.mkdir()
@@ -348,7 +348,8 @@ def test_two_hundred_recordings_twenty_of_them_broken(checkpoint, tmp_path):
     failed = {Path(result["source"]): result["reason"] for result in report["videos"] if result["status"] == "failed"}
     assert set(failed) == set(broken)
     for path, reason in failed.items():
-        assert path.name in reason or path.resolve().name in reason, (broken[path], reason)
+        assert "VideoDecodeError: cannot decode" in reason
+        assert path.name in reason
     assert main([*words, str(tmp_path / "whole")]) == 1
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     tables = [name for name in names(tmp_path / "out") if name.endswith(".csv") and "events" not in name]
