@@ -78,7 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help='e.g. "cpu" or "cuda:0" (default: a GPU if there is one)')
     parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="(default: float32)"
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="(default: bfloat16 on a processor that has it, else float32)",
     )
 
 

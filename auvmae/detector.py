@@ -19,6 +19,7 @@ from .crop import CroppedFrame, CropRecipe, iter_crops
 from .crop_files import shared_recipe, source_stamp
 from .masking import tube_mask
 from .modeling_auvmae import AUVMAEForFrameAUClassification
+from .precision import choose_dtype
 from .prediction import AUPrediction
 from .processors import AUVMAEImageProcessor
 from .sources import Source, iter_cropped, open_frames
@@ -116,7 +117,7 @@ class AUDetector:
         pretrained_model_name_or_path: str | Path,
         *,
         device: str | torch.device | None = None,
-        dtype: str | torch.dtype = "float32",
+        dtype: str | torch.dtype = "auto",
         **options: Any,
     ) -> "AUDetector":
         """Load a fine-tuned checkpoint, with its processor.
@@ -124,16 +125,15 @@ class AUDetector:
         Args:
             pretrained_model_name_or_path: a folder, or a name on the Hub. Only safetensors are read, no code is run.
             device: where the model runs, e.g. "cuda:1"; by default the GPU if there is one.
-            dtype: what the model computes in, "float32", "bfloat16" or "float16".
+            dtype: what the model computes in, "float32", "bfloat16", "float16" or "auto", see `precision`.
             options: as for `AUDetector`.
 
         Raises:
             ValueError: the checkpoint has no head for action units, an unknown dtype, or an option out of its range.
             OSError: there is no such checkpoint, or it lacks its processor.
         """
-        kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-        if kind not in (torch.float32, torch.bfloat16, torch.float16):
-            raise ValueError(f"dtype must be float32, bfloat16 or float16, found {dtype}")
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        kind = choose_dtype(dtype, device)
         name = str(pretrained_model_name_or_path)
         model, info = AUVMAEForFrameAUClassification.from_pretrained(
             name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
@@ -145,7 +145,7 @@ class AUDetector:
                 "run_finetune.py, or name another checkpoint."
             )
         detector = cls(model, AUVMAEImageProcessor.from_pretrained(name), **options)
-        detector.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), kind)
+        detector.model.to(device, kind)
         return detector
 
     def __call__(self, source: Source) -> AUPrediction:

@@ -42,8 +42,8 @@ def video(tmp_path_factory):
     return write_video(tmp_path_factory.mktemp("video") / "a.mp4", 40, ABSENT)
 
 
-def load(checkpoint, **options):
-    return AUDetector.from_pretrained(checkpoint, device="cpu", **options)
+def load(checkpoint, dtype="float32", **options):
+    return AUDetector.from_pretrained(checkpoint, device="cpu", dtype=dtype, **options)
 
 
 def same(found, expected, atol=2e-6):  # rows are rounded to six places
@@ -259,10 +259,17 @@ def test_options_and_thresholds(checkpoint, video):
         ({"level": "clip"}, "unknown level 'clip'; choose from video, frame, patch"),
         ({"clip_stride": 5}, "clip_stride must lie in 1 to 4"),
         ({"batch_size": 0}, "batch_size must be positive"),
-        ({"dtype": "int8"}, "dtype must be float32, bfloat16 or float16, found int8"),
+        ({"dtype": "int8"}, "dtype must be one of auto, float32, bfloat16, float16, found int8"),
     ):
         with pytest.raises(ValueError, match=message):
             load(checkpoint, **wrong)
+
+
+def test_bfloat16_is_the_default_where_the_processor_has_it(checkpoint, monkeypatch):
+    for has in (True, False):
+        monkeypatch.setattr("auvmae.precision.cpu_has_bfloat16", lambda has=has: has)
+        assert load(checkpoint, dtype="auto").model.dtype == (torch.bfloat16 if has else torch.float32)
+    assert load(checkpoint, dtype=torch.bfloat16).model.dtype == torch.bfloat16
 
 
 def test_bfloat16_is_close(checkpoint, video):
