@@ -1,7 +1,7 @@
 """A stream that a thread of its own reads ahead, so that what makes its items works beside what uses them."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import TypeVar
@@ -14,7 +14,7 @@ POLL = 0.1
 
 def read_ahead(
     items: Iterable[T], size: int, *, drop: bool = False, stopped: Callable[[], bool] = lambda: False
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Give the items of a stream, which a thread takes from it beforehand.
 
     The thread starts when the first item is asked for, and ends with the stream, or when what is returned is closed or

@@ -24,7 +24,8 @@ keep their shape. Run it again to go on after an interruption: what is finished,
 skipped. OUT/predict_report.json lists what failed, and why.
 
 With --webcam the rows of a camera, a pipe or a URL are written as they come, to the file OUT or to standard output,
-until it ends or Ctrl-C is pressed; a row is late by the frames that tracking and a window need (printed at the start).
+until it ends or Ctrl-C is pressed. A row is late by the frames that tracking, a window and the queue need (printed at
+the start); frames for which there is no time are left out, their numbers are missing.
 """
 
 
@@ -125,7 +126,7 @@ def _check(arguments: argparse.Namespace, extras: list[str]) -> None:
 
 
 def _run_live(detector: "AUDetector", name: str, output: str | None) -> int:
-    from .camera import Device, live_frames, write_rows
+    from .camera import AHEAD, Device, live_frames, write_rows
     from .crop_files import replacing
     from .prediction import provenance_path
 
@@ -136,7 +137,7 @@ def _run_live(detector: "AUDetector", name: str, output: str | None) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, interrupt)
-    print(f"{device.name}: rows come {detector.delay} frames late; Ctrl-C ends", file=sys.stderr)
+    print(f"{device.name}: rows come up to {detector.delay + AHEAD} frames late; Ctrl-C ends", file=sys.stderr)
     try:
         # opened for writing only if there is none: a recording that cannot be repeated is not overwritten
         with open(output, "x", newline="", encoding="utf-8") if output else nullcontext(sys.stdout) as file:

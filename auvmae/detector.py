@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from copy import copy
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +30,10 @@ PACKAGES = ("auvmae", "torch", "transformers", "av", "opencv-python-headless", "
 """What the numbers may depend on; their versions stand in the provenance."""
 
 
+Row = tuple[CroppedFrame, NDArray[np.float64] | None]
+"""A frame with one of its faces, and the face's probabilities, float (N,); None without a face."""
+
+
 class AUDetector:
     """Detects the action units of every face in a recording.
 
@@ -50,8 +55,8 @@ class AUDetector:
             default the checkpoint's (`config.au_thresholds`).
         every_face: rows for all faces of a frame, not for the one that the recipe chooses.
         cropped: the frames are face crops already.
-        calibration: take a person's resting face off what a call gives, see `calibration`; not off a stream, of which
-            the rest is not known. Its `per_face` follows `every_face`.
+        calibration: take a person's resting face off what a call gives (not off a stream, of which the rest is not
+            known). Its `per_face` follows `every_face`.
 
     Raises:
         ValueError: an option out of its range.
@@ -132,8 +137,8 @@ class AUDetector:
             ValueError: the checkpoint has no head for action units, an unknown dtype, or an option out of its range.
             OSError: there is no such checkpoint, or it lacks its processor.
         """
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        kind = choose_dtype(dtype, device)
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        kind = choose_dtype(dtype, place)
         name = str(pretrained_model_name_or_path)
         model, info = AUVMAEForFrameAUClassification.from_pretrained(
             name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
@@ -145,7 +150,7 @@ class AUDetector:
                 "run_finetune.py, or name another checkpoint."
             )
         detector = cls(model, AUVMAEImageProcessor.from_pretrained(name), **options)
-        detector.model.to(device, kind)
+        detector.model.to(place, kind)
         return detector
 
     def __call__(self, source: Source) -> AUPrediction:
@@ -161,9 +166,7 @@ class AUDetector:
         """
         return self.collect(self.stream(source, live=False), source)
 
-    def collect(
-        self, stream: Iterable[tuple[CroppedFrame, NDArray[np.float64] | None]], source: Source
-    ) -> AUPrediction:
+    def collect(self, stream: Iterable[Row], source: Source) -> AUPrediction:
         """Gather what `stream` gave of a source, and calibrate it if that was asked for.
 
         Raises:
@@ -172,29 +175,31 @@ class AUDetector:
         prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
         return prediction.calibrated(self.calibration) if self.calibration else prediction
 
-    def stream(self, source: Source, live: bool = True) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
+    def stream(self, source: Source, live: bool = True) -> Iterator[Row]:
         """Predict frame by frame; raises what a call raises.
 
         Args:
             source: as for a call.
-            live: a row is never more than `delay` frames behind the source: each window is predicted once it is full.
-                Otherwise windows go through the model in whole batches, and up to as many frames are read ahead by a
-                thread: faster, and further behind. The rows are the same.
+            live: predict each window once it is full, so that a row is never more than `delay` frames behind. Otherwise
+                a thread reads a batch of windows ahead: faster, and further behind. The rows are the same.
 
         Yields:
-            Every frame, in order, with its face and crop (in the model's size), and its probabilities, float (N,); None
-            without a face. With `every_face` one for each face of a frame.
+            Every frame, in order, with its crop in the model's size; with `every_face` one for each face of a frame.
         """
         self._recipe_of(source)  # refuses what does not fit
         if self.cropped:
             crops = iter_cropped(source)
         else:
             crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
-        crops, batch_size = self._resized(crops), 1
-        if not live:
-            batch_size = self.batch_size
-            crops = read_ahead(crops, batch_size * self.clip_stride)
+        return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
+
+    def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Iterator[Row]:
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)
+
+    def _blend_ahead(self, crops: Iterable[CroppedFrame]) -> Iterator[Row]:
+        # closed here, not when nobody holds it any more: the traceback of a model that failed would
+        with closing(read_ahead(crops, self.batch_size * self.clip_stride)) as ahead:
+            yield from self._blend(ahead, self.batch_size)
 
     def _recipe_of(self, source: Source) -> CropRecipe | None:
         """How the faces of a source are cropped, or were; None if nobody knows."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib import recfunctions as rfn
+from numpy.lib.recfunctions import assign_fields_by_name
 from numpy.typing import NDArray
 
 from .calibration import Calibration, find_shifts, shift_probs
@@ -81,10 +81,8 @@ class AUPrediction:
         """
         raw = self.uncalibrated()
         shifts = find_shifts(raw.rows, self.thresholds, calibration, self.provenance["source"]["name"])
-        fields = [*raw.rows.dtype.descr, ("raw", "f8", (len(self.au_names),))]
-        rows = np.empty(len(raw.rows), fields)
-        for name in raw.rows.dtype.names:
-            rows[name] = raw.rows[name]
+        rows = np.empty(len(raw.rows), [*raw.rows.dtype.descr, ("raw", "f8", (len(self.au_names),))])
+        assign_fields_by_name(rows, raw.rows)
         rows["raw"] = raw.rows["probs"]
         for face, shift in shifts.items():
             own = rows["face_id"] == face
@@ -97,12 +95,13 @@ class AUPrediction:
 
     def uncalibrated(self) -> "AUPrediction":
         """The same with the model's own probabilities; itself if it is not calibrated."""
-        if "raw" not in self.rows.dtype.names:
+        if not self._calibrated:
             return self
-        rows = self.rows[[name for name in self.rows.dtype.names if name != "raw"]].copy()
+        rows = np.empty(len(self.rows), self.rows.dtype.descr[:-1])  # raw is the last field
+        assign_fields_by_name(rows, self.rows)
         rows["probs"] = self.rows["raw"]
         provenance = {name: value for name, value in self.provenance.items() if name != "logits_taken_off"}
-        return replace(self, rows=rfn.repack_fields(rows), provenance=provenance | {"calibration": None})
+        return replace(self, rows=rows, provenance=provenance | {"calibration": None})
 
     @property
     def success(self) -> NDArray[np.bool_]:
@@ -136,10 +135,9 @@ class AUPrediction:
         for name, values in zip(self.au_names, self.occurrence.T, strict=True):
             columns[f"{au_column(name)}_c"] = pandas.array(values, "Int8")
             columns[f"{au_column(name)}_c"][~self.success] = pandas.NA
-        for field, suffix in (("probs", "p"), ("raw", "raw")):
-            if field in self.rows.dtype.names:
-                for name, values in zip(self.au_names, self.rows[field].T, strict=True):
-                    columns[f"{au_column(name)}_{suffix}"] = values
+        for field, suffix in (("probs", "p"), ("raw", "raw"))[: 1 + self._calibrated]:
+            for name, values in zip(self.au_names, self.rows[field].T, strict=True):
+                columns[f"{au_column(name)}_{suffix}"] = values
         for name, values in zip("xywh", self.rows["box"].astype(float).round(2).T, strict=True):
             columns[f"box_{name}"] = values
         return pandas.DataFrame(columns)
@@ -231,6 +229,10 @@ class AUPrediction:
             seconds,
             ("predicted present", "no face"),
         )
+
+    @property
+    def _calibrated(self) -> bool:
+        return "raw" in (self.rows.dtype.fields or {})
 
     @property
     def _overlap(self) -> bool:

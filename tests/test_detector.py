@@ -107,6 +107,21 @@ def test_a_frame_that_does_not_decode_ends_the_prediction_with_its_name(checkpoi
     assert not [thread for thread in threading.enumerate() if thread.name == "auvmae.read_ahead"]
 
 
+def test_who_stops_early_or_fails_leaves_no_thread(checkpoint, video, monkeypatch):
+    def threads():
+        return [thread for thread in threading.enumerate() if thread.name == "auvmae.read_ahead"]
+
+    detector = load(checkpoint, batch_size=1)
+    rows = detector.stream(video, live=False)
+    next(rows)
+    rows.close()
+    assert not threads()
+    monkeypatch.setattr(detector, "_predict", lambda windows: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        detector(video)
+    assert not threads()
+
+
 @pytest.mark.parametrize("level", ["video", "patch"])
 @pytest.mark.parametrize("batch_size", [2, 5, 64])
 def test_batches_do_not_change_the_rows(checkpoint, video, level, batch_size):
