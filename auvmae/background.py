@@ -1,8 +1,8 @@
 """A stream that a thread of its own reads ahead, so that what makes its items works beside what uses them."""
 
 import threading
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
@@ -13,12 +13,12 @@ POLL = 0.1
 
 
 def read_ahead(
-    items: Iterable[T], size: int, *, drop: bool = False, stopped: Callable[[], bool] = lambda: False
+    items: Generator[T, None, None], size: int, *, drop: bool = False, stopped: Callable[[], bool] = lambda: False
 ) -> Generator[T, None, None]:
     """Give the items of a stream, which a thread takes from it beforehand.
 
     The thread starts when the first item is asked for, and ends with the stream, or when what is returned is closed or
-    stopped. A stream that can be closed, as generators can, is closed then, in the thread.
+    stopped; it closes the stream.
 
     Args:
         items: read by the thread and by nobody else.
@@ -46,14 +46,13 @@ def read_ahead(
     def read() -> None:
         end = _End()
         try:
-            for item in items:
-                if not put(item):
-                    break
+            with closing(items):
+                for item in items:
+                    if not put(item):
+                        break
         except BaseException as error:
             end.error = error
-        finally:
-            getattr(items, "close", lambda: None)()
-            put(end)
+        put(end)
 
     thread = threading.Thread(target=read, name="auvmae.read_ahead", daemon=True)
     thread.start()

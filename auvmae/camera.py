@@ -1,7 +1,7 @@
 """A camera, a pipe or any other live source that PyAV opens, as a stream of frames and as rows of a table."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -106,7 +106,7 @@ def write_rows(detector: "AUDetector", frames: Iterator[Frame], file: TextIO) ->
     return frames_done, frames_found
 
 
-def _decode(device: Device) -> Iterator[Frame]:
+def _decode(device: Device) -> Generator[Frame, None, None]:
     try:
         container = av.open(device.name, format=device.format, options=dict(device.options))
     except (OSError, ValueError, av.FFmpegError) as error:

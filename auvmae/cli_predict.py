@@ -111,8 +111,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _stretch(text: str) -> tuple[float, float]:
-    start, stop = text.split(":")
-    return float(start), float(stop)
+    try:
+        start, stop = map(float, text.split(":"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"START:STOP in seconds is wanted, such as 2:4.5, found {text!r}") from error
+    return start, stop
 
 
 def _check(arguments: argparse.Namespace, extras: list[str]) -> None:

@@ -1,7 +1,7 @@
 """From a recording to action units: faces found and cropped, windows predicted and blended, rows collected."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import replace
@@ -196,7 +196,7 @@ class AUDetector:
     def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Iterator[Row]:
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)
 
-    def _blend_ahead(self, crops: Iterable[CroppedFrame]) -> Iterator[Row]:
+    def _blend_ahead(self, crops: Generator[CroppedFrame, None, None]) -> Iterator[Row]:
         # closed here, not when nobody holds it any more: the traceback of a model that failed would
         with closing(read_ahead(crops, self.batch_size * self.clip_stride)) as ahead:
             yield from self._blend(ahead, self.batch_size)
@@ -248,7 +248,7 @@ class AUDetector:
             "versions": dict(_versions()),
         }
 
-    def _resized(self, crops: Iterable[CroppedFrame]) -> Iterator[CroppedFrame]:
+    def _resized(self, crops: Iterable[CroppedFrame]) -> Generator[CroppedFrame, None, None]:
         """The crops in the model's size: here, where it is done once for all windows that a crop is in."""
         for cropped in crops:
             if cropped.crop is not None:

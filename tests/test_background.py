@@ -21,8 +21,8 @@ def until(condition):
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 def test_the_same_items_in_the_same_order(size):
-    assert list(read_ahead(range(50), size)) == list(range(50))
-    assert list(read_ahead([], size)) == []
+    assert list(read_ahead((number for number in range(50)), size)) == list(range(50))
+    assert list(read_ahead((number for number in ()), size)) == []
     assert not threads()
 
 
@@ -54,6 +54,18 @@ def test_an_error_comes_after_the_items_before_it():
     with pytest.raises(KeyError, match="frame 3") as caught:
         next(stream)
     assert caught.traceback[-1].name == "source"  # where it happened
+    assert not threads()
+
+
+def test_an_error_while_it_is_closed_is_one_too():
+    def source():
+        try:
+            yield from range(3)
+        finally:
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(read_ahead(source(), 1))
     assert not threads()
 
 
