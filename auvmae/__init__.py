@@ -4,6 +4,7 @@ Importing the package registers its classes with `AutoConfig`, `AutoModel`, `Aut
 `AutoModelForVideoClassification` and `AutoImageProcessor`, and `transformers.pipeline("video-au-detection")`.
 """
 
+from .calibration import Calibration
 from .configuration import AUVMAEConfig
 from .detector import AUDetector
 from .modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
@@ -19,6 +20,7 @@ __all__ = [
     "AUVMAEForVideoPretraining",
     "AUVMAEImageProcessor",
     "AUVMAEModel",
+    "Calibration",
     "VideoAUDetectionPipeline",
 ]
 

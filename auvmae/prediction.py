@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.recfunctions import assign_fields_by_name
 from numpy.typing import NDArray
 
+from .calibration import Calibration, find_shifts, shift_probs
 from .crop import CroppedFrame
 from .crop_files import replacing
 from .elan import format_eaf
@@ -40,8 +42,8 @@ class AUPrediction:
             frame (int, index in the video, from 0; of an image folder the images' numbers), face_id (int, from 0; -1
             in the one row of a frame without a face), timestamp (seconds in the recording's clock, NaN without one),
             confidence (of the face, in [0, 1]; 0 where the detector missed it for a moment and it was bridged, and
-            without a face), box (4: x, y, width, height in pixels of the frame), probs (N, in [0, 1], six decimals).
-            NaN where there is no face.
+            without a face), box (4: x, y, width, height in pixels of the frame), probs (N, in [0, 1], six decimals),
+            and, if it is calibrated, raw (N, the probabilities before that). NaN where there is no face.
         au_names: N names, e.g. ["AU1", "AU12"].
         thresholds: N probabilities from which an action unit counts as present.
         provenance: how the rows came about, ready for JSON.
@@ -68,6 +70,39 @@ class AUPrediction:
         )
         return cls(rows, au_names, thresholds, provenance)
 
+    def calibrated(self, calibration: Calibration) -> "AUPrediction":
+        """The same with a person's resting face taken off, see `calibration`; `uncalibrated` is the way back.
+
+        Everything that is drawn from the rows follows; `rows["raw"]` keeps what the model said, and the provenance
+        has the settings and, per face, the logits that were taken off. What was calibrated before is so anew.
+
+        Raises:
+            ValueError: the neutral stretch shows no face, or the recording has no timestamps.
+        """
+        raw = self.uncalibrated()
+        shifts = find_shifts(raw.rows, self.thresholds, calibration, self.provenance["source"]["name"])
+        rows = np.empty(len(raw.rows), [*raw.rows.dtype.descr, ("raw", "f8", (len(self.au_names),))])
+        assign_fields_by_name(rows, raw.rows)
+        rows["raw"] = raw.rows["probs"]
+        for face, shift in shifts.items():
+            own = rows["face_id"] == face
+            rows["probs"][own] = shift_probs(rows["raw"][own], shift)
+        provenance = raw.provenance | {
+            "calibration": calibration.to_dict(),
+            "logits_taken_off": {str(face): shift.round(6).tolist() for face, shift in shifts.items()},
+        }
+        return replace(self, rows=rows, provenance=provenance)
+
+    def uncalibrated(self) -> "AUPrediction":
+        """The same with the model's own probabilities; itself if it is not calibrated."""
+        if not self._calibrated:
+            return self
+        rows = np.empty(len(self.rows), self.rows.dtype.descr[:-1])  # raw is the last field
+        assign_fields_by_name(rows, self.rows)
+        rows["probs"] = self.rows["raw"]
+        provenance = {name: value for name, value in self.provenance.items() if name != "logits_taken_off"}
+        return replace(self, rows=rows, provenance=provenance | {"calibration": None})
+
     @property
     def success(self) -> NDArray[np.bool_]:
         """bool, shape (R,): the row is of a face."""
@@ -85,7 +120,8 @@ class AUPrediction:
 
         Returns:
             frame, face_id, timestamp, confidence, success (1 with a face), AU01_c ... (0, 1), AU01_p ... (probability),
-            box_x, box_y, box_w, box_h. Empty where there is no face. OpenFace counts frames from 1, this from 0.
+            if it is calibrated AU01_raw ... (probability before that), box_x, box_y, box_w, box_h. Empty where there is
+            no face. OpenFace counts frames from 1, this from 0.
         """
         import pandas
 
@@ -99,8 +135,9 @@ class AUPrediction:
         for name, values in zip(self.au_names, self.occurrence.T, strict=True):
             columns[f"{au_column(name)}_c"] = pandas.array(values, "Int8")
             columns[f"{au_column(name)}_c"][~self.success] = pandas.NA
-        for name, values in zip(self.au_names, self.rows["probs"].T, strict=True):
-            columns[f"{au_column(name)}_p"] = values
+        for field, suffix in (("probs", "p"), ("raw", "raw"))[: 1 + self._calibrated]:
+            for name, values in zip(self.au_names, self.rows[field].T, strict=True):
+                columns[f"{au_column(name)}_{suffix}"] = values
         for name, values in zip("xywh", self.rows["box"].astype(float).round(2).T, strict=True):
             columns[f"box_{name}"] = values
         return pandas.DataFrame(columns)
@@ -192,6 +229,10 @@ class AUPrediction:
             seconds,
             ("predicted present", "no face"),
         )
+
+    @property
+    def _calibrated(self) -> bool:
+        return "raw" in (self.rows.dtype.fields or {})
 
     @property
     def _overlap(self) -> bool:

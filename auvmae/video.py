@@ -54,13 +54,18 @@ def iter_frames(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
         for index, file in image_files(path).items():
             yield index, float("nan"), _read_image(file, index)
         return
-    index = -1
     with _open(path) as container:
-        try:
-            for index, frame in enumerate(container.decode(video=0)):
-                yield index, float("nan") if frame.time is None else frame.time, _to_rgb(frame, path, index)
-        except av.FFmpegError as error:
-            raise VideoDecodeError.of(path, error, index + 1) from error
+        yield from decode_frames(container, path)
+
+
+def decode_frames(container: Any, path: Path) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Decode the first video stream of an open PyAV container, as `iter_frames`; `path` is for errors."""
+    index = -1
+    try:
+        for index, frame in enumerate(container.decode(video=0)):
+            yield index, float("nan") if frame.time is None else frame.time, _to_rgb(frame, path, index)
+    except av.FFmpegError as error:
+        raise VideoDecodeError.of(path, error, index + 1) from error
     if index < 0:
         raise VideoDecodeError.of(path, "it holds no frame")
 

@@ -56,7 +56,8 @@ def blend_windows(
     """Predict a stream of crops window by window and average the windows that a frame is in.
 
     What comes out does not depend on `batch_size`, but for the rounding inside of `predict`. It runs at most
-    `length + batch_size * stride` frames behind its input, and holds as many in memory.
+    `length + (batch_size - 1) * stride + 1` frames behind its input, the last of which tells that a frame shows no more
+    faces, and holds as many in memory.
 
     Args:
         crops: in the order of their frames, several to a frame if it shows several faces, as `crop.iter_crops` gives.
@@ -123,7 +124,7 @@ class _Blender:
             else:
                 self._extend(cropped.face.track, row)
         # few windows are no reason to let the rows wait for others that may never come
-        if self.queue and self.frames - self.queued_since >= self.batch_size * self.stride:
+        if self.queue and self.frames - self.queued_since >= (self.batch_size - 1) * self.stride:
             self._flush()
         yield from self._finished()
 

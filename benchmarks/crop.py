@@ -10,9 +10,9 @@ import functools
 import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import cv2
@@ -24,26 +24,28 @@ from auvmae.crop_folder import find_videos
 SPENT: dict[str, float] = {}
 
 
-def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, with its CPU seconds added to a part."""
+def timed(part: str, function: Callable[..., Any], clock: Callable[[], float] = process_time) -> Callable[..., Any]:
+    """`function`, with its seconds, of the CPU by default, added to a part."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        start = time.process_time()
+        start = clock()
         try:
             return function(*args, **kwargs)
         finally:
-            SPENT[part] = SPENT.get(part, 0) + time.process_time() - start
+            SPENT[part] = SPENT.get(part, 0) + clock() - start
 
     return wrapper
 
 
-def timed_iterator(part: str, function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """`function`, with the CPU seconds of each of its items added to a part."""
+def timed_iterator(
+    part: str, function: Callable[..., Iterator[Any]], clock: Callable[[], float] = process_time
+) -> Callable[..., Iterator[Any]]:
+    """`function`, with the seconds of each of its items added to a part."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        step = timed(part, functools.partial(next, function(*args, **kwargs), None))
+        step = timed(part, functools.partial(next, function(*args, **kwargs), None), clock)
         while (item := step()) is not None:
             yield item
 
@@ -66,11 +68,11 @@ def main() -> None:
     print("|" + "---|" * (len(parts) + 4))
     for detect_every in [int(value) for value in sys.argv[2:]] or [1, crop.CropRecipe().detect_every]:
         SPENT.clear()
-        frames, start = 0, time.process_time()
+        frames, start = 0, process_time()
         with tempfile.TemporaryDirectory() as folder:
             for source, output in find_videos(Path(sys.argv[1]), Path(folder)):
                 frames += crop_files.crop_video(source, output, crop.CropRecipe(detect_every=detect_every))[0]
-        total = time.process_time() - start
+        total = process_time() - start
         shares = " | ".join(f"{SPENT.get(part, 0) / total:.0%}" for part in parts)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         print(f"| {detect_every} | {frames} | {frames / total:.1f} | {shares} | {peak:.0f} |", flush=True)

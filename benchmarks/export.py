@@ -111,7 +111,7 @@ def main(checkpoint: str = "outputs/synthetic_tiny") -> None:
     base = AUVMAEForFrameAUClassification(AUVMAEConfig(id2label=dict(enumerate(DISFA_AUS))))
     detectors = {
         "ViT-B, frame level, 224 pixels": (AUDetector(base, AUVMAEImageProcessor(), level="frame"), 1, 4),
-        Path(checkpoint).name: (AUDetector.from_pretrained(checkpoint, device="cpu"), 8, 20),
+        Path(checkpoint).name: (AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32"), 8, 20),
     }
     rows = [["model", "threads", "run by", "frames/s", "frames per CPU s", "speed beside torch"]]
     with tempfile.TemporaryDirectory() as temporary:

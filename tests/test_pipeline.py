@@ -23,6 +23,11 @@ def detect_by(checkpoint, **options):
     return transformers.pipeline("video-au-detection", model=checkpoint, device="cpu", **options)
 
 
+def load(checkpoint, **options):
+    # a pipeline computes in what the model is in
+    return auvmae.AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32", **options)
+
+
 def same(found, expected):
     assert isinstance(found, auvmae.AUPrediction)
     assert found.provenance == expected.provenance
@@ -31,7 +36,10 @@ def same(found, expected):
 
 def test_it_is_the_detector(checkpoint, tmp_path):
     video = str(write_video(tmp_path / "a.mp4", 12, absent=[3, 4, 5, 6, 7]))
-    detect, detector = detect_by(checkpoint), auvmae.AUDetector.from_pretrained(checkpoint, device="cpu")
+    detect, detector = (
+        detect_by(checkpoint),
+        auvmae.AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32"),
+    )
     same(detect(video), detector(video))
     frames = np.random.default_rng(0).integers(0, 120, (5, 96, 128, 3), dtype=np.uint8)
     same(detect(frames), detector(frames))
@@ -41,5 +49,7 @@ def test_it_is_the_detector(checkpoint, tmp_path):
 
 def test_options_of_the_detector_are_the_pipelines(checkpoint, tmp_path):
     video = str(write_video(tmp_path / "a.mp4", 12))
-    expected = auvmae.AUDetector.from_pretrained(checkpoint, device="cpu", level="patch", clip_stride=1)(video)
+    expected = auvmae.AUDetector.from_pretrained(
+        checkpoint, device="cpu", dtype="float32", level="patch", clip_stride=1
+    )(video)
     same(detect_by(checkpoint, level="patch", clip_stride=1)(video), expected)

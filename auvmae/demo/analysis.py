@@ -79,8 +79,7 @@ def _predict(detector: AUDetector, video: Path, progress: Progress) -> AUPredict
                 progress(PREDICTION_SHARE * index / total, f"Frame {index} of {total}")
             yield index, timestamp, frame
 
-    rows = detector.stream(frames())
-    return AUPrediction.collect(rows, detector.au_names, detector.thresholds, detector.provenance(video))
+    return detector.collect(detector.stream(frames(), live=False), video)
 
 
 def _sum_up(prediction: AUPrediction) -> str:

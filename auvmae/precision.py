@@ -1,0 +1,24 @@
+"""What a model computes in: where bfloat16 is the processor's own it is the default."""
+
+import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The data type of a name; "auto" is bfloat16 on a processor that has it (AVX512_BF16, AMX), else float32.
+
+    Raises:
+        ValueError: an unknown name or another type.
+    """
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
+    dtype = getattr(torch, name, None) if isinstance(name, str) else name
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, found {name}")
+    return dtype
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; others emulate it, up to 60 times slower than float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

