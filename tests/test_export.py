@@ -97,7 +97,7 @@ def test_predict_writes_the_same_table(checkpoint, exports, level, tmp_path):
     tables = []
     for name, model in (("torch", checkpoint), ("onnx", exports[level] / "model.onnx")):
         arguments = ["predict", str(video), "-m", str(model), "-o", str(tmp_path / name), "--cropped"]
-        assert main([*arguments, "--device", "cpu", "--level", level]) == 0
+        assert main([*arguments, "--device", "cpu", "--dtype", "float32", "--level", level]) == 0
         tables.append(pandas.read_csv(tmp_path / name / "a.csv"))
     probs, expected = (table.filter(like="_p") for table in tables)
     np.testing.assert_allclose(probs, expected, atol=1e-4, rtol=0)

@@ -39,7 +39,7 @@ def square(monkeypatch):
 
 @pytest.fixture
 def detector(checkpoint):
-    return AUDetector.from_pretrained(checkpoint, device="cpu")
+    return AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32")
 
 
 def names(folder):
@@ -116,14 +116,14 @@ def test_what_is_finished_is_skipped_until_something_changes(detector, checkpoin
     before = contents(tmp_path / "out")
     assert statuses(predict_folder(detector, *arguments)) == ["skipped", "skipped"]
     assert contents(tmp_path / "out") == before
-    other = AUDetector.from_pretrained(checkpoint, device="cpu", batch_size=3)
+    other = AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32", batch_size=3)
     assert statuses(predict_folder(other, *arguments)) == ["skipped", "skipped"]  # changes no result
     write_video(tmp_path / "in" / "b.mp4", count=20)
     assert statuses(predict_folder(detector, *arguments)) == ["skipped", "done"]
     assert len(pandas.read_csv(tmp_path / "out" / "b.csv")) == 20
     (tmp_path / "out" / "a.csv").unlink()
     assert statuses(predict_folder(detector, *arguments)) == ["done", "skipped"]
-    stricter = AUDetector.from_pretrained(checkpoint, device="cpu", threshold=0.9)
+    stricter = AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32", threshold=0.9)
     assert statuses(predict_folder(stricter, *arguments, extras=["events"])) == ["done", "done"]
     # a table without its events: those of the earlier run do not stay beside it
     assert statuses(predict_folder(detector, *arguments)) == ["done", "done"]
