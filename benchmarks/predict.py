@@ -3,9 +3,10 @@
     python benchmarks/predict.py ../shared/videos/liveportrait_d6.mp4 [MODEL]
 
 The video must show a face that the real detector finds, in 656 frames or more; its first frames are predicted as they
-are ("with detection") and cropped beforehand. Each line is a process of its own, with a peak of memory of its own. "model alone" is the same
-model on the same windows, ready as tensors, before and after the other two. The shares say how much of the wall time
-with detection a part was at work; decoding, detection and cropping are in one thread, the model is beside it.
+are ("with detection") and cropped beforehand. Each line is a process of its own, with a peak of memory of its own.
+"model alone" is the same model on the same windows, ready as tensors, before and after the other two. The shares say
+how much of the wall time with detection a part was at work; decoding, detection and cropping are in one thread, the
+model is beside it.
 
 Windows overlap by half, so that a frame goes through the model twice. ViT-B has random weights: speed does not depend
 on them. The tiny model is the packaged encoder under a new head. MODEL, a fine-tuned checkpoint, says how far bfloat16
