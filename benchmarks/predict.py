@@ -2,10 +2,11 @@
 
     python benchmarks/predict.py ../shared/videos/liveportrait_d6.mp4 [MODEL]
 
-The video must show a face that the real detector finds; its first frames are predicted as they are ("with detection")
-and cropped beforehand. Each line is a process of its own, with a peak of memory of its own. "model alone" is the same
-model on the same windows, ready as tensors, before and after the other two. The shares say how much of the wall time
-with detection a part was at work; decoding, detection and cropping are in one thread, the model is beside it.
+The video must show a face that the real detector finds, in 656 frames or more; its first frames are predicted as they
+are ("with detection") and cropped beforehand. Each line is a process of its own, with a peak of memory of its own.
+"model alone" is the same model on the same windows, ready as tensors, before and after the other two. The shares say
+how much of the wall time with detection a part was at work; decoding, detection and cropping are in one thread, the
+model is beside it.
 
 Windows overlap by half, so that a frame goes through the model twice. ViT-B has random weights: speed does not depend
 on them. The tiny model is the packaged encoder under a new head. MODEL, a fine-tuned checkpoint, says how far bfloat16
@@ -18,7 +19,6 @@ have for this PyTorch, and download their weights.
 
 import itertools
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -33,6 +33,7 @@ from crop import SPENT, timed, timed_iterator
 from flops import Setting, closed_formula
 from hardware import describe_machine
 from transformers import ResNetConfig, ResNetModel, SwinConfig, SwinModel, VideoMAEConfig, VideoMAEModel
+from transformers.utils import logging
 
 from auvmae import AUDetector, crop, faces, sources
 from auvmae.arguments import LEVELS, TINY_ENCODER
@@ -68,6 +69,7 @@ class Recorder:
 def build(size: str) -> AUVMAEForFrameAUClassification:
     """ViT-B, or the packaged encoder, under a head for DISFA's action units."""
     torch.manual_seed(0)
+    logging.set_verbosity_error()
     if size == "ViT-B":
         return AUVMAEForFrameAUClassification(AUVMAEConfig(**NAMES)).eval()
     return AUVMAEForFrameAUClassification.from_pretrained(TINY_ENCODER, dtype=torch.float32, **NAMES).eval()
@@ -78,6 +80,19 @@ def seconds(function: Callable[[], Any]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def copy_frames(source: str, path: str, count: int) -> None:
+    """The first frames of a video, as a video; all of it if there are no more."""
+    with VideoWriter(path, 25, *next(iter_frames(source))[2].shape[1::-1]) as writer:
+        for _, _, frame in itertools.islice(iter_frames(source), count):
+            writer.write(frame)
+
+
+def peak_gb() -> float:
+    """Most memory that this process has held; `getrusage` would count that of its parent, too."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e6
 
 
 def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
@@ -94,12 +109,8 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
     whole, cropped = (AUDetector(model, processor, cropped=value, **options) for value in (False, True))
     count = whole.window_length + (WINDOWS[size] - 1) * whole.clip_stride
     recorder = cropped.model = Recorder(whole.model)
-    frames = {name: list(itertools.islice(iter_frames(f"{folder}/{name}.mp4"), count)) for name in ("face", "whole")}
-    for name, some in frames.items():
-        with VideoWriter(f"{folder}/{name}_{count}.mp4", 25, *some[0][2].shape[1::-1]) as writer:
-            for _, _, frame in some:
-                writer.write(frame)
-    del frames
+    for name in ("face", "whole"):
+        copy_frames(f"{folder}/{name}.mp4", f"{folder}/{name}_{count}.mp4", count)
     cropped(f"{folder}/face_{count}.mp4")
     cropped.model = whole.model
 
@@ -117,8 +128,7 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
     flops = 2 * WINDOWS[size] * closed_formula(Setting(*LEVELS[level]).config()) if size == "ViT-B" else np.nan
     rates = {"alone": model_alone, "crops": on_crops, "detection": with_detection}
     rates = {name: count / value for name, value in rates.items()}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {**rates, **shares, "gflops": flops / model_alone / 1e9, "peak": peak}
+    return {**rates, **shares, "gflops": flops / model_alone / 1e9, "peak": peak_gb()}
 
 
 def matmul_peak(dtype: str) -> float:
@@ -179,16 +189,15 @@ def main() -> None:
     print(f"\n| model | level | dtype | {' | '.join(columns)} |\n|---|---|---|{'---:|' * len(columns)}")
     with tempfile.TemporaryDirectory() as folder:
         longest = 32 + 16 * (WINDOWS["tiny"] - 1)
-        with VideoWriter(f"{folder}/whole.mp4", 25, *next(iter_frames(video))[2].shape[1::-1]) as writer:
-            for _, _, frame in itertools.islice(itertools.cycle(iter_frames(video)), longest):
-                writer.write(frame)
+        copy_frames(video, f"{folder}/whole.mp4", longest)
         apart(crop_video, f"{folder}/whole.mp4", f"{folder}/face.mp4", crop.CropRecipe())
         for size, level, dtype in itertools.product(WINDOWS, LEVELS, dtypes):
             found = apart(detect, folder, size, level, dtype)
             alone, crops, detection = (found[name] for name in ("alone", "crops", "detection"))
             cells = [f"{alone:.1f}", f"{crops:.1f}", f"{crops / alone:.0%}"]
             cells += [f"{detection:.1f}", f"{detection / alone:.0%}", *(f"{found[part]:.0%}" for part in PARTS)]
-            cells += [f"{found['gflops']:.0f}", f"{found['gflops'] / peaks[dtype]:.0%}", f"{found['peak']:.2f}"]
+            encoder = [f"{found['gflops']:.0f}", f"{found['gflops'] / peaks[dtype]:.0%}"]
+            cells += [*(encoder if size == "ViT-B" else ["", ""]), f"{found['peak']:.2f}"]
             print(f"| {size} | {level} | {dtype} | {' | '.join(cells)} |", flush=True)
     print("\n| network alone | frames per second |\n|---|---:|")
     for name, rate in apart(others).items():
