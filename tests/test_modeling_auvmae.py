@@ -116,8 +116,12 @@ def test_position_table_is_bit_equal_to_stock(positions, width):
 
 @pytest.mark.filterwarnings("default")  # flex attention compiles, with deprecations of torch's own
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
-def test_attention_implementations_agree(classifier, implementation):
-    clip = tiny_clip(num_frames=8)
+def test_attention_implementations_agree(implementation):
+    # 32 tokens: of 8 or 24, torch 2.13's flex attention reads past the end on processors with AVX2 but not AVX-512
+    classifier, clip = (
+        randomise(AUVMAEForFrameAUClassification(tiny_config(image_size=40))),
+        torch.randn(2, 8, 3, 40, 40),
+    )
     classifier.set_attn_implementation("eager")
     expected = classifier(clip).logits
     classifier.set_attn_implementation(implementation)
