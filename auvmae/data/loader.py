@@ -16,7 +16,7 @@ from ..configuration import AUVMAEConfig
 from ..masking import tube_mask
 from ..video import VideoDecodeError, read_frames
 from .augmentation import augment_clip
-from .recycling import FramePool
+from .recycling import ByValue, FramePool
 
 MAX_TRIES = 10
 """Clips that may fail to decode one after the other before something is wrong with more than a file."""
@@ -131,12 +131,12 @@ class ClipCollator:
         Returns:
             {"frames": uint8 (B, T, H, W, 3), "clips": B names}, with labels "labels": int64 (B, clip_length, N), and
             with a mask "bool_masked_pos": bool (B * masks_per_clip, num_slots * patches_per_slot), True = hidden. If
-            clips were passed over, "skipped" says which and why. In a loader's worker "frames" are `SharedFrames`,
-            which become a tensor on their way out of it.
+            clips were passed over, "skipped" says which and why. In a loader's worker the tensors are wrapped
+            (`recycling`); out of it they come as tensors.
         """
-        frames = [item["frames"] for item in items]
-        stack = _stack if get_worker_info() is None else self._pool.stack
-        batch: dict[str, Any] = {"frames": stack(frames)}
+        in_worker = get_worker_info() is not None
+        stack = self._pool.stack if in_worker else _stack
+        batch: dict[str, Any] = {"frames": stack([item["frames"] for item in items])}
         if "labels" in items[0]:
             batch["labels"] = torch.stack([item["labels"] for item in items])
         if self.mask_ratio:
@@ -144,6 +144,8 @@ class ClipCollator:
             generators = [torch.Generator().manual_seed(item["seed"]) for item in items]
             sizes = self.masks_per_clip, self.num_slots, self.patches_per_slot, self.mask_ratio
             batch["bool_masked_pos"] = torch.cat([tube_mask(*sizes, one) for one in generators])
+        if in_worker:
+            batch |= {name: ByValue(value) for name, value in batch.items() if name != "frames"}
         if skipped := [reason for item in items for reason in item.get("skipped", [])]:
             batch["skipped"] = skipped
         return {**batch, "clips": [item["clip"] for item in items]}

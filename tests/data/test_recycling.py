@@ -1,9 +1,13 @@
 """Shared memory that is used again: never while anybody looks at it, and no more of it than is looked at."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from auvmae.data import recycling
 from auvmae.data.loader import ClipCollator
 from auvmae.data.recycling import FramePool
 
@@ -35,7 +39,7 @@ def test_a_view_holds_its_batch(view):
     assert [int(one[0, 0, 0]) for one in views] == [number % 251 for number in range(1, 40, 2)]
 
 
-def test_memory_is_taken_again_once_a_batch_is_gone():
+def test_memory_is_taken_again_once_a_batch_is_gone(own_worker):
     pool = FramePool()
     first, second = (received(pool.stack([clip(number)])) for number in (1, 2))
     assert len(pool.buffers) == 2
@@ -45,15 +49,16 @@ def test_memory_is_taken_again_once_a_batch_is_gone():
     assert (int(second.max()), int(third.max())) == (2, 3)
 
 
-def test_a_smaller_batch_fits_and_a_larger_one_replaces():
+def test_a_smaller_batch_fits_where_a_larger_one_was(own_worker):
     pool = FramePool()
     small = received(pool.stack([clip(1, 8)]))
     del small
     large = received(pool.stack([clip(2), clip(3)]))
-    assert [len(buffer) for buffer in pool.buffers] == [large.numel() + 1]
+    assert len(pool.buffers) == 2
     del large
-    assert torch.equal(received(pool.stack([clip(4, 8)])), clip(4, 8)[None])
-    assert len(pool.buffers) == 1
+    again = received(pool.stack([clip(4, 8)])), received(pool.stack([clip(5, 8)]))
+    assert torch.equal(torch.cat(again), torch.stack([clip(4, 8), clip(5, 8)]))
+    assert len(pool.buffers) == 2
 
 
 class Counting(ClipCollator):
@@ -74,6 +79,21 @@ def test_an_epoch_takes_no_more_than_is_looked_at():
             del batch
     assert len(taken) == 200
     assert max(taken) <= 2 + 2  # what is fetched ahead, what is under way, what is looked at
+
+
+@pytest.fixture
+def own_worker(monkeypatch):
+    """This process stands for its own worker, too."""
+    own = SimpleNamespace(pid=os.getpid())
+    monkeypatch.setattr(recycling.multiprocessing, "active_children", lambda: [own])
+
+
+def test_memory_of_workers_that_ended_is_given_back(own_worker, monkeypatch):
+    received(FramePool().stack([clip(1)]))
+    assert [process for process, _ in recycling._MAPPED] == [os.getpid()]
+    monkeypatch.setattr(recycling.multiprocessing, "active_children", lambda: [SimpleNamespace(pid=0)])
+    recycling._receive((0, 0), torch.zeros(13, dtype=torch.uint8), (1, 1, 2, 2, 3))
+    assert list(recycling._MAPPED) == [(0, 0)]
 
 
 def received(frames: object) -> torch.Tensor:
