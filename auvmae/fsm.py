@@ -70,8 +70,9 @@ def cooccurrence_matrix(activation: Tensor, mask: Tensor | None = None) -> Tenso
 def cooccurrence_counts(activation: Tensor, mask: Tensor | None = None) -> CooccurrenceCounts:
     """The sums of `cooccurrence_matrix`, over frames where both AUs of a pair are coded."""
     active, coded = (values.flatten(0, 1) for values in _masked(activation, mask))
-    inactive = coded - active
-    return CooccurrenceCounts(active.T @ active, coded.T @ coded - inactive.T @ inactive)
+    # i where j is coded, too: P(i or j) = P(i) + P(j) - P(i and j)
+    both, where_coded = (active.T @ torch.cat([active, coded], dim=1)).chunk(2, dim=1)
+    return CooccurrenceCounts(both, where_coded + where_coded.T - both)
 
 
 def transition_tensor(activation: Tensor, mask: Tensor | None = None) -> Tensor:

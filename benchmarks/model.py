@@ -64,7 +64,7 @@ def main() -> None:
         "pre-training step, 16 frames, mask 0.9",
         step(ours_pretraining, clip, mask),
         step(stock_pretraining, clip, mask),
-        7,
+        21,
         "0.97",
     )
     row(

@@ -26,6 +26,7 @@ from transformers import VideoMAEConfig, VideoMAEForPreTraining
 from auvmae.configuration import AUVMAEConfig
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
+from auvmae.precision import cpu_has_bfloat16
 
 ROUNDS = 7
 PARTS = ("embedding", "encoder", "decoder", "rest", "backward")
@@ -133,7 +134,8 @@ def main(folder: str | None = None) -> None:
     clip, mask = batch()
     print(f"\n| precision | model | step (s) | of stock | bound | peak GiB | {' | '.join(PARTS)} |")
     print(f"|---|---|---|---|---|---|{'---|' * len(PARTS)}")
-    for dtype in (torch.float32, torch.bfloat16):
+    dtypes = [torch.float32, *([torch.bfloat16] if cpu_has_bfloat16() else [])]
+    for dtype in dtypes:
         timers = {variant: Timer(build(variant)) for variant in VARIANTS}
         for _ in range(ROUNDS + 1):
             for timer in timers.values():
@@ -149,6 +151,8 @@ def main(folder: str | None = None) -> None:
                 f"| {precision} | {variant} | {times['step']:.3f} | {ratio:.3f} | {bound} | {memory:.2f} | {parts} |",
                 flush=True,
             )
+    if torch.bfloat16 not in dtypes:
+        print("\nbfloat16 is left out: this processor does not have it, and to emulate it takes minutes a step.")
     if folder:
         print(f"\nWaiting for data, two workers: {data_wait(folder):.1%} of the time, bound 5 %")
 
