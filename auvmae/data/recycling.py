@@ -17,6 +17,9 @@ import torch
 Name = tuple[int, int]
 """Of shared memory: the process that took it, and a number."""
 
+_NUMBERS = itertools.count()
+"""Of this process's shared memory: one count for all pools, as the receiver tells them apart by name alone."""
+
 _MAPPED: dict[Name, torch.Tensor] = {}
 """What this process has received from workers that live."""
 
@@ -57,7 +60,6 @@ class FramePool:
 
     def __init__(self) -> None:
         self.buffers: dict[Name, torch.Tensor] = {}
-        self._numbers = itertools.count()
 
     def stack(self, clips: Sequence[torch.Tensor]) -> SharedFrames:
         """Stack uint8 clips of one shape in memory that nobody looks at any more."""
@@ -66,7 +68,7 @@ class FramePool:
         name = next((name for name, one in self.buffers.items() if len(one) > size and not one[-1]), None)
         sent = name is not None
         if name is None:
-            name = os.getpid(), next(self._numbers)
+            name = os.getpid(), next(_NUMBERS)
             self.buffers[name] = torch.empty(size + 1, dtype=torch.uint8).share_memory_()
         buffer = self.buffers[name]
         buffer[-1] = 1

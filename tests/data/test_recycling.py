@@ -49,6 +49,15 @@ def test_memory_is_taken_again_once_a_batch_is_gone(own_worker):
     assert (int(second.max()), int(third.max())) == (2, 3)
 
 
+def test_several_pools_of_a_worker_are_told_apart(own_worker):  # a collator of several levels has one for each
+    pools = FramePool(), FramePool()
+    first, second = (received(pool.stack([clip(number)])) for number, pool in enumerate(pools, start=1))
+    del first
+    third = received(pools[0].stack([clip(3)]))
+    assert (int(second.min()), int(second.max())) == (2, 2)
+    assert (int(third.min()), int(third.max())) == (3, 3)
+
+
 def test_a_smaller_batch_fits_where_a_larger_one_was(own_worker):
     pool = FramePool()
     small = received(pool.stack([clip(1, 8)]))
