@@ -10,7 +10,6 @@ from transformers import initialization as init
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.videomae.modeling_videomae import (
-    VideoMAEDecoder,
     VideoMAEEncoder,
     VideoMAEModel,
     VideoMAEPreTrainedModel,
@@ -18,7 +17,8 @@ from transformers.models.videomae.modeling_videomae import (
 from transformers.utils.generic import can_return_tuple
 
 from .configuration import AUVMAEConfig
-from .embeddings import AUVMAEEmbeddings, gather_patches, gather_tokens, sinusoid_table, tube_token_indices
+from .decoder import AUVMAEDecoder
+from .embeddings import AUVMAEEmbeddings, gather_patches, sinusoid_table, tube_token_indices
 from .head import FrameAUHead, interpolate_frames, masked_binary_cross_entropy
 from .masking import running_cells
 from .outputs import AUVMAEForFrameAUClassificationOutput, AUVMAEForVideoPretrainingOutput
@@ -190,10 +190,11 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
     """The masked video autoencoder of Sec. 3.2.
 
     Equals `VideoMAEForPreTraining` on the same weights, video and mask, loss included, but embeds only what is
-    visible and builds targets only for what is hidden.
+    visible, builds targets only for what is hidden, and decodes to the end only what is compared with them.
     """
 
     position_embeddings: torch.Tensor
+    _no_split_modules = [*AUVMAEPreTrainedModel._no_split_modules, "LastDecoderLayer"]
 
     def __init__(self, config: AUVMAEConfig) -> None:
         super().__init__(config)
@@ -202,7 +203,7 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.decoder_hidden_size))
         table = sinusoid_table(self.videomae.embeddings.patch_embeddings.num_patches, config.decoder_hidden_size)
         self.register_buffer("position_embeddings", table, persistent=False)
-        self.decoder = VideoMAEDecoder(config)
+        self.decoder = AUVMAEDecoder(config)
         self.post_init()
 
     @can_return_tuple
@@ -243,11 +244,11 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
     def forward_decoder(self, tokens: torch.Tensor, visible: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """(B, visible tokens of the clip, D) -> (B * windows, hidden tokens of a window, patch pixels)."""
         tokens = self.encoder_to_decoder(tokens).reshape(*visible.shape, -1)
-        positions = self.position_embeddings.to(tokens.dtype)
+        positions = self.position_embeddings[0].to(tokens.dtype)
         tokens = torch.cat(
             [
-                tokens + gather_tokens(positions, visible),
-                self.mask_token.to(tokens.dtype) + gather_tokens(positions, hidden),
+                tokens + F.embedding(visible, positions),
+                self.mask_token.to(tokens.dtype) + F.embedding(hidden, positions),
             ],
             dim=1,
         )
@@ -258,15 +259,17 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         """Pixels of the hidden patches in [0, 1], normalised per patch and channel where `norm_pix_loss` says so."""
         config = self.config
         windows = pixel_values.reshape(hidden.shape[0], -1, *pixel_values.shape[2:])
-        patches = gather_patches(windows, hidden, config.tubelet_size, config.patch_size)
-        mean, std = (patches.new_tensor(values).view(-1, 1, 1) for values in (config.image_mean, config.image_std))
+        patches = gather_patches(windows, hidden, config.tubelet_size, config.patch_size).flatten(3)
+        mean, std = (patches.new_tensor(values).view(-1, 1) for values in (config.image_mean, config.image_std))
         if config.norm_pix_loss:
             # standardising undoes the processor's mean and std by itself, but for the epsilon
-            variance, center = torch.var_mean(patches, dim=(2, 4, 5), keepdim=True)
-            patches = (patches - center).div_(variance.sqrt() + 1e-6 / std)
+            patches = patches - patches.mean(dim=3, keepdim=True)
+            # the unbiased deviation; torch.std takes several times as long on a CPU
+            deviation = torch.linalg.vector_norm(patches, dim=3, keepdim=True) / (patches.shape[3] - 1) ** 0.5
+            patches = patches.div_(deviation + 1e-6 / std)
         else:
             patches = patches * std + mean
-        return patches.movedim(3, -1).flatten(2)  # (B * windows, K, tubelet * p * p * C)
+        return patches.transpose(2, 3).flatten(2)  # (B * windows, K, tubelet * p * p * C)
 
 
 class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):

@@ -28,7 +28,7 @@ from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 from auvmae.precision import cpu_has_bfloat16
 
-ROUNDS = 7
+ROUNDS = 21
 PARTS = ("embedding", "encoder", "decoder", "rest", "backward")
 VARIANTS = {"stock": None, "ours": {}, "dual masking": {"decoder_mask_ratio": 0.5}}
 BOUNDS = {"ours": "0.95", "dual masking": "0.75"}

@@ -118,15 +118,22 @@ def test_position_table_is_bit_equal_to_stock(positions, width):
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
 def test_attention_implementations_agree(implementation):
     # 32 tokens: of 8 or 24, torch 2.13's flex attention reads past the end on processors with AVX2 but not AVX-512
-    classifier, clip = (
-        randomise(AUVMAEForFrameAUClassification(tiny_config(image_size=40))),
-        torch.randn(2, 8, 3, 40, 40),
-    )
-    classifier.set_attn_implementation("eager")
-    expected = classifier(clip).logits
-    classifier.set_attn_implementation(implementation)
+    model = randomise(AUVMAEForFrameAUClassification(tiny_config(image_size=40)))
+    clip = torch.randn(2, 8, 3, 40, 40)
+    model.set_attn_implementation("eager")
+    expected = model(clip).logits
+    model.set_attn_implementation(implementation)
     with torch.no_grad():
-        torch.testing.assert_close(classifier(clip).logits, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(model(clip).logits, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_the_decoder_attends_as_stock_does(stock, implementation):
+    ours = AUVMAEForVideoPretraining._from_config(tiny_config(), attn_implementation=implementation)
+    assert ours.decoder.config._attn_implementation == implementation
+    with_weights_of(ours, stock)
+    clip, mask = tiny_clip(), tiny_mask()
+    torch.testing.assert_close(ours(clip, mask).logits, stock(clip, mask).logits, atol=1e-5, rtol=0)
 
 
 def test_attentions_are_returned_per_window(classifier):
@@ -142,15 +149,18 @@ def test_return_dict_false_gives_a_tuple(classifier):
 
 
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")  # its new name is not in 5.18
-def test_gradient_checkpointing_changes_no_gradient(classifier):
-    clip, labels = tiny_clip(num_frames=8), torch.randint(0, 2, (2, 8, 3))
-    gradients = []
+@pytest.mark.parametrize("model_class", ALL_MODELS[1:])
+def test_gradient_checkpointing_changes_no_gradient(model_class):
+    model, inputs = randomise(model_class(tiny_config())).train(), {"bool_masked_pos": tiny_mask(num_frames=8)}
+    if model_class is AUVMAEForFrameAUClassification:
+        inputs["labels"] = torch.randint(0, 2, (2, 8, 3))
+    clip, gradients = tiny_clip(num_frames=8), []
     for checkpointing in (False, True):
         if checkpointing:
-            classifier.gradient_checkpointing_enable({"use_reentrant": False})
-        classifier.train().zero_grad()
-        classifier(clip, labels=labels).loss.backward()
-        gradients.append([parameter.grad.clone() for parameter in classifier.parameters()])
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.zero_grad()
+        model(clip, **inputs).loss.backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     torch.testing.assert_close(*gradients)
 
 

@@ -16,7 +16,16 @@ from auvmae.report import FoldReport, save_metrics
 from .tiny import AUS, randomise, tiny_config
 
 CODE = {
-    *("configuration.py", "embeddings.py", "head.py", "masking.py", "modeling_auvmae.py", "outputs.py", "processors.py")
+    *(
+        "configuration.py",
+        "decoder.py",
+        "embeddings.py",
+        "head.py",
+        "masking.py",
+        "modeling_auvmae.py",
+        "outputs.py",
+        "processors.py",
+    )
 }
 PUSHED = CODE | {
     *("README.md", "config.json", "criterion.safetensors", "metrics.json", "model.safetensors"),

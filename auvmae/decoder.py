@@ -1,0 +1,68 @@
+"""The decoder of the masked autoencoder, whose last layer computes only what is reconstructed."""
+
+import torch
+from torch import nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.videomae.modeling_videomae import (
+    VideoMAEDecoder,
+    VideoMAEDecoderOutput,
+    VideoMAELayer,
+    eager_attention_forward,
+)
+
+from .configuration import AUVMAEConfig
+
+
+class AUVMAEDecoder(VideoMAEDecoder):
+    """`VideoMAEDecoder`, with the same weights, names and output, without what its last layer computes for nobody.
+
+    The logits are of the last `return_token_num` tokens. In the layers before the last one every token is read by the
+    others; in the last one only keys and values of the rest are.
+    """
+
+    def __init__(self, config: AUVMAEConfig) -> None:
+        super().__init__(config)
+        if len(self.decoder_layers):
+            self.decoder_layers[-1] = LastDecoderLayer(self.config)
+
+    def forward(self, hidden_states: torch.Tensor, return_token_num: int) -> VideoMAEDecoderOutput:
+        """(B, L, D) -> logits (B, return_token_num, patch pixels)."""
+        for layer in self.decoder_layers:
+            if isinstance(layer, LastDecoderLayer):
+                hidden_states = layer(hidden_states, return_token_num)
+            else:
+                hidden_states = layer(hidden_states)
+        return VideoMAEDecoderOutput(logits=self.head(self.norm(hidden_states[:, -return_token_num:])))
+
+
+class LastDecoderLayer(VideoMAELayer):
+    """A `VideoMAELayer` that returns its last `return_token_num` tokens alone."""
+
+    def forward(self, hidden_states: torch.Tensor, return_token_num: int) -> torch.Tensor:  # type: ignore[override]
+        """(B, L, D) -> (B, return_token_num, D)."""
+        context = self._attend(self.layernorm_before(hidden_states), return_token_num)
+        residual = hidden_states[:, -return_token_num:]
+        hidden_states = self.attention.output(context, residual) + residual
+        return self.output(self.intermediate(self.layernorm_after(hidden_states)), hidden_states)
+
+    def _attend(self, tokens: torch.Tensor, num_queries: int) -> torch.Tensor:
+        """`VideoMAESelfAttention`, of the last `num_queries` tokens to all of them."""
+        attention = self.attention.attention
+
+        def heads(projection: nn.Linear, tokens: torch.Tensor) -> torch.Tensor:
+            return projection(tokens).unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
+
+        interface = ALL_ATTENTION_FUNCTIONS.get_interface(
+            attention.config._attn_implementation, eager_attention_forward
+        )
+        context, _ = interface(
+            attention,
+            heads(attention.query, tokens[:, -num_queries:]),
+            heads(attention.key, tokens),
+            heads(attention.value, tokens),
+            None,
+            is_causal=attention.is_causal,
+            scaling=attention.scaling,
+            dropout=attention.dropout_prob if self.training else 0.0,
+        )
+        return context.flatten(-2)
