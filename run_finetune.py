@@ -12,6 +12,7 @@ from pathlib import Path
 
 from transformers import EarlyStoppingCallback, set_seed
 
+from auvmae.allocator import keep_freed_memory
 from auvmae.arguments import LevelArguments, LossArguments, ModelArguments
 from auvmae.arguments_finetune import FinetuneArguments
 from auvmae.arguments_protocol import ProtocolArguments
@@ -126,4 +127,5 @@ def run_fold(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from transformers import set_seed
 
+from auvmae.allocator import keep_freed_memory
 from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments, parse_arguments
 from auvmae.data import load_au_dataset
 from auvmae.data.loader import ClipCollator, ClipDataset
@@ -72,4 +73,5 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

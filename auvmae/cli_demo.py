@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the page until it is interrupted; the exit code is 2 where it could not begin."""
+    from .allocator import keep_freed_memory
     from .demo.limits import Limits
 
     try:
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         from .demo.serve import serve_page
 
+        keep_freed_memory()
         options = {name: getattr(arguments, name) for name in ("examples", "cropped", "device", "host", "port")}
         serve_page(arguments.model, limits, **options)
     except (ValueError, OSError, ImportError) as error:

@@ -93,11 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict, print a summary, and give the exit code: 0 if no recording failed, 2 if nothing could begin."""
+    from .allocator import keep_freed_memory
     from .calibration import Calibration
     from .cli_folder import print_summary
     from .detector import AUDetector
     from .predict_folder import FILES, REPORT_FILE, predict_folder
 
+    keep_freed_memory()
     names = ("level", "clip_stride", "batch_size", "threshold", "every_face", "cropped", "device", "dtype")
     options = {name: getattr(arguments, name) for name in names}
     extras = [extra for extra in FILES if getattr(arguments, extra)]

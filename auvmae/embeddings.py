@@ -95,7 +95,7 @@ class AUVMAEEmbeddings(nn.Module):
         else:
             patches = gather_patches(pixel_values, indices, self.tubelet_size, self.patch_size)
             positions = F.embedding(indices, self.position_embeddings[0])
-        # a convolution whose kernels do not overlap is one product, which takes half the time inside of a model on a CPU
+        # a convolution whose kernels do not overlap is one product: half of its time, on a CPU
         projection = self.patch_embeddings.projection
         embeddings = F.linear(patches.flatten(2), projection.weight.flatten(1), projection.bias)
         return embeddings + positions.to(embeddings.dtype)

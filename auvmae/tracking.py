@@ -7,12 +7,14 @@ length and a camera go through the same code as a clip, and get the same numbers
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
 
 import numpy as np
 
 from .faces import Face, FaceDetector
+from .parallel_detector import ParallelDetector
 
 SAME_FACE_IOU = 0.3
 """Two boxes that overlap less (intersection over union) are not the same face."""
@@ -52,7 +54,8 @@ def track_face(
 
     Args:
         frames: in time order.
-        detector: finds the faces of one frame.
+        detector: finds the faces of one frame. With a `ParallelDetector` this runs `detect_every` further frames behind
+            for each of its threads.
         face: "tracked" follows a face by its overlap from detection to detection, and takes up another (the largest)
             only once it has been lost for more than `max_gap` frames; "largest" takes each frame's largest.
         detect_every: the detector runs on every k-th frame and the face is interpolated in between. Where one detection
@@ -128,8 +131,31 @@ def to_face(row: np.ndarray, track: int) -> TrackedFace | None:
     return TrackedFace(box=row[:4], landmarks=row[4:14].reshape(5, 2), confidence=float(row[14]), track=track)
 
 
-def detection_chunks(frames: Iterable[Frame], detect_every: int) -> Iterator[list[Frame]]:
-    """Cut a stream behind every frame in which faces are detected: the first, and then each `detect_every`-th."""
+def detect_chunks(
+    frames: Iterable[Frame], detector: FaceDetector, detect_every: int
+) -> Iterator[tuple[list[Frame], list[Face]]]:
+    """Cut a stream behind every frame in which faces are detected: the first, and then each `detect_every`-th.
+
+    Yields:
+        The frames, and the faces of their last one. A `ParallelDetector` looks at as many chunks ahead as it has
+        threads.
+    """
+    chunks = _chunks(frames, detect_every)
+    if not isinstance(detector, ParallelDetector):
+        for chunk in chunks:
+            yield chunk, detector.detect(chunk[-1][2])
+        return
+    waiting: deque[tuple[list[Frame], Future[list[Face]]]] = deque()
+    for chunk in chunks:
+        waiting.append((chunk, detector.submit(chunk[-1][2])))
+        if len(waiting) > detector.threads:
+            chunk, faces = waiting.popleft()
+            yield chunk, faces.result()
+    for chunk, faces in waiting:
+        yield chunk, faces.result()
+
+
+def _chunks(frames: Iterable[Frame], detect_every: int) -> Iterator[list[Frame]]:
     chunk: list[Frame] = []
     for count, frame in enumerate(frames):
         chunk.append(frame)
@@ -156,13 +182,12 @@ class _Follower:
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, np.ndarray, int]]:
         """Yield every frame with the row of its face and the number of its track."""
-        for chunk in detection_chunks(frames, self.detect_every):
-            yield from self._advance(chunk)
+        for chunk, faces in detect_chunks(frames, self.detector, self.detect_every):
+            yield from self._advance(chunk, self._confident(faces))
 
-    def _advance(self, chunk: list[Frame]) -> Iterator[tuple[Frame, np.ndarray, int]]:
-        """Detect in the last frame of the chunk, and place the face in those before it, back to the last detection."""
+    def _advance(self, chunk: list[Frame], faces: list[Face]) -> Iterator[tuple[Frame, np.ndarray, int]]:
+        """From the faces of the chunk's last frame, place the one in those before it, back to the last detection."""
         *between, last = chunk
-        faces = self._detect(last)
         row, track = self._choose(faces)
         if self.missed == 0 and track == self.track:
             for step, frame in enumerate(between, start=1):
@@ -173,11 +198,11 @@ class _Follower:
                 yield frame, NO_FACE, -1
         else:
             for frame in between:
-                yield frame, *self._take(self._detect(frame))
+                yield frame, *self._take(self._confident(self.detector.detect(frame[2])))
         yield last, *self._take(faces)
 
-    def _detect(self, frame: Frame) -> list[Face]:
-        return [face for face in self.detector.detect(frame[2]) if face.confidence >= self.min_confidence]
+    def _confident(self, faces: list[Face]) -> list[Face]:
+        return [face for face in faces if face.confidence >= self.min_confidence]
 
     def _take(self, faces: list[Face]) -> tuple[np.ndarray, int]:
         row, track = self._choose(faces)

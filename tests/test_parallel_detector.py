@@ -1,0 +1,79 @@
+"""Faces looked for in several frames at once are the same faces, and no thread is left behind."""
+
+import threading
+from functools import partial
+
+import pytest
+
+from auvmae.parallel_detector import ParallelDetector
+from auvmae.tracking import to_row, track_face
+from auvmae.tracking_faces import track_faces
+
+from .test_tracking import Script, face_at, frames
+
+
+def script():
+    """A face that moves, is gone, comes back elsewhere, and another one beside it for a while."""
+    faces = [[face_at(100 + 3 * number, noise=number % 3)] if not 20 <= number < 27 else [] for number in range(61)]
+    return [found + [face_at(600)] * (30 <= number < 41) for number, found in enumerate(faces)]
+
+
+def numbers(tracked):
+    return [
+        (frame[0], [(face.track, *to_row(face)) for face in (faces if isinstance(faces, list) else [faces]) if face])
+        for frame, faces in tracked
+    ]
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("auvmae.detect")]
+
+
+@pytest.mark.parametrize("track", [track_face, track_faces])
+@pytest.mark.parametrize(("threads_at_work", "detect_every"), [(1, 1), (2, 3), (4, 1), (4, 7)])
+def test_the_same_faces(track, threads_at_work, detect_every):
+    settings = {"detect_every": detect_every, "max_gap": 4}
+    expected = numbers(track(frames(61), Script(script()), **settings))
+    with ParallelDetector(partial(Script, script()), threads_at_work) as detector:
+        found = numbers(track(frames(61), detector, **settings))
+    assert not threads()
+    assert found == expected
+    assert len({track for _, faces in found for track, *_ in faces}) > 1
+
+
+def test_frames_are_looked_at_at_the_same_time():
+    together = threading.Barrier(3)
+
+    class Waiting(Script):
+        def detect(self, frame):
+            together.wait(timeout=20)  # for two others to be at work, too
+            return super().detect(frame)
+
+    with ParallelDetector(partial(Waiting, script()), 3) as detector:
+        assert len(list(track_face(frames(60), detector))) == 60
+
+
+def test_it_runs_so_far_behind_and_no_further():
+    taken = 0
+
+    def counted():
+        nonlocal taken
+        for frame in frames(61):
+            taken += 1
+            yield frame
+
+    with ParallelDetector(partial(Script, script()), 2) as detector:
+        for done, _ in enumerate(track_face(counted(), detector, detect_every=3, max_gap=4, smoothing=0), start=1):
+            assert taken - done < 3 + 4 + 2 * 3
+
+
+def test_what_a_detector_raises_arrives():
+    with pytest.raises(IndexError), ParallelDetector(partial(Script, script()[:30]), 2) as detector:
+        list(track_face(frames(61), detector))
+    assert not threads()
+
+
+def test_a_stream_that_is_given_up_leaves_no_thread():
+    with ParallelDetector(partial(Script, script()), 2) as detector:
+        next(track_face(frames(61), detector))
+    assert not threads()
