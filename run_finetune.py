@@ -55,7 +55,6 @@ def run_fold(
     set_seed(args.seed)
     rows = data_args.hold_out(index_once(data_args.load, args), args.inner_val, args.seed)
     names = au_names(rows)
-
     model = model_args.build(
         AUVMAEForFrameAUClassification,
         clip_length=data_args.clip_length,

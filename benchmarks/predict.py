@@ -9,14 +9,15 @@ before and after the other two. "busy" is the share of all cores' time that the 
 no order of the work would be faster. The parts are shares of the wall time with detection: decoding and cropping are in
 one thread, detection in as many as torch has, which are added up, the model is beside them.
 
-Windows overlap by half, so that a frame goes through the model twice. ViT-B has random weights: speed does not depend
-on them. The tiny model is the packaged encoder under a new head. int8 is what `auvmae export --int8` writes. MODEL, a
-fine-tuned checkpoint, says how far bfloat16 moves its probabilities. Where the processor has no bfloat16, only that and
-the matrix product are measured of it. The encoder alternates with the matrix product, and of both the best round
-counts. What others do is measured as their networks alone, without weights of theirs and without the decoding and
-detection that they need, too: MARLIN's ViT-B by the class it was made from, VideoMAE's, and ME-GraphAU's two backbones
-as Transformers has them. marlin-pytorch and Py-Feat need torchvision, which PyPI does not have for this PyTorch, and
-download their weights.
+Windows overlap by half, so that a frame goes through the model twice; the rates count half a window of frames for each
+window, as in a long recording (the few windows here have more, since the first and last half are seen once). ViT-B has
+random weights: speed does not depend on them. The tiny model is the packaged encoder under a new head. int8 is what
+`auvmae export --int8` writes. MODEL, a fine-tuned checkpoint, says how far bfloat16 moves its probabilities. Where the
+processor has no bfloat16, only that and the matrix product are measured of it. The encoder alternates with the matrix
+product, and of both the best round counts. What others do is measured as their networks alone, without weights of
+theirs and without the decoding and detection that they need, too: MARLIN's ViT-B by the class it was made from,
+VideoMAE's, and ME-GraphAU's two backbones as Transformers has them. marlin-pytorch and Py-Feat need torchvision, which
+PyPI does not have for this PyTorch, and download their weights.
 """
 
 import itertools
@@ -152,7 +153,7 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
     with_detection, busy_with_detection = busy_seconds(lambda: whole(f"{folder}/whole_{count}.mp4"))
     shares = {part: SPENT.get(part, 0) / with_detection for part in PARTS}
     walls = {"alone": (alone_before + seconds(alone)) / 2, "crops": on_crops, "detection": with_detection}
-    rates = {name: count / wall for name, wall in walls.items()}
+    rates = {name: WINDOWS[size] * whole.clip_stride / wall for name, wall in walls.items()}
     return {**rates, **shares, "busy crops": busy_on_crops, "busy detection": busy_with_detection, "peak": peak_gb()}
 
 

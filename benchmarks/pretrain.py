@@ -2,10 +2,12 @@
 
     python benchmarks/pretrain.py [FOLDER_OF_VIDEOS]
 
-A step is forward and backward of one clip. Rounds alternate between the variants, in fp32 and in bf16 autocast, and
-the median counts. Parts are timed by hooks in the same rounds; "rest" of the forward is targets, loss and, of stock,
-sorting tokens out of what it embedded. Peak memory is of a process that does this step alone. With a folder, also the
-share of the time that `run_pretrain.py` with two workers waits for its data. What the numbers leave out: no GPU.
+A step is forward and backward of one clip, in a process that keeps freed memory, as run_pretrain.py does. Rounds
+alternate between the variants, there and back, in fp32 and in bf16 autocast. Of times the median over the rounds
+counts, of the ratio to stock the median of the rounds' ratios, which a machine that is slower for a while does not
+move. Parts are timed by hooks in the same rounds; "rest" of the forward is targets, loss and, of stock, sorting tokens
+out of what it embedded. Peak memory is of a process that does this step alone. With a folder, also the share of the
+time that `run_pretrain.py` with two workers waits for its data. What the numbers leave out: no GPU.
 """
 
 import multiprocessing
@@ -23,11 +25,13 @@ from hardware import describe_machine
 from torch import nn
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
+from auvmae.allocator import keep_freed_memory
 from auvmae.configuration import AUVMAEConfig
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 from auvmae.precision import cpu_has_bfloat16
 
+RECIPE = Path(__file__).parents[1] / "recipes" / "pretrain_face_videos.yaml"
 ROUNDS = 21
 PARTS = ("embedding", "encoder", "decoder", "rest", "backward")
 VARIANTS = {"stock": None, "ours": {}, "dual masking": {"decoder_mask_ratio": 0.5}}
@@ -92,9 +96,15 @@ class Timer:
         """Median of each part, the first step left out."""
         return {name: statistics.median(step[name] for step in self.steps[1:]) for name in self.steps[0]}
 
+    def ratio_to(self, other: "Timer") -> float:
+        """Median over the rounds of this step's time by the other's."""
+        pairs = zip(self.steps[1:], other.steps[1:], strict=True)
+        return statistics.median(ours["step"] / theirs["step"] for ours, theirs in pairs)
+
 
 def peak_memory(variant: str, dtype: torch.dtype, queue: "multiprocessing.Queue[float]") -> None:
     """Put the peak memory, in GiB, of a process that builds the model and does two steps."""
+    keep_freed_memory()
     model, (clip, mask) = build(variant), batch()
     for _ in range(2):
         model.zero_grad()
@@ -122,7 +132,7 @@ def data_wait(folder: str) -> float:
     import run_pretrain
 
     with tempfile.TemporaryDirectory() as output:
-        flags = f"--dataset face_videos --data_dir {folder} --clip_length 16 --max_steps 12 --logging_steps 6"
+        flags = f"{RECIPE} --data_dir {folder} --clip_length 16 --max_steps 12 --logging_steps 6"
         flags += " --per_device_train_batch_size 1 --dataloader_num_workers 2 --save_strategy no --report_to none"
         trainer = run_pretrain.main([*flags.split(), "--use_cpu", "--disable_tqdm", "true", "--output_dir", output])
     return [line["data_wait"] for line in trainer.state.log_history if "data_wait" in line][-1]
@@ -130,6 +140,7 @@ def data_wait(folder: str) -> float:
 
 def main(folder: str | None = None) -> None:
     """Print the tables."""
+    keep_freed_memory()
     print(describe_machine())
     clip, mask = batch()
     print(f"\n| precision | model | step (s) | of stock | bound | peak GiB | {' | '.join(PARTS)} |")
@@ -137,13 +148,13 @@ def main(folder: str | None = None) -> None:
     dtypes = [torch.float32, *([torch.bfloat16] if cpu_has_bfloat16() else [])]
     for dtype in dtypes:
         timers = {variant: Timer(build(variant)) for variant in VARIANTS}
-        for _ in range(ROUNDS + 1):
-            for timer in timers.values():
+        for number in range(ROUNDS + 1):
+            for timer in list(timers.values())[:: -1 if number % 2 else 1]:
                 timer.step(clip, mask, dtype)
-        found = {variant: timer.medians() for variant, timer in timers.items()}
+        found = {variant: (timer.medians(), timer.ratio_to(timers["stock"])) for variant, timer in timers.items()}
         del timers
-        for variant, times in found.items():
-            ratio, parts = times["step"] / found["stock"]["step"], " | ".join(f"{times[part]:.3f}" for part in PARTS)
+        for variant, (times, ratio) in found.items():
+            parts = " | ".join(f"{times[part]:.3f}" for part in PARTS)
             memory = measure_memory(variant, dtype)
             precision = str(dtype).removeprefix("torch.")
             bound = BOUNDS.get(variant, "")

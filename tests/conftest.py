@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 _CACHE = tempfile.TemporaryDirectory(prefix="auvmae-tests-")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _CACHE.name, "HF_DATASETS_CACHE": f"{_CACHE.name}/datasets"}
@@ -10,9 +11,33 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from auvmae.detector import AUDetector  # noqa: E402
+from auvmae.faces import DETECTORS  # noqa: E402
+
+from .drawn_faces import TRAINED, SquareDetector  # noqa: E402
+from .tiny import save_checkpoint  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
     """The same random numbers for a test whichever ran before it."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny fine-tuned model for drawn faces, to be found by `square`; not to be written to."""
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), TRAINED)
+
+
+@pytest.fixture
+def square(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector of drawn faces, under the name that `checkpoint` has for it."""
+    monkeypatch.setitem(DETECTORS, "square", SquareDetector)
+
+
+@pytest.fixture
+def detector(checkpoint: Path) -> AUDetector:
+    """`checkpoint`, ready to predict."""
+    return AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32")

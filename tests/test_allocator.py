@@ -17,20 +17,19 @@ import torch
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-for _ in range(3):
-    torch.ones(16_000_000)  # 64 MB
 before = faults()
-for _ in range(5):
-    torch.ones(16_000_000)
+for _ in range(20):
+    torch.ones(16_000_000)  # 64 MB
 print(faults() - before)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
-def test_memory_is_handed_out_once():
+def test_memory_is_handed_out_again_and_again_only_if_it_is_not_kept():
     faults = {}
     for name in ("keep", "leave"):
         done = subprocess.run([sys.executable, "-c", PROGRAM, name], capture_output=True, text=True, check=True)
         faults[name] = int(done.stdout)
     assert faults["leave"] > 100
-    assert faults["keep"] < 10
+    # not once for all: what is small may settle where a large block was, which then needs another place
+    assert faults["keep"] < faults["leave"] / 4

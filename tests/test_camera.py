@@ -15,11 +15,9 @@ import pytest
 from auvmae.camera import Device, live_frames, write_rows
 from auvmae.cli import main
 from auvmae.detector import AUDetector
-from auvmae.faces import DETECTORS
 from auvmae.video import VideoDecodeError
 
-from .drawn_faces import TRAINED, SquareDetector, draw, write_video
-from .tiny import save_checkpoint
+from .drawn_faces import draw, write_video
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
@@ -33,20 +31,12 @@ RUN = (
     "sys.exit(main(['predict', *sys.argv[1:]]))\n"
 )
 
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), TRAINED)
+pytestmark = pytest.mark.usefixtures("square")
 
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     return write_video(tmp_path_factory.mktemp("video") / "a.mp4", 40, range(18, 30))
-
-
-@pytest.fixture(autouse=True)
-def square(monkeypatch):
-    monkeypatch.setitem(DETECTORS, "square", SquareDetector)
 
 
 def start(*words, **options):

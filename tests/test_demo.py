@@ -18,25 +18,15 @@ from auvmae.demo.limits import Limits, RefusedError
 from auvmae.demo.space import export_space
 from auvmae.demo.timeline import format_timeline
 from auvmae.detector import AUDetector
-from auvmae.faces import DETECTORS
 from auvmae.prediction import AUPrediction
 from auvmae.video import num_frames
 
-from .drawn_faces import TRAINED, SquareDetector, write_video
-from .tiny import save_checkpoint
+from .drawn_faces import write_video
+
+pytestmark = pytest.mark.usefixtures("square")
 
 NAMES = ["AU1", "AU12", "<b>smile"]
 ABSENT = range(20, 25)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), TRAINED)
-
-
-@pytest.fixture(autouse=True)
-def square(monkeypatch):
-    monkeypatch.setitem(DETECTORS, "square", SquareDetector)
 
 
 def ignore(*progress):

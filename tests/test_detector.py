@@ -1,6 +1,5 @@
 """The detector, against the model called window by window on crops made beforehand."""
 
-import shutil
 import threading
 from fractions import Fraction
 from itertools import islice
@@ -13,29 +12,21 @@ import torch
 
 from auvmae.crop import CropRecipe, iter_crops
 from auvmae.crop_files import crop_video
-from auvmae.detector import AUDetector, weights_sha256
+from auvmae.detector import AUDetector
 from auvmae.faces import DETECTORS, Face
-from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
+from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.video import VideoDecodeError, VideoWriter, iter_frames
 
 from .drawn_faces import RECIPE, TRAINED, SquareDetector, draw, write_video
-from .tiny import save_checkpoint, tiny_config
+from .tiny import tiny_config
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
 
+pytestmark = pytest.mark.usefixtures("square")
+
 NOFACE_CLIP = Path(__file__).parents[2] / "shared" / "videos" / "pyfeat_face_noface.mov"
 ABSENT = [0, 1, *range(20, 26), 39]  # before the first face, a long gap, at the end
-
-
-@pytest.fixture(autouse=True)
-def square(monkeypatch):
-    monkeypatch.setitem(DETECTORS, "square", SquareDetector)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), TRAINED)
 
 
 @pytest.fixture(scope="module")
@@ -275,83 +266,3 @@ def test_a_live_stream_keeps_its_promise_of_delay(checkpoint, options):
         behind.append(seen - 1 - done)
     assert max(behind) <= detector.delay
     assert max(behind) >= detector.delay - 3  # and promises no more than it must
-
-
-def test_options_and_thresholds(checkpoint, video):
-    detector = load(checkpoint)
-    assert detector.thresholds == [0.4, 0.5, 0.6]
-    assert load(checkpoint, threshold=0.3).thresholds == [0.3] * 3
-    assert detector.window_length == 4
-    assert detector.clip_stride == 2
-    assert detector.model.config.clip_length == 4
-    for wrong, message in (
-        ({"threshold": 1.5}, "threshold must be one number in"),
-        ({"threshold": [0.5]}, "or 3, found"),
-        ({"level": "clip"}, "unknown level 'clip'; choose from video, frame, patch"),
-        ({"clip_stride": 5}, "clip_stride must lie in 1 to 4"),
-        ({"batch_size": 0}, "batch_size must be positive"),
-        ({"dtype": "int8"}, "dtype must be one of auto, float32, bfloat16, float16, found int8"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            load(checkpoint, **wrong)
-
-
-def test_bfloat16_is_the_default_where_the_processor_has_it(checkpoint, monkeypatch):
-    for has in (True, False):
-        monkeypatch.setattr("auvmae.precision.cpu_has_bfloat16", lambda has=has: has)
-        assert load(checkpoint, dtype="auto").model.dtype == (torch.bfloat16 if has else torch.float32)
-    assert load(checkpoint, dtype=torch.bfloat16).model.dtype == torch.bfloat16
-
-
-def test_bfloat16_is_close(checkpoint, video):
-    half = load(checkpoint, dtype="bfloat16")(video)
-    whole = load(checkpoint)(video)
-    assert half.provenance["dtype"] == "bfloat16"
-    np.testing.assert_allclose(half.rows["probs"], whole.rows["probs"], atol=0.05)
-    assert half.provenance["weights_sha256"] == whole.provenance["weights_sha256"]
-
-
-def test_the_callers_model_is_left_as_it_is(checkpoint):
-    model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint)
-    before = model.config.to_dict()
-    AUDetector(model, AUVMAEImageProcessor.from_pretrained(checkpoint), level="frame")
-    assert model.config.to_dict() == before
-
-
-def test_a_model_without_a_head_is_refused(tmp_path):
-    AUVMAEForVideoPretraining(tiny_config()).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"was not fine-tuned to detect action units: it lacks head\.norm\.bias"):
-        AUDetector.from_pretrained(tmp_path)
-
-
-class Bomb:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-def test_no_pickle_is_opened_and_no_code_of_a_checkpoint_is_run(checkpoint, tmp_path):
-    folder, mark = shutil.copytree(checkpoint, tmp_path / "model"), tmp_path / "burst"
-    for code in folder.glob("*.py"):
-        code.write_text(f"open({str(mark)!r}, 'w')\nraise RuntimeError")
-    torch.save(Bomb(mark), folder / "pytorch_model.bin")
-    load(folder)  # the safetensors beside it
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(OSError, match=r"model\.safetensors"):
-        load(folder)
-    assert not mark.exists()
-
-
-def test_provenance_says_what_the_rows_depend_on(checkpoint, video):
-    provenance = load(checkpoint)(video).provenance
-    assert provenance["source"]["name"] == "a.mp4"
-    assert provenance["crop"] == TRAINED
-    assert provenance["versions"]["auvmae"]
-    assert str(video.parent) not in str(provenance)
-    model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint)
-    assert provenance["weights_sha256"] == weights_sha256(model)
-    with torch.no_grad():
-        model.head.norm.bias[0] += 1e-3
-    assert provenance["weights_sha256"] != weights_sha256(model)

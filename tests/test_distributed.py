@@ -52,8 +52,9 @@ def test_two_processes_equal_one(tmp_path, job):
 
 
 @pytest.mark.slow
-def test_two_processes_with_sharded_weights_equal_one(tmp_path):
-    one, two = run(1, tmp_path, "finetune"), run(2, tmp_path, "finetune", FSDP_LAUNCH)
+@pytest.mark.parametrize("job", ["finetune", "pretrain"])
+def test_two_processes_with_sharded_weights_equal_one(tmp_path, job):
+    one, two = run(1, tmp_path, job), run(2, tmp_path, job, FSDP_LAUNCH)
     assert {"", "videomae.encoder.layer.0", "videomae.encoder.layer.1"} <= set(two["sharded"])
     assert_equal(one, two)
 

@@ -5,22 +5,17 @@ import pytest
 import transformers
 
 import auvmae
-from auvmae.faces import DETECTORS
 
-from .drawn_faces import TRAINED, SquareDetector, write_video
-from .tiny import save_checkpoint
+from .drawn_faces import write_video
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
 
 
-@pytest.fixture
-def checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setitem(DETECTORS, "square", SquareDetector)
-    return str(save_checkpoint(tmp_path / "checkpoint", TRAINED))
+pytestmark = pytest.mark.usefixtures("square")
 
 
 def detect_by(checkpoint, **options):
-    return transformers.pipeline("video-au-detection", model=checkpoint, device="cpu", **options)
+    return transformers.pipeline("video-au-detection", model=str(checkpoint), device="cpu", **options)
 
 
 def load(checkpoint, **options):

@@ -1,103 +1,31 @@
-"""A user's own recordings: tables wide and long, as people write them, and with every fault that they have."""
+"""A user's own recordings: tables wide and long, as people write them."""
 
-import logging
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import pytest
-from PIL import Image
 
 from auvmae.crop_files import INDEX_COLUMNS, index_path
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.au_video_folder import AUVideoFolder
 from auvmae.data.augmentation import RARE_AUS, fit_clip, rare_au_clips
-from auvmae.data.clips import segment_clips, video_labels
-from auvmae.data.errors import DatasetLayoutError, LabelError
+from auvmae.data.clips import segment_clips
+from auvmae.data.errors import LabelError
 from auvmae.data.folds import k_fold_subjects
 from auvmae.facs import BP4D_AUS, DISFA_AUS
 from auvmae.losses import label_weights
-from auvmae.video import VideoDecodeError
 
 from .forge_disfa import forge_disfa, intensities, numbered_frame, write_video
-
-AUS = (1, 12, 4)  # in the order of the table
-LENGTHS = {"anna/monday.mp4": 40, "anna/tuesday.avi": 30, "bert.mkv": 25, "carla/images": 20}
-CLIP = 16
+from .forge_folder import CLIP, LENGTHS, check, codes, labels_of, load, wide, write_table
 
 
 @pytest.fixture(autouse=True, scope="module")
 def quiet() -> None:
     datasets.disable_progress_bars()
-
-
-def codes(name: str) -> np.ndarray:
-    """(length, 3) values 1, 0 and, here and there, -100; the same for the same video."""
-    rng = np.random.default_rng(list(name.encode()))
-    values = rng.integers(0, 2, (LENGTHS[name], len(AUS)))
-    values[rng.random(values.shape) < 0.1] = -100
-    values[0, 0] = 1
-    return values
-
-
-def wide(names: Iterable[str] = tuple(LENGTHS)) -> list[list[Any]]:
-    """Rows of a wide table, the header first."""
-    rows: list[list[Any]] = [["video", "frame", *(f"AU{au}" for au in AUS)]]
-    for name in names:
-        for frame, line in enumerate(codes(name).tolist()):
-            rows.append([name, frame, *("" if value == -100 else value for value in line)])
-    return rows
-
-
-def write_table(root: Path, rows: list[list[Any]], delimiter: str = ",", name: str = "labels.csv") -> None:
-    (root / name).write_text("".join(delimiter.join(map(str, row)) + "\n" for row in rows), encoding="utf-8-sig")
-
-
-@pytest.fixture(scope="module")
-def forged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("folder") / "mine"
-    for name, length in LENGTHS.items():
-        if name == "carla/images":
-            (root / name).mkdir(parents=True)
-            for number in range(length):
-                Image.fromarray(numbered_frame(number)).save(root / name / f"{number:04d}.jpg")
-        else:
-            codec = "mpeg4" if name.endswith("avi") else "libx264"
-            write_video(root / name, map(numbered_frame, range(length)), codec)
-    write_table(root, wide())
-    return root
-
-
-@pytest.fixture
-def tree(forged: Path, tmp_path: Path) -> Path:
-    """A copy of the tree to spoil."""
-    return Path(shutil.copytree(forged, tmp_path / "mine"))
-
-
-def load(root: Path, **options: Any) -> datasets.DatasetDict:
-    return load_au_dataset("au_video_folder", root, **{"clip_length": CLIP} | options)
-
-
-def labels_of(data: datasets.DatasetDict, root: Path) -> dict[str, np.ndarray]:
-    """The labels of each video, of either side, in the order of its frames."""
-    found = {}
-    for rows in data.values():
-        names = list(dict.fromkeys(Path(video).relative_to(root).as_posix() for video in rows["video"]))
-        found |= dict(zip(names, video_labels(rows), strict=True))
-    return found
-
-
-def check(data: datasets.DatasetDict, root: Path) -> None:
-    """The labels are exactly those of `codes`, by ascending AU."""
-    assert au_names(data) == au_names(data["test"]) == ["AU1", "AU4", "AU12"]
-    found = labels_of(data, root)
-    assert found.keys() == LENGTHS.keys()
-    for name, labels in found.items():
-        assert labels.tolist() == codes(name)[:, [0, 2, 1]].tolist()
 
 
 def test_wide_tables(forged: Path) -> None:
@@ -271,100 +199,6 @@ def test_rare_means_a_weight_above_one(tree: Path) -> None:
     weights = label_weights(training)
     assert builder.rare_aus == tuple(au for au, weight in zip((1, 4, 12), weights, strict=True) if weight > 1)
     assert 0 < len(builder.rare_aus) < 3
-
-
-@pytest.mark.parametrize(
-    ("line", "text", "message"),
-    [
-        (4, "anna/monday.mp4,2,yes,0,0", r"labels\.csv, line 4: found the value 'yes'\. Values are 0 and 1, and empty"),
-        (4, "anna/monday.mp4,2,2,0,0", r"line 4: found the value '2'"),
-        (4, "anna/monday.mp4,2,NaN,0,0", r"line 4: found the value 'NaN'"),
-        (4, "anna/monday.mp4,2,0.5,0,0", r"line 4: found the value '0\.5'"),
-        (4, "anna/monday.mp4,two,0,0,0", r"line 4: found the frame 'two'\. Frames are whole numbers"),
-        (4, "anna/monday.mp4,2.5,0,0,0", r"line 4: found the frame '2\.5'"),
-        (4, "anna/monday.mp4,-2,0,0,0", r"line 4: found the frame '-2'"),
-        (4, "anna/monday.mp4,,0,0,0", r"line 4: found the frame ''"),
-        (4, "anna/monday.mp4,2,0,0", r"line 4: found 4 cells\. There must be 5"),
-        (4, "anna/monday.mp4,1,0,0,0", r"line 4: found frame 1 of AU1 again\. It stands in line 3 already: each frame"),
-        (4, "monday,1,,,", r"line 4: found frame 1 of AU1 again\. It stands in line 3"),
-        (1, "video,frame,AU1,AU12,AU001", r"line 1: found two columns of one AU"),
-        (1, "video,frame,smile,frown,wink", r"line 1: found the columns video, frame, smile.* There must be video, fr"),
-        (1, "video,time,AU1,AU12,AU4", r"line 1: found the columns video, time"),
-        (1, "video,frame,au,value,AU4", r"line 1: found the columns"),
-        (1, "video,frame,au,level,remark", r"line 1: found the columns"),
-    ],
-)
-def test_faulty_tables(tree: Path, line: int, text: str, message: str) -> None:
-    lines = (tree / "labels.csv").read_text(encoding="utf-8-sig").splitlines()
-    lines[line - 1] = text
-    (tree / "labels.csv").write_text("\n".join(lines))
-    with pytest.raises(LabelError, match=message):
-        load(tree)
-
-
-def test_faulty_long_tables(tree: Path) -> None:
-    header = ["video", "frame", "au", "value", "subject"]
-    for second, message in (
-        (["bert", 0, "smile", 1, "b"], r"line 3: found the AU 'smile'\. AUs are called AU12 or 12"),
-        (["bert", 0, "AU12", 3, "b"], r"line 3: found the value '3'"),
-        (["bert", 0, "12", 0, "b"], r"line 3: found frame 0 of AU12 again\. It stands in line 2"),
-        (
-            ["bert", 1, "12", 0, "c"],
-            r"line 3: found the subject 'c'\. A video is of one subject; 'bert' began with 'b'",
-        ),
-        (["monday", 1, "12", 0, ""], r"line 3: found the subject ''"),
-    ):
-        write_table(tree, [header, ["bert", 0, "AU12", 1, "b"], second])
-        with pytest.raises(LabelError, match=message):
-            load(tree)
-
-
-def test_tables_without_labels_or_text(tree: Path) -> None:
-    write_table(tree, wide()[:1])
-    with pytest.raises(LabelError, match=r"labels\.csv: found no label"):
-        load(tree)
-    (tree / "labels.csv").write_text("")
-    with pytest.raises(LabelError, match=r"line 1: found the columns \(none\)"):
-        load(tree)
-    (tree / "labels.csv").write_bytes("video,frame,AU1\nJosé.mp4,0,1\n".encode("latin-1"))
-    with pytest.raises(LabelError, match=r"found the byte 0xe9\. Save the table as UTF-8"):
-        load(tree)
-
-
-def test_frames_that_are_not_there(tree: Path) -> None:
-    header, *rows = wide()
-    (tree / "carla/images/0007.jpg").unlink()
-    with pytest.raises(LabelError, match=r"labels from frame 0 on, and no frame 7\. .*carla/images holds 0 to 19"):
-        load(tree)
-    write_table(tree, [header, *(row for row in rows if "carla" not in row[0]), ["images", 50, 1, 1, 1]])
-    with pytest.raises(LabelError, match=r"labels from frame 50 on, and no frame 50"):
-        load(tree)
-
-
-@pytest.mark.parametrize("num_proc", [None, 2])
-def test_a_broken_video_is_named(tree: Path, num_proc: int | None) -> None:
-    (tree / "bert.mkv").write_bytes(b"")
-    with pytest.raises(VideoDecodeError, match=r"bert\.mkv.*Copy the file again"):
-        load(tree, num_proc=num_proc)
-
-
-def test_wrong_folders(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(DatasetLayoutError, match=r"(?s)data_dir is missing.*video,frame,AU1.*no folder was given"):
-        load_au_dataset("au_video_folder")
-    with pytest.raises(DatasetLayoutError, match="is not a folder"):
-        load(tmp_path / "nowhere")
-    with pytest.raises(DatasetLayoutError, match=r"(?s)codes\.csv is missing.*Found:.*bert\.mkv"):
-        load(tree, label_file="codes.csv")
-    shutil.copy(tree / "bert.mkv", tree / "stray.mkv")
-    with caplog.at_level(logging.WARNING):
-        check(load(tree), tree)
-    assert "1 videos are not in" in caplog.text
-    assert "stray.mkv" in caplog.text
-    (tree / "bert.mkv").unlink()
-    with pytest.raises(
-        DatasetLayoutError, match=r"(?s)line 72 of .*labels\.csv names the video 'bert\.mkv', which is "
-    ):
-        load(tree)
 
 
 def test_crops_in_place_of_the_videos(forged: Path, tmp_path: Path) -> None:
