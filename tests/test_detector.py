@@ -44,6 +44,11 @@ def same(found, expected, atol=2e-6):  # rows are rounded to six places
     np.testing.assert_allclose(found.rows["probs"], expected.rows["probs"], atol=atol, rtol=0)
 
 
+def threads():
+    """Those that read ahead and those that look for faces."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("auvmae.")]
+
+
 def by_hand(checkpoint, video, stride, rate=1):
     """Probabilities per frame, NaN without a face: crops first, then each window on its own, then the average."""
     model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint, clip_length=4 * rate, sampling_rate=rate).eval()
@@ -82,7 +87,7 @@ def test_live_rows_are_those_of_the_recording(checkpoint, video, level):
     detector = load(checkpoint, level=level, batch_size=3)
     # one after the other, without a thread, against ahead and in batches
     live = detector.collect(detector.stream(video), video)
-    assert not [thread for thread in threading.enumerate() if thread.name == "auvmae.read_ahead"]
+    assert not threads()
     same(live, detector(video))
 
 
@@ -95,13 +100,10 @@ def test_a_frame_that_does_not_decode_ends_the_prediction_with_its_name(checkpoi
 
     with pytest.raises(VideoDecodeError, match=r"frame 20 of a\.mp4"):
         load(checkpoint)(broken())
-    assert not [thread for thread in threading.enumerate() if thread.name == "auvmae.read_ahead"]
+    assert not threads()
 
 
 def test_who_stops_early_or_fails_leaves_no_thread(checkpoint, video, monkeypatch):
-    def threads():
-        return [thread for thread in threading.enumerate() if thread.name == "auvmae.read_ahead"]
-
     detector = load(checkpoint, batch_size=1)
     rows = detector.stream(video, live=False)
     next(rows)
