@@ -106,7 +106,10 @@ class _Panel:
             tick = self.left + span * threshold
             draw.line((tick, top, tick, top + self.step - 6), fill="#8a9099")
         if not len(rows):
-            draw.text((self.left + span / 2, self.step), "no face", "white", self.font, "mm")
+            words = self.left + span / 2, self.step
+            x, low, right, high = draw.textbbox(words, "no face", self.font, "mm")
+            draw.rectangle((x - 6, low - 4, right + 6, high + 4), fill="#1c1f24")  # no bar behind the words
+            draw.text(words, "no face", "white", self.font, "mm")
 
 
 def _dark(color: str) -> str:
