@@ -79,17 +79,13 @@ class AUVMAEPatchEmbeddings(VideoMAEPatchEmbeddings):
     since FSDP gathers the weights of the input embeddings for their own `forward` alone.
     """
 
-    def __init__(self, config: AUVMAEConfig) -> None:
-        super().__init__(config)
-        self.cut = {"tubelet_size": config.tubelet_size, "patch_size": config.patch_size}
-
     def forward(self, pixel_values: torch.Tensor, indices: torch.Tensor | None = None) -> torch.Tensor:
         """(B, num_frames, C, H, W), (B, K) -> (B, K, D)."""
-        patches = (
-            cut_patches(pixel_values, **self.cut)
-            if indices is None
-            else gather_patches(pixel_values, indices, **self.cut)
-        )
+        sizes = self.tubelet_size, self.patch_size[0]
+        if indices is None:
+            patches = cut_patches(pixel_values, *sizes)
+        else:
+            patches = gather_patches(pixel_values, indices, *sizes)
         return F.linear(patches.flatten(2), self.projection.weight.flatten(1), self.projection.bias)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from .configuration import AUVMAEConfig
+from .embeddings import cut_patches
 from .modeling_auvmae import AUVMAEForVideoPretraining
 
 HIDDEN_GREY = 0.5
@@ -133,10 +134,7 @@ def unnormalise(pixel_values: torch.Tensor, config: AUVMAEConfig) -> torch.Tenso
 
 def patchify(pixels: torch.Tensor, config: AUVMAEConfig) -> torch.Tensor:
     """(B, T, C, H, W) -> (B, L, tubelet * p * p, C): patches in the tokens' order, their values in the logits'."""
-    depth, side = config.tubelet_size, config.patch_size
-    grid = pixels.unflatten(4, (-1, side)).unflatten(3, (-1, side)).unflatten(1, (-1, depth))
-    # (B, T', depth, C, rows, p, columns, p)
-    return grid.permute(0, 1, 4, 6, 2, 5, 7, 3).flatten(4, 6).flatten(1, 3)
+    return cut_patches(pixels, config.tubelet_size, config.patch_size).flatten(3).transpose(2, 3)
 
 
 def unpatchify(patches: torch.Tensor, config: AUVMAEConfig) -> torch.Tensor:

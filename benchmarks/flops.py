@@ -58,9 +58,15 @@ def closed_formula(config: AUVMAEConfig) -> float:
     hidden = int(config.mask_ratio * config.patches_per_slot)
     tokens = slots * (config.patches_per_slot - hidden)
     embedding = tokens * width * config.tubelet_size * 3 * config.patch_size**2
-    layer = 4 * tokens * width**2 + 2 * tokens * width * config.intermediate_size + 2 * tokens**2 * width
     head = slots * width * config.tubelet_size * NUM_LABELS
-    return embedding + config.num_hidden_layers * layer + head
+    return embedding + encoder_macs(config, tokens) + head
+
+
+def encoder_macs(config: AUVMAEConfig, tokens: int) -> float:
+    """The share of the encoder's layers in `closed_formula`."""
+    width = config.hidden_size
+    layer = 4 * tokens * width**2 + 2 * tokens * width * config.intermediate_size + 2 * tokens**2 * width
+    return config.num_hidden_layers * layer
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 import torch
 from crop import SPENT, timed, timed_iterator
+from flops import encoder_macs
 from hardware import describe_machine
 from transformers import ResNetConfig, ResNetModel, SwinConfig, SwinModel, VideoMAEConfig, VideoMAEModel
 from transformers.utils import logging
@@ -169,11 +170,10 @@ def encoder_share(dtype: str) -> dict[str, float]:
         a, b = (torch.randn(shape).to(kind) for shape in ((rows, inner), (inner, columns)))
         calls.append(("matrix product", 2 * rows * inner * columns, partial(torch.mm, a, b)))
     if not emulated:
-        encoder, width = build("ViT-B").to(kind).videomae.encoder, 768
+        model = build("ViT-B").to(kind)
         for level, tokens in (("video, frame", 1568), ("patch", 784)):
-            # per layer, 4 D^2 + 2 D M multiplications for each token and 2 D for each pair of them, of two FLOPs each
-            flops = 2 * 12 * (4 * tokens * width**2 + 8 * tokens * width**2 + 2 * tokens**2 * width)
-            calls.append((level, flops, partial(encoder, torch.randn(1, tokens, width).to(kind))))
+            states = torch.randn(1, tokens, model.config.hidden_size).to(kind)
+            calls.append((level, 2 * encoder_macs(model.config, tokens), partial(model.videomae.encoder, states)))
     best: dict[str, float] = {}
     for _ in range(ROUNDS):
         for name, flops, call in calls:

@@ -1,11 +1,18 @@
-"""The forged trees that several test modules read."""
+"""What the tests of data sets share: quiet, and the forged tree that several modules read."""
 
 import shutil
 from pathlib import Path
 
+import datasets
 import pytest
 
 from .forge_folder import write_tree
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet() -> None:
+    """No progress bars of `datasets` between the tests."""
+    datasets.disable_progress_bars()
 
 
 @pytest.fixture(scope="session")

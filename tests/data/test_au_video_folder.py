@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
 
@@ -21,11 +20,6 @@ from auvmae.losses import label_weights
 
 from .forge_disfa import forge_disfa, intensities, numbered_frame, write_video
 from .forge_folder import CLIP, LENGTHS, check, codes, labels_of, load, wide, write_table
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> None:
-    datasets.disable_progress_bars()
 
 
 def test_wide_tables(forged: Path) -> None:

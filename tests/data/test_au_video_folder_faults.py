@@ -4,7 +4,6 @@ import logging
 import shutil
 from pathlib import Path
 
-import datasets
 import pytest
 
 from auvmae.data import load_au_dataset
@@ -12,11 +11,6 @@ from auvmae.data.errors import DatasetLayoutError, LabelError
 from auvmae.video import VideoDecodeError
 
 from .forge_folder import check, load, wide, write_table
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> None:
-    datasets.disable_progress_bars()
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,6 @@ from .forge_bp4d import AUS, TASKS, codes, forge_bp4d
 from .forge_disfa import frame_numbers
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> None:
-    datasets.disable_progress_bars()
-
-
 def check_rows(data: datasets.DatasetDict, clip_length: int = 32, fold: int = 1) -> None:
     """Labels and pictures of every clip, frame by frame: picture of coded frame f shows the number f."""
     seen = set()

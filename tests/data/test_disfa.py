@@ -22,11 +22,6 @@ from .forge_disfa import AUS, LENGTHS, forge_disfa, intensities, numbered_frame,
 PROTOCOL = [AUS.index(au) for au in (1, 2, 4, 6, 9, 12, 25, 26)]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> None:
-    datasets.disable_progress_bars()
-
-
 @pytest.fixture(scope="module")
 def forged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("disfa") / "DISFA"

@@ -42,11 +42,6 @@ SUBJECTS = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> None:
-    datasets.disable_progress_bars()
-
-
 def write_images(folder: Path, numbers: range | list[int]) -> None:
     folder.mkdir(parents=True)
     for number in numbers:

@@ -34,7 +34,6 @@ PROCESSOR = AUVMAEImageProcessor(size=20)
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
-    datasets.disable_progress_bars()
     root = tmp_path_factory.mktemp("levels")
     forge_disfa(root)
     return load_au_dataset("disfa", root, clip_length=CLIP_LENGTH)["train"]

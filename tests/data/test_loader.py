@@ -28,7 +28,6 @@ def small(frames: np.ndarray) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> datasets.DatasetDict:
-    datasets.disable_progress_bars()
     root = tmp_path_factory.mktemp("loader")
     forge_disfa(root)
     return load_au_dataset("disfa", root, clip_length=CLIP_LENGTH, rare_au_clips=True)
