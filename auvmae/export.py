@@ -135,6 +135,7 @@ def _write_onnx(window: _Window, path: Path) -> None:
     try:
         import onnxruntime  # noqa: F401  # the check needs it; say so before the work
         import onnxscript  # noqa: F401  # torch.onnx writes with it
+        from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # comes with onnxscript
     except ImportError as error:
         raise ImportError(f"exporting needs the extra `onnx`: pip install auvmae[onnx] ({error})") from error
     inputs = window.random_inputs(2)
@@ -152,6 +153,8 @@ def _write_onnx(window: _Window, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
+    # torch notes at each operator where it was called: paths of this machine, which are nobody's business
+    ClearMetadataAndDocStringPass()(program.model)
     program.save(path, external_data=False)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from hashlib import sha256
+from pathlib import Path
 from shutil import copytree
 
 import numpy as np
@@ -79,6 +80,14 @@ def test_the_record_says_what_stands_there(checkpoint, exports):
     }
     assert (record["logits"], record["au_names"]) == (["batch", 4, 3], list(AUS.values()))
     assert record["largest_difference"]["model.onnx"]["logits"] < 1e-4
+
+
+def test_no_path_of_this_machine_is_written(checkpoint, tmp_path):
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out"), "--int8"]) == 0
+    places = {str(Path(module.__file__).parent).encode() for module in (export, torch)} | {bytes(tmp_path)}
+    for name in ("model.onnx", "model.int8.onnx", "export.json"):
+        written = (tmp_path / "out" / name).read_bytes()
+        assert [place for place in places if place in written] == []
 
 
 def test_int8_is_smaller_and_close(tmp_path):
