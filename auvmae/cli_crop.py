@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("margin", float, "what is added on each side, as a share of the tight crop (brows to chin)"),
         ("detector", str, "face detector"),
         ("face", str, "which face: `tracked` follows one, and changes only once it is lost; `largest` of each frame"),
+        (
+            "search",
+            str,
+            "`near` where a followed face was, and in the whole frame if it is not there; `frame`: always there",
+        ),
         ("detect_every", int, "detect in every k-th frame, and in those between where the face comes, goes or jumps"),
         ("max_gap", int, "a face that is lost for at most so many frames was there all the time"),
         ("smoothing", float, "standard deviation in frames of the smoothing over time, 0 for none"),

@@ -28,7 +28,7 @@ class CropRecipe:
         detector: name in `faces.DETECTORS`.
         size: side of the square crop in pixels, even (H.264 has no odd sizes).
         margin: what is added on each side, as a share of the tight crop (brows to chin).
-        face, detect_every, max_gap, smoothing, min_confidence: as in `tracking.track_face`.
+        face, search, detect_every, max_gap, smoothing, min_confidence: as in `tracking.track_face`.
         min_face: height of the smallest face looked for, as a share of the frame's shorter side.
 
     Raises:
@@ -43,6 +43,7 @@ class CropRecipe:
     size: int = 224
     margin: float = 0.05
     face: str = "tracked"
+    search: str = "near"
     detect_every: int = 3
     max_gap: int = 10
     smoothing: float = 2.0
@@ -54,6 +55,7 @@ class CropRecipe:
             "size": (self.size >= 16 and self.size % 2 == 0) or "an even number from 16",
             "margin": 0 <= self.margin <= 2 or "in [0, 2]",
             "face": self.face in ("tracked", "largest") or '"tracked" or "largest"',
+            "search": self.search in ("near", "frame") or '"near" or "frame"',
             "detect_every": self.detect_every >= 1 or "at least 1",
             "max_gap": self.max_gap >= 0 or "at least 0",
             "smoothing": 0 <= self.smoothing <= 100 or "in [0, 100]",
@@ -111,7 +113,8 @@ def iter_crops(
     if every_face:
         tracked = track_faces(frames, detector, **settings)
     else:
-        tracked = ((frame, [face]) for frame, face in track_face(frames, detector, face=recipe.face, **settings))
+        one = track_face(frames, detector, face=recipe.face, search=recipe.search, **settings)
+        tracked = ((frame, [face]) for frame, face in one)
     for (index, timestamp, frame), faces in tracked:
         for face in faces or [None]:
             crop = None if face is None else align(frame, face.landmarks, recipe.size, recipe.margin)

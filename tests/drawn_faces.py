@@ -21,7 +21,7 @@ class SquareDetector:
     def __init__(self, min_face=0.1, delay=0.0):
         self.delay = delay
 
-    def detect(self, frame):
+    def detect(self, frame, near=None):
         time.sleep(self.delay)
         if frame.min() > 200:
             os.kill(os.getpid(), signal.SIGKILL)

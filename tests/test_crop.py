@@ -14,7 +14,8 @@ NOFACE_CLIP = Path(__file__).parents[2] / "shared" / "videos" / "pyfeat_face_nof
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("size", 31), ("margin", -0.1), ("face", "first"), ("detect_every", 0), ("max_gap", -1)]
+    ("field", "value"),
+    [("size", 31), ("margin", -0.1), ("face", "first"), ("search", "far"), ("detect_every", 0), ("max_gap", -1)],
 )
 def test_recipe_refuses_values_out_of_range(field, value):
     with pytest.raises(ValueError, match=f"{field} must be .*, found {value!r}"):

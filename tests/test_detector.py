@@ -226,7 +226,7 @@ def test_shorter_than_a_window(checkpoint, tmp_path, count):
 class PairDetector(SquareDetector):
     """Finds a square in each half of the frame."""
 
-    def detect(self, frame):
+    def detect(self, frame, near=None):
         middle = frame.shape[1] // 2
         right = np.array([middle, 0])
         return super().detect(frame[:, :middle]) + [

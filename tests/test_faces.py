@@ -42,6 +42,20 @@ def test_mtcnn_gives_pixels_of_large_frames_though_it_looks_at_small_ones():
 
 
 @needs_mtcnn
+@needs_clips
+@pytest.mark.parametrize("shift", [(0, 0), (0.3, 0.2), (-0.2, 0.3)])
+def test_mtcnn_finds_a_face_near_where_it_was(shift):
+    detector = MTCNNDetector()
+    for _, _, frame in islice(iter_frames(CLIP), 3):
+        (face,) = detector.detect(frame)
+        (near,) = detector.detect(frame, face.box + np.append(np.multiply(shift, face.box[2:]), (0, 0)))
+        np.testing.assert_allclose(near.landmarks, face.landmarks, atol=0.03 * face.box[3])
+        np.testing.assert_allclose(near.box, face.box, atol=0.15 * face.box[3])
+        for far in ((-1.5, 0), (0, 3), (-9, -9)):  # beside it, at the frame's edge, outside of the frame
+            assert detector.detect(frame, face.box + np.append(np.multiply(far, face.box[2:]), (0, 0))) == []
+
+
+@needs_mtcnn
 @pytest.mark.parametrize("size", [(1, 1), (11, 300), (120, 160)])
 def test_mtcnn_finds_nothing_in_black_and_in_noise(size):
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -60,7 +74,7 @@ def test_another_detector_can_take_its_place(monkeypatch):
         def __init__(self, min_face):
             self.min_face = min_face
 
-        def detect(self, frame):
+        def detect(self, frame, near=None):
             return []
 
     monkeypatch.setitem(DETECTORS, "blind", Blind)

@@ -45,11 +45,11 @@ def test_frames_are_looked_at_at_the_same_time():
     together = threading.Barrier(3)
 
     class Waiting(Script):
-        def detect(self, frame):
+        def detect(self, frame, near=None):
             together.wait(timeout=20)  # for two others to be at work, too
             return super().detect(frame)
 
-    with ParallelDetector(partial(Waiting, script()), 3) as detector:
+    with ParallelDetector(partial(Waiting, [[face_at(100)]] * 60), 3) as detector:
         assert len(list(track_face(frames(60), detector))) == 60
 
 

@@ -18,16 +18,22 @@ def frames(count):
 
 
 class Script:
-    """A detector that finds what is written for each frame, and counts how often it is asked."""
+    """A detector that finds what is written for each frame, no further than half a face from `near`.
+
+    It counts how often it is asked, and how often for the whole frame.
+    """
 
     def __init__(self, faces):
         self.faces = faces
-        self.asked = []
+        self.asked, self.whole = [], []
 
-    def detect(self, frame):
+    def detect(self, frame, near=None):
         number = 256 * int(frame[0]) + int(frame[1])
         self.asked.append(number)
-        return self.faces[number]
+        if near is None:
+            self.whole.append(number)
+            return self.faces[number]
+        return [face for face in self.faces[number] if np.abs(face.box[:2] - near[:2]).max() <= 0.5 * near[2]]
 
 
 def run(script, **settings):
@@ -107,6 +113,37 @@ def test_the_detector_runs_on_every_kth_frame_only():
     faces = [face for _, face in track_face(frames(61), script, detect_every=5, max_gap=5, smoothing=0)]
     assert script.asked == list(range(0, 61, 5))
     np.testing.assert_allclose(landmarks(faces), landmarks([face[0] for face in script.faces]), atol=1e-6)
+
+
+@pytest.mark.parametrize("detect_every", [1, 3, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_looking_near_a_face_finds_what_looking_everywhere_does(seed, detect_every):
+    """A face that wanders, jumps, goes and comes back, and another one, larger at times, which it may pass by."""
+    rng = np.random.default_rng(seed)
+    places = rng.normal(0, 2, (2, 400)).cumsum(axis=1) + np.array([[100], [350]])
+    places[0] += 700 * np.repeat(rng.random(4) < 0.5, 100)
+    present = np.repeat(rng.random((2, 20)) < (0.9, 0.5)[seed % 2], 20, axis=1)
+    script = [
+        [face_at(x, side=side) for x, side, there in zip(xs, (100, 60 + number / 4), here, strict=True) if there]
+        for number, (xs, here) in enumerate(zip(places.T, present.T, strict=True))
+    ]
+    found = {}
+    detector = {search: Script(script) for search in ("near", "frame")}
+    for search in detector:
+        tracked = track_face(frames(400), detector[search], search=search, detect_every=detect_every, max_gap=5)
+        found[search] = [(face.track, *face.box) if face else None for _, face in tracked]
+    assert found["near"] == found["frame"]
+    assert len({face[0] for face in found["near"] if face}) > 1
+    assert len(detector["near"].whole) < 0.8 * len(detector["frame"].whole)
+
+
+def test_a_face_that_stays_is_looked_for_everywhere_only_until_it_is_known():
+    detector = Script([[face_at(100 + 2 * number)] for number in range(90)])
+    list(track_face(frames(90), detector, detect_every=3))
+    assert detector.whole == [0, 3, 6, 9, 12]  # as nothing is known of five detections before
+    detector = Script(detector.faces)
+    list(track_face(frames(90), detector, detect_every=3, face="largest"))
+    assert detector.whole == detector.asked
 
 
 def test_nothing_is_smoothed_across_a_cut():
