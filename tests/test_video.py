@@ -56,6 +56,10 @@ def test_frame_exact(videos: dict[str, Path], name: str, backend: str) -> None:
     streamed = list(iter_frames(path))
     assert [index for index, _, _ in streamed] == list(range(100))
     assert num_frames(path) == 100
+    times = np.array([time for _, time, _ in streamed])
+    with av.open(str(path)) as container:
+        np.testing.assert_allclose(np.diff(times), float(1 / container.streams.video[0].average_rate), atol=2e-3)
+    assert times[0] == pytest.approx(0, abs=0.05) or path.suffix == ".mpg"  # a programme stream's clock starts later
     whole = np.stack([frame for _, _, frame in streamed])
     assert frame_numbers(whole) == list(range(100))
     for indices in (UNSORTED, range(100), range(96, 3, -7), np.array([50])):
