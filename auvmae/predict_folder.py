@@ -1,19 +1,24 @@
 """Prediction of many recordings: where each one's files go, what is finished, what failed, and one report at the end.
 
 Of a recording `X` there are `X.csv` (or `X.parquet`), and if they were asked for `X.events.csv`, `X.eaf`,
-`X.timeline.png` and `X.overlay.mp4`. `X.provenance.json` is written first, as unfinished, and last, so that files
-without it are not ours, and ones with another provenance are out of date.
+`X.timeline.png` and `X.overlay.mp4`. All are written in a folder of their own, `X.*.tmp`, and take the place of those
+of an earlier run together, once they are whole. `X.provenance.json` is moved last, after a mark in its place, so that
+files without it are not ours, and ones with another provenance are out of date.
 """
 
 import glob
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from .crop import CroppedFrame
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from .detector import AUDetector
 
 REPORT_FILE = "predict_report.json"
+LOCK_FILE = "lock"
 
 
 def predict_folder(
@@ -69,7 +75,10 @@ def predict_folder(
             if counts := job.finished_counts():
                 results[video] = job.result("skipped", *counts)
             else:
-                total += num_frames(video)
+                frames = num_frames(video)
+                if "events" in extras and video.is_dir():
+                    raise ValueError(f"the images of {video} have no clock, and events need one: leave --events out")
+                total += frames
     with tqdm(desc="predict", total=total, unit="frame", disable=not total) as bar:
         for video, job in jobs.items():
             if video not in results:
@@ -110,6 +119,11 @@ class _Job:
         except Exception as error:
             results[self.video] = self.result("failed", reason=f"{type(error).__name__}: {error}")
 
+    @property
+    def origin(self) -> str:
+        """Where the recording stands, seen from its files: as a digest, since folders may be called after people."""
+        return sha256(self._media().encode()).hexdigest()
+
     def provenance(self) -> dict[str, Any]:
         return self.detector.provenance(self.video) | {"files": self.files}
 
@@ -117,24 +131,24 @@ class _Job:
         """Its frames, and those with a face, if everything is there and would come out the same; None otherwise."""
         found = self._mark()
         counts = found.pop("counts", None)
-        found.pop("logits_taken_off", None)
+        for name in ("logits_taken_off", "origin_sha256"):
+            found.pop(name, None)
         whole = all((self.target.folder / name).exists() for name in self.files)
         return counts if whole and found == self.provenance() else None
 
     def run(self, bar: Any) -> tuple[int, int]:
         """Predict and write; returns the number of frames, and of those with a face."""
-        self._make_way()
-        try:
-            prediction = self.detector.collect(_counted(self.detector.stream(self.video, live=False), bar), self.video)
+        self._check_way()
+        prediction = self.detector.collect(_counted(self.detector.stream(self.video, live=False), bar), self.video)
+        frames, found = (len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success]))
+        ours = {"files": self.files, "counts": [frames, found], "origin_sha256": self.origin}
+        with self._staged() as staged:
             for extra in self.extras:
-                getattr(self, f"_write_{extra}")(prediction)
-            frames, found = (len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success]))
-            provenance = prediction.provenance | {"files": self.files, "counts": [frames, found]}
-            replace(prediction, provenance=provenance).save(self.target.folder / self.files[0])
-        except BaseException:
-            self._remove()
-            self.target.file(PROVENANCE).unlink(missing_ok=True)
-            raise
+                getattr(self, f"_write_{extra}")(prediction, staged)
+            replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / self.files[0])
+            self._make_way()
+            for name in [*self.files, staged.file(PROVENANCE).name]:
+                (staged.folder / name).replace(self.target.folder / name)
         return frames, found
 
     def _mark(self) -> dict[str, Any]:
@@ -144,43 +158,62 @@ class _Job:
         except (FileNotFoundError, json.JSONDecodeError):
             return {}
 
-    def _make_way(self) -> None:
-        """Remove what an earlier run left, and mark what will be written as ours.
+    def _check_way(self) -> list[str]:
+        """The names of the files that an earlier run left.
 
         Raises:
-            FileExistsError: there is a file that is not.
+            FileExistsError: there is a file that is not ours, or it is of another recording.
         """
         mark, found = self.target.file(PROVENANCE), self._mark()
-        ours = found.get("files", [])
+        ours: list[str] = found.get("files", [])
         for path in (self.target.folder / name for name in [*self.files, mark.name]):
             if path.exists() and path.name not in ours and not (path == mark and "files" in found):
                 raise FileExistsError(f"{path} exists and was not written by `auvmae predict`: it is not replaced")
-        self.target.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(mark) as file:
-            json.dump({"unfinished": True, "files": sorted({*ours, *self.files})}, file)
-        self._remove()
+        if found.get("origin_sha256", self.origin) != self.origin:
+            raise FileExistsError(
+                f"{self.target.folder / self.target.name}.* are of a recording of this name in another folder: name "
+                "another output folder, or remove them"
+            )
+        return ours
 
-    def _remove(self) -> None:
-        """Remove the files that are marked as ours, and what a process that died while it wrote them left."""
-        marked = self._mark().get("files", [])
+    def _make_way(self) -> None:
+        """Remove what an earlier run left, and mark what takes its place as ours; errors as of `_check_way`."""
+        ours = self._check_way()
+        with replacing(self.target.file(PROVENANCE)) as file:
+            json.dump({"unfinished": True, "files": sorted({*ours, *self.files}), "origin_sha256": self.origin}, file)
         for path in map(self.target.file, SUFFIXES):
-            if path.name in marked:
+            if path.name in ours:
                 path.unlink(missing_ok=True)
-            for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
-                leftover.unlink(missing_ok=True)
 
-    def _write_events(self, prediction: AUPrediction) -> None:
-        with replacing(self.target.file(".events.csv")) as file:
+    @contextmanager
+    def _staged(self) -> Iterator[Target]:
+        """Where the files are written before they take their places. What a process that died left there is removed."""
+        self.target.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp"):
+            with suppress(Timeout), FileLock(leftover / LOCK_FILE, timeout=0):  # held as long as the process lives
+                shutil.rmtree(leftover, ignore_errors=True)
+        folder = Path(mkdtemp(prefix=f"{self.target.name}.", suffix=".tmp", dir=self.target.folder))
+        try:
+            with FileLock(folder / LOCK_FILE):
+                yield Target(folder, self.target.name)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _media(self) -> str:
+        """The recording, seen from the folder of its files."""
+        return Path(os.path.relpath(self.video.resolve(), self.target.folder.resolve())).as_posix()
+
+    def _write_events(self, prediction: AUPrediction, staged: Target) -> None:
+        with replacing(staged.file(".events.csv")) as file:
             prediction.to_events().round(6).to_csv(file, index=False, lineterminator="\n")
-        media = Path(os.path.relpath(self.video.resolve(), self.target.folder.resolve())).as_posix()
-        with replacing(self.target.file(".eaf")) as file:
-            file.write(prediction.to_eaf(media))
+        with replacing(staged.file(".eaf")) as file:
+            file.write(prediction.to_eaf(self._media()))
 
-    def _write_timeline(self, prediction: AUPrediction) -> None:
-        save_figure(prediction.plot(), self.target.file(".timeline.png"))
+    def _write_timeline(self, prediction: AUPrediction, staged: Target) -> None:
+        save_figure(prediction.plot(), staged.file(".timeline.png"))
 
-    def _write_overlay(self, prediction: AUPrediction) -> None:
-        write_overlay(self.video, prediction, self.target.file(".overlay.mp4"), not self.detector.cropped)
+    def _write_overlay(self, prediction: AUPrediction, staged: Target) -> None:
+        write_overlay(self.video, prediction, staged.file(".overlay.mp4"), not self.detector.cropped)
 
 
 def _counted(stream: Iterable[tuple[CroppedFrame, Any]], bar: Any) -> Iterator[tuple[CroppedFrame, Any]]:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from auvmae.detector import AUDetector
+from auvmae.overlay import write_overlay
 from auvmae.predict_folder import predict_folder
 from auvmae.recordings import SUFFIXES, find_recordings
 from auvmae.video import num_frames
@@ -130,18 +131,71 @@ def test_files_that_are_not_ours_are_kept(detector, tmp_path):
     assert {(out / name).read_text() for name in ("a.csv", "a.eaf")} == {"years of work"}
 
 
-def test_a_recording_that_fails_on_the_way_leaves_nothing(detector, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("out of luck"), KeyboardInterrupt()])
+@pytest.mark.parametrize("part", ["auvmae.predict_folder.write_overlay", "auvmae.detector.AUDetector.collect"])
+def test_a_recording_that_fails_on_the_way_leaves_what_was_there(detector, tmp_path, monkeypatch, part, error):
     video, out = write_video(tmp_path / "a.mp4"), tmp_path / "out"
     assert statuses(predict_folder(detector, [str(video)], out, extras=["events"])) == ["done"]
+    before = contents(out)
     os.utime(video)
 
     def burst(*_):
-        raise RuntimeError("out of luck")
+        raise error
 
-    monkeypatch.setattr("auvmae.predict_folder.write_overlay", burst)
-    (result,) = predict_folder(detector, [str(video)], out, extras=["events", "overlay"])
-    assert result.reason == "RuntimeError: out of luck"
-    assert names(out) == ["predict_report.json"]
+    monkeypatch.setattr(part, burst)
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            predict_folder(detector, [str(video)], out, extras=["events", "overlay"])
+    else:
+        (result,) = predict_folder(detector, [str(video)], out, extras=["events", "overlay"])
+        assert result.reason == "RuntimeError: out of luck"
+    assert contents(out) == before
+    assert not list(out.glob("*.tmp"))
+
+
+def test_events_of_images_are_refused_before_the_work(detector, tmp_path):
+    (tmp_path / "T1").mkdir()
+    for number in range(3):
+        Image.fromarray(draw(number)).save(tmp_path / "T1" / f"{number}.png")
+    assert statuses(predict_folder(detector, [str(tmp_path / "T1")], tmp_path / "out")) == ["done"]
+    before = contents(tmp_path / "out")
+    (result,) = predict_folder(detector, [str(tmp_path / "T1")], tmp_path / "out", extras=["events"])
+    assert "have no clock, and events need one: leave --events out" in result.reason
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_recording_of_the_same_name_is_not_replaced(detector, tmp_path):
+    out = tmp_path / "out"
+    for name, count in (("S1", 12), ("S2", 20)):
+        write_video(tmp_path / name / "interview.mp4", count)
+    assert statuses(predict_folder(detector, [str(tmp_path / "S1")], out)) == ["done"]
+    before = contents(out)
+    (result,) = predict_folder(detector, [str(tmp_path / "S2")], out)
+    assert "interview.* are of a recording of this name in another folder" in result.reason
+    assert contents(out) == before
+    write_video(tmp_path / "S1" / "interview.mp4", 15)  # the same one, recorded again
+    assert statuses(predict_folder(detector, [str(tmp_path / "S1")], out)) == ["done"]
+    assert len(pandas.read_csv(out / "interview.csv")) == 15
+
+
+def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, monkeypatch):
+    """The second begins and ends while the first one writes; what a third, which was killed, left is removed."""
+    video, out = write_video(tmp_path / "in" / "a.mp4"), tmp_path / "out"
+    (out / "a.x1y2.tmp").mkdir(parents=True)
+    (out / "a.x1y2.tmp" / "a.csv").touch()
+    others = []
+
+    def write_and_run_another(*arguments):
+        monkeypatch.setattr("auvmae.predict_folder.write_overlay", write_overlay)
+        others.extend(predict_folder(detector, [str(video)], out, extras=["overlay"]))
+        write_overlay(*arguments)
+
+    monkeypatch.setattr("auvmae.predict_folder.write_overlay", write_and_run_another)
+    assert statuses(predict_folder(detector, [str(video)], out, extras=["overlay"])) == ["done"]
+    assert statuses(others) == ["done"]
+    assert names(out) == ["a.csv", "a.overlay.mp4", "a.provenance.json", "predict_report.json"]
+    predict_folder(detector, [str(video)], tmp_path / "whole", extras=["overlay"])
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_no_two_recordings_write_the_same_file(tmp_path):
