@@ -74,16 +74,17 @@ class OnnxModel:
     def __call__(
         self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor | None = None
     ) -> AUVMAEForFrameAUClassificationOutput:
-        """Logits of one window: see `AUVMAEForFrameAUClassification.forward`.
+        """Logits of windows, each as if it were alone: see `AUVMAEForFrameAUClassification.forward`.
 
         Args:
             pixel_values: float32 `(B, num_frames, C, H, W)`.
             bool_masked_pos: bool `(B, L)`, True = hidden, `int(mask_ratio * P)` of the P patches of each slot; where
                 the level has a mask, and only there.
         """
-        inputs: dict[str, np.ndarray] = {"pixel_values": pixel_values.numpy()}
+        inputs = {"pixel_values": pixel_values.numpy()}
         if bool_masked_pos is not None:
             inputs["bool_masked_pos"] = bool_masked_pos.numpy()
-        (logits,) = self._session.run(["logits"], inputs)
-        output: Any = torch.from_numpy(logits)
+        # one by one: int8 scales a layer's inputs by the largest of all that it gets at once
+        windows = ({name: value[one : one + 1] for name, value in inputs.items()} for one in range(len(pixel_values)))
+        output: Any = torch.from_numpy(np.concatenate([self._session.run(["logits"], one)[0] for one in windows]))
         return AUVMAEForFrameAUClassificationOutput(logits=output)
