@@ -7,6 +7,7 @@ are both frame 7). Rotation metadata is applied, so that every function and back
 import bisect
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -62,12 +63,29 @@ def decode_frames(container: Any, path: Path) -> Iterator[tuple[int, float, np.n
     """Decode the first video stream of an open PyAV container, as `iter_frames`; `path` is for errors."""
     index = -1
     try:
-        for index, frame in enumerate(container.decode(video=0)):
-            yield index, float("nan") if frame.time is None else frame.time, _to_rgb(frame, path, index)
+        for index, (frame, time) in enumerate(_timed(container)):
+            yield index, float("nan") if time is None else time, _to_rgb(frame, path, index)
     except av.FFmpegError as error:
         raise VideoDecodeError.of(path, error, index + 1) from error
     if index < 0:
         raise VideoDecodeError.of(path, "it holds no frame")
+
+
+def _timed(container: Any) -> Iterator[tuple[Any, float | None]]:
+    """The frames as they are shown, and when, in seconds; None if nobody knows."""
+    if container.format.name != "avi":
+        for frame in container.decode(video=0):
+            yield frame, frame.time
+        return
+    # AVI says when frames are decoded alone; where there are B-frames, FFmpeg guesses wrong when they are shown. As
+    # many are decoded as are shown at any time, but for the delay: the k-th is shown when the k-th is decoded.
+    stream = container.streams.video[0]
+    times: deque[float | None] = deque()
+    for packet in container.demux(stream):
+        if packet.size:
+            times.append(None if packet.dts is None else float(packet.dts * stream.time_base))
+        for frame in packet.decode():
+            yield frame, times.popleft() if times else None
 
 
 def num_frames(path: str | Path) -> int:
