@@ -36,6 +36,9 @@ class RunArguments(TrainingArguments):
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Drop columns the model does not take; clips need theirs for decoding."}
     )
+    dataloader_drop_last: bool = field(
+        default=False, metadata={"help": "Leave out an epoch's last training batch if it is not full."}
+    )
     ddp_find_unused_parameters: bool | None = field(
         default=False, metadata={"help": "Search for unused parameters at every step; these models have none."}
     )

@@ -70,6 +70,14 @@ class ClipTrainer(Trainer):
         """Put the speed into the training log lines."""
         super().log(logs | self._stopwatch.pop() if "loss" in logs else logs, *args, **kwargs)
 
+    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> DataLoader:
+        drop_last = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = drop_last and is_training  # every clip that is there to be scored is scored
+        try:
+            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drop_last
+
     def _get_output_dir(self, trial: Any) -> str:
         return self._save_dir or super()._get_output_dir(trial)
 

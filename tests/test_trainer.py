@@ -230,6 +230,16 @@ def test_a_nan_names_step_and_clips(tmp_path):
         trainer.train()
 
 
+def test_dropping_the_last_batch_is_of_training_alone(tmp_path):
+    sizes = {"per_device_train_batch_size": 3, "per_device_eval_batch_size": 3, "num_train_epochs": 1}
+    trainer = finetuner(tmp_path, dataloader_drop_last=True, **sizes)
+    trainer.train()
+    assert trainer.state.global_step == 2  # of eight clips
+    prediction = trainer.predict(trainer.eval_dataset)
+    np.testing.assert_array_equal(prediction.label_ids, trainer.eval_dataset.labels)
+    assert trainer.evaluate()["eval_f1"] == prediction.metrics["test_f1"]
+
+
 def test_labels_of_a_fold_are_scored_once_whatever_the_batch(tmp_path):
     metrics = [finetuner(tmp_path, per_device_eval_batch_size=size).evaluate() for size in (1, 3, 8)]
     assert metrics[0]["eval_f1"] == metrics[1]["eval_f1"] == metrics[2]["eval_f1"]
