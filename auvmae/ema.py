@@ -49,7 +49,7 @@ class EMATrainer(Trainer):
             exchange_weights(self.model, self.average)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save, on the way, the average with the model: the best is loaded again where the optimizer is not kept, too."""
+        """Save the model and, on the way, its average: the best is loaded again without its optimizer, too."""
         super().save_model(output_dir, _internal_call)
         if self.average is not None and self.is_in_train and self.args.should_save:
             save_file(self.average.state_dict(), os.path.join(output_dir or str(self.args.output_dir), EMA_FILE))

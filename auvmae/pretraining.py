@@ -18,7 +18,8 @@ class PretrainTrainer(ClipTrainer):
 
     `loss_patch_mean` and `loss_nearest_patch` (see `reference_losses`) and `variance_explained`, 1 - loss /
     loss_patch_mean, are of the batch of the step that is logged, in this process; `loss` is the mean since the last
-    line. Frames of one colour have no `variance_explained`. Several masks of a clip are trained on together. Clips that did not decode are counted and listed.
+    line. Frames of one colour have no `variance_explained`. Several masks of a clip are trained on together. Clips that
+    did not decode are counted and listed.
 
     Args:
         args: Those of `transformers.Trainer`.
