@@ -28,13 +28,29 @@ TINY_ENCODER = Path(__file__).parent / "tiny_encoder"
 """The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
 
 
+REFUSED: dict[str, tuple[Any, str]] = {
+    "prediction_loss_only": (False, "the scores need the predictions"),
+    "batch_eval_metrics": (False, "F1 is of all frames together, no mean over batches"),
+    "eval_do_concat_batches": (True, "F1 is of all frames together, no mean over batches"),
+    "include_for_metrics": ([], "F1 takes predictions and labels alone"),
+    "label_names": (None, "the labels of clips are called labels"),
+    "remove_unused_columns": (False, "clips need all of theirs"),
+    "label_smoothing_factor": (0, "the loss (Eq. 9) has no smoothed labels"),
+}
+"""Flags that clips leave at these values, and why: a run would ignore others, or fail once it has trained."""
+
+
 @dataclass
 class RunArguments(TrainingArguments):
-    """`TrainingArguments` with the defaults that every run of ours wants."""
+    """`TrainingArguments` with the defaults that every run of ours wants.
+
+    Raises:
+        ValueError: One of the flags `REFUSED` has another value.
+    """
 
     do_train: bool = field(default=True, metadata={"help": "Train; `--no_do_train` only scores the test side."})
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Drop columns the model does not take; clips need theirs for decoding."}
+        default=False, metadata={"help": "Not for clips, which need theirs for decoding."}
     )
     dataloader_drop_last: bool = field(
         default=False, metadata={"help": "Leave out an epoch's last training batch if it is not full."}
@@ -46,6 +62,12 @@ class RunArguments(TrainingArguments):
         default="end",
         metadata={"help": "When --push_to_hub pushes: only at the end, since weights without scores have no card."},
     )
+
+    def __post_init__(self) -> None:
+        for name, (only, reason) in REFUSED.items():
+            if (value := getattr(self, name)) != only:
+                raise ValueError(f"--{name} {value}: {reason}. Leave it out.")
+        super().__post_init__()
 
 
 @dataclass

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import (
     PREFIX_CHECKPOINT_DIR,
@@ -70,11 +78,12 @@ class ClipTrainer(Trainer):
         """Put the speed into the training log lines."""
         super().log(logs | self._stopwatch.pop() if "loss" in logs else logs, *args, **kwargs)
 
-    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> DataLoader:
+    def _get_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
         drop_last = self.args.dataloader_drop_last
-        self.args.dataloader_drop_last = drop_last and is_training  # every clip that is there to be scored is scored
+        # every clip that is there to be scored is scored
+        self.args.dataloader_drop_last = drop_last and kwargs.get("is_training", False)
         try:
-            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+            return super()._get_dataloader(*args, **kwargs)
         finally:
             self.args.dataloader_drop_last = drop_last
 
@@ -105,7 +114,9 @@ class ClipTrainer(Trainer):
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         inputs = super()._prepare_inputs(inputs)
         processor = cast(AUVMAEImageProcessor, self.processing_class)
-        return {"pixel_values": processor.normalize_frames(inputs.pop("frames")), **inputs}
+        pixel_values = processor.normalize_frames(inputs.pop("frames"))
+        # --bf16_full_eval and --fp16_full_eval have cast the model
+        return {"pixel_values": pixel_values.to(cast(PreTrainedModel, self.model).dtype), **inputs}
 
     def compute_loss(
         self,

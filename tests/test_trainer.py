@@ -230,6 +230,16 @@ def test_a_nan_names_step_and_clips(tmp_path):
         trainer.train()
 
 
+@pytest.mark.parametrize(("flag", "dtype"), [("bf16_full_eval", "bfloat16"), ("fp16_full_eval", "float16")])
+def test_a_test_fold_is_scored_in_half_precision(tmp_path, flag, dtype):
+    trainer, expected = (finetuner(tmp_path, max_steps=1, **fields) for fields in ({flag: True}, {}))
+    for each in (trainer, expected):
+        each.train()
+    logits = trainer.predict(trainer.eval_dataset).predictions
+    assert str(trainer.model.dtype) == f"torch.{dtype}"
+    np.testing.assert_allclose(logits, expected.predict(trainer.eval_dataset).predictions, atol=0.02)
+
+
 def test_dropping_the_last_batch_is_of_training_alone(tmp_path):
     sizes = {"per_device_train_batch_size": 3, "per_device_eval_batch_size": 3, "num_train_epochs": 1}
     trainer = finetuner(tmp_path, dataloader_drop_last=True, **sizes)
