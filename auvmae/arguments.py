@@ -127,21 +127,6 @@ class DataArguments:
     clip_length: int = field(
         default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
     )
-    train_share: float = field(
-        default=1.0,
-        metadata={"help": "Share of the training subjects to train on, drawn by `seed`: what fewer labels would give."},
-    )
-    rare_au_clips: bool = field(
-        default=True,
-        metadata={"help": "Add the appendix's clips around rare AUs to the training side (Table 4: augmented data)."},
-    )
-    clip_stride: int | None = field(
-        default=None,
-        metadata={
-            "help": "Add overlapping training clips, one every so many frames. The paper has none; with few subjects "
-            "they keep the model from learning the clips by heart."
-        },
-    )
     video_backend: str = field(default="decord", metadata={"help": "decord, pyav, or torchcodec where installed."})
     num_proc: int | None = field(default=None, metadata={"help": "Processes that index the data set."})
     dataset_options: str = field(

@@ -18,12 +18,27 @@ PUBLISHED_FOLDS = 3
 
 @dataclass
 class ProtocolArguments(DataArguments):
-    """`DataArguments`, folds of other groups, repeated folds, and training on one data set to test on another.
+    """`DataArguments`, which clips train, folds of other groups, repeated folds, and testing on another data set.
 
     Raises:
         ValueError: `--more_datasets` without `--test_dataset`, repetitions of given folds, or fewer than one.
     """
 
+    train_share: float = field(
+        default=1.0,
+        metadata={"help": "Share of the training subjects to train on, drawn by `seed`: what fewer labels would give."},
+    )
+    rare_au_clips: bool = field(
+        default=True,
+        metadata={"help": "Add the appendix's clips around rare AUs to the training side (Table 4: augmented data)."},
+    )
+    clip_stride: int | None = field(
+        default=None,
+        metadata={
+            "help": "Add overlapping training clips, one every so many frames. The paper has none; with few subjects "
+            "they keep the model from learning the clips by heart."
+        },
+    )
     folds_file: str | None = field(
         default=None,
         metadata={

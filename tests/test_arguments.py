@@ -4,20 +4,21 @@ from pathlib import Path
 
 import pytest
 
+import run_finetune
+import run_pretrain
 from auvmae.arguments import (
-    DataArguments,
     LevelArguments,
     LossArguments,
     ModelArguments,
-    PretrainArguments,
     RunArguments,
     parse_arguments,
 )
+from auvmae.arguments_protocol import ProtocolArguments
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 
 from .tiny import SIZES
 
-CLASSES = (ModelArguments, DataArguments, LevelArguments, LossArguments)
+CLASSES = (ModelArguments, ProtocolArguments, LevelArguments, LossArguments)
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 
 
@@ -72,12 +73,37 @@ def test_a_wrong_recipe_is_named(tmp_path, text, error, found):
 def test_every_published_recipe_parses(path, tmp_path):
     if path.stem.startswith("accelerate"):
         pytest.skip("accelerate's own format")
-    own = (PretrainArguments,) if path.stem.startswith("pretrain") else (LevelArguments, LossArguments)
-    parsed = parse_arguments(
-        (ModelArguments, DataArguments, *own, RunArguments), [str(path), "--output_dir", str(tmp_path), "--use_cpu"]
-    )
+    script = run_pretrain if path.stem.startswith("pretrain") else run_finetune
+    parsed = parse_arguments(script.ARGUMENTS, [str(path), "--output_dir", str(tmp_path), "--use_cpu"])
     assert parsed[-1].do_train
     assert not parsed[-1].remove_unused_columns
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--prediction_loss_only", "true"],
+        ["--batch_eval_metrics", "true"],
+        ["--eval_do_concat_batches", "false"],
+        ["--include_for_metrics", "inputs"],
+        ["--label_names", "AU1"],
+        ["--remove_unused_columns", "true"],
+        ["--label_smoothing_factor", "0.1"],
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_what_a_run_could_not_do_is_refused_before_it(flags, tmp_path):
+    with pytest.raises(ValueError, match=f"^{flags[0]} .*: .*Leave it out.$"):
+        parse_arguments((RunArguments,), [*flags, "--output_dir", str(tmp_path), "--use_cpu"])
+
+
+@pytest.mark.parametrize("flag", ["train_share", "rare_au_clips", "clip_stride"])
+def test_pretraining_does_not_take_what_it_would_ignore(flag, recipe):
+    with pytest.raises(ValueError, match=f"--{flag}"):
+        parse_arguments(run_pretrain.ARGUMENTS, [f"--{flag}", "1"])
+    recipe.write_text(f"{flag}: 1\n")
+    with pytest.raises(ValueError, match=f"no such flags: {flag}"):
+        parse_arguments(run_pretrain.ARGUMENTS, [str(recipe)])
 
 
 def test_a_model_is_built_from_fields_or_from_a_checkpoint(tmp_path):
