@@ -21,7 +21,8 @@ class ProtocolArguments(DataArguments):
     """`DataArguments`, which clips train, folds of other groups, repeated folds, and testing on another data set.
 
     Raises:
-        ValueError: `--more_datasets` without `--test_dataset`, repetitions of given folds, or fewer than one.
+        ValueError: `--more_datasets` without `--test_dataset`, `--folds_file` with it, repetitions of given folds, or
+            fewer than one.
     """
 
     train_share: float = field(
@@ -78,6 +79,11 @@ class ProtocolArguments(DataArguments):
             raise ValueError(f"--repeats is a number from 1, found {self.repeats}.")
         if self.folds_file is not None and (self.repeats > 1 or self.repetition):
             raise ValueError("--repeats and --repetition deal the subjects anew, --folds_file says how: give one.")
+        if self.folds_file is not None and self.test_dataset is not None:
+            raise ValueError(
+                "--folds_file says which subjects of one data set train and which test, --test_dataset takes the "
+                "same published fold of two: give one of them."
+            )
         if self.test_dataset is None and json.loads(self.more_datasets):
             raise ValueError("--more_datasets needs --test_dataset: the data set that is left out, to test on.")
 
