@@ -1,7 +1,7 @@
 """Arguments of the two scripts: a recipe first, the command line over it.
 
-A recipe is a YAML file of the very flags of the command line, without their dashes. Defaults are the paper's where it
-gives one (quoted), and said to be ours where it is silent.
+A recipe is a YAML file of the very flags of the command line, without their dashes; `null` leaves a flag out. Defaults
+are the paper's where it gives one (quoted), and said to be ours where it is silent.
 """
 
 import argparse
@@ -290,8 +290,8 @@ def _recipe_arguments(path: Path, parser: HfArgumentParser, over_it: list[str]) 
     recipe = yaml.safe_load(path.read_text())
     if not isinstance(recipe, dict):
         raise ValueError(f"{path}: a recipe is a mapping of flags to values, found {type(recipe).__name__}.")
-    known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings}
-    unknown = sorted(set(recipe) - known)
+    known = {option.removeprefix("--"): action for action in parser._actions for option in action.option_strings}
+    unknown = sorted(recipe.keys() - known.keys())
     if unknown:
         raise ValueError(f"{path}: no such flags: {', '.join(unknown)}. `--help` lists them all.")
     dataset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -300,6 +300,9 @@ def _recipe_arguments(path: Path, parser: HfArgumentParser, over_it: list[str]) 
         recipe.pop("dataset_options", None)  # they are those of the data set that the recipe names
     arguments = []
     for flag, value in recipe.items():
-        values = value if isinstance(value, list) else [value]
-        arguments += [f"--{flag}", *(json.dumps(item) if isinstance(item, dict) else str(item) for item in values)]
+        if value is None:
+            continue
+        values = value if isinstance(value, list) and known[flag].nargs == "+" else [value]
+        texts = (json.dumps(item) if isinstance(item, dict | list) else str(item) for item in values)
+        arguments += [f"--{flag}", *texts]
     return arguments

@@ -69,8 +69,8 @@ class ProtocolArguments(DataArguments):
     more_datasets: str = field(
         default="[]",
         metadata={
-            "help": "Data sets to train on beside --dataset, to leave --test_dataset out of all: a JSON list of "
-            'options, e.g. [{"name": "bp4d", "data_dir": "/data/BP4D"}].'
+            "help": "Data sets to train on beside --dataset, to leave --test_dataset out of all: a JSON list (in a "
+            'recipe: a list) of options, e.g. [{"name": "bp4d", "data_dir": "/data/BP4D"}].'
         },
     )
 

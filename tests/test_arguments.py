@@ -1,8 +1,10 @@
 """A recipe first, flags over it, and mistakes in either named."""
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 import run_finetune
 import run_pretrain
@@ -51,6 +53,23 @@ def test_options_of_the_recipes_data_set_are_not_those_of_another(recipe):
     assert options() == options("--dataset", "synthetic") == '{"image_size": 32}'
     assert options("--dataset", "disfa") == options("--dataset=disfa") == "{}"
     assert options("--dataset", "disfa", "--dataset_options", '{"camera": "right"}') == '{"camera": "right"}'
+
+
+def test_a_recipe_has_lists_and_nothing(recipe):
+    more = [{"name": "bp4d", "data_dir": "B P4D"}, {"name": "au_video_folder"}]
+    for given in (more[:1], more, []):
+        fields = {"test_dataset": "disfa", "more_datasets": given, "num_proc": None, "clip_length": None}
+        recipe.write_text(yaml.safe_dump(fields | {"levels": ["video", "frame"], "eval_level": None}))
+        _, data_args, level_args, _ = parse_arguments(CLASSES, [str(recipe)])
+        assert json.loads(data_args.more_datasets) == given
+        assert (data_args.num_proc, data_args.clip_length, level_args.eval_level) == (None, 128, "video")
+        assert level_args.levels == ["video", "frame"]
+
+
+def test_given_folds_are_of_one_data_set(recipe):
+    """Those of the other would be the published ones, whatever the file says."""
+    with pytest.raises(ValueError, match=r"--folds_file .* one data set.*--test_dataset .* of two: give one of them"):
+        parse_arguments(CLASSES, [str(recipe), "--folds_file", "folds.json", "--test_dataset", "disfa"])
 
 
 @pytest.mark.parametrize(
