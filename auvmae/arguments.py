@@ -164,8 +164,9 @@ class LossArguments:
     statistics_pool: int = field(
         default=0,
         metadata={
-            "help": "Past steps whose statistics are pooled, detached, with the present ones. The paper's is 0; with "
-            "few clips per step the statistics are noise, and pooling steadies them."
+            "help": "Past training batches (of --gradient_accumulation_steps K, K make a step) whose statistics are "
+            "pooled, detached, with the present ones. The paper's is 0; of few clips they are noise, which pooling "
+            "steadies."
         },
     )
 
