@@ -227,10 +227,16 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         outputs["loss"] = losses.loss
         return outputs
 
-    def _pop_terms(self, training: bool) -> dict[str, float]:
-        """Means since the last call; every process holds the global batch's terms, so none are gathered."""
+    def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:
+        """Means since the last call, over batches of so many `clips` if given, as the loss is.
+
+        Every process holds the global batch's terms, so none are gathered.
+        """
         terms, self._terms[training] = self._terms[training], []
-        return dict(zip(TERMS, torch.stack(terms).mean(0).tolist(), strict=True)) if terms else {}
+        if not terms:
+            return {}
+        means = np.average(torch.stack(terms).cpu().numpy(), axis=0, weights=clips)
+        return dict(zip(TERMS, means.tolist(), strict=True))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Put the terms of the loss into the training log lines."""
@@ -245,8 +251,11 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Put the terms of the loss into the evaluation's metrics."""
+        self._terms[False] = []  # of an evaluation that broke off
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
-        terms = self._pop_terms(training=False)
+        loader = cast(Any, dataloader)  # accelerate's
+        size, clips = loader.total_batch_size, len(loader.dataset)
+        terms = self._pop_terms(training=False, clips=[min(size, clips - first) for first in range(0, clips, size)])
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in terms.items()}
         return output._replace(metrics=(output.metrics or {}) | metrics)
 
