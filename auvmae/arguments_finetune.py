@@ -82,9 +82,9 @@ class FinetuneArguments(RunArguments):
         saved, scored = SaveStrategy(self.save_strategy).value, IntervalStrategy(self.eval_strategy).value
         other_steps = saved == "steps" and self.eval_steps not in (None, self.save_steps)
         if other_steps or scored not in ("no", saved):
-            asked = f"--eval_steps {self.eval_steps}" if other_steps else f"--eval_strategy {scored}"
+            asked = f"--eval_steps {self.eval_steps:g}" if other_steps else f"--eval_strategy {scored}"
             raise ValueError(
                 f"--early_stopping_patience scores each checkpoint, and {asked} is not when they are saved: leave it "
-                f"out, or give the same to --save_strategy (now {saved}) and --save_steps (now {self.save_steps})."
+                f"out, or give the same to --save_strategy (now {saved}) and --save_steps (now {self.save_steps:g})."
             )
         self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps
