@@ -1,8 +1,8 @@
 """Fine-tune AU-vMAE on labelled face video and print the per-AU table of the unseen subjects.
 
-    python run_finetune.py                       # the embedded synthetic faces, in minutes on two cores
-    python run_finetune.py --fold all            # all three folds of them, and their table
-    python run_finetune.py recipes/disfa_video.yaml --data_dir crops/DISFA --model_name_or_path MCG-NJU/videomae-base
+    python run_finetune.py [--fold all]          # the embedded synthetic faces, in minutes on two cores [all folds]
+    python run_finetune.py recipes/disfa_video.yaml --data_dir DISFA --dataset_options '{"video_dir": "crops/DISFA"}' \
+        --model_name_or_path MCG-NJU/videomae-base
     accelerate launch --config_file recipes/accelerate_8gpu.yaml run_finetune.py recipes/bp4d_frame.yaml --data_dir ...
 
 A recipe comes first; every flag of `transformers.TrainingArguments` may follow and wins over it.

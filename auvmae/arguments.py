@@ -1,7 +1,7 @@
 """Arguments of the two scripts: a recipe first, the command line over it.
 
-A recipe is a YAML file of the very flags of the command line, without their dashes. Defaults are the paper's where it
-gives one (quoted), and said to be ours where it is silent.
+A recipe is a YAML file of the very flags of the command line, without their dashes; `null` leaves a flag out. Defaults
+are the paper's where it gives one (quoted), and said to be ours where it is silent.
 """
 
 import argparse
@@ -28,13 +28,32 @@ TINY_ENCODER = Path(__file__).parent / "tiny_encoder"
 """The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
 
 
+REFUSED: dict[str, tuple[Any, str]] = {
+    "prediction_loss_only": (False, "the scores need the predictions"),
+    "batch_eval_metrics": (False, "F1 is of all frames together, no mean over batches"),
+    "eval_do_concat_batches": (True, "F1 is of all frames together, no mean over batches"),
+    "include_for_metrics": ([], "F1 takes predictions and labels alone"),
+    "label_names": (None, "the labels of clips are called labels"),
+    "remove_unused_columns": (False, "clips need all of theirs"),
+    "label_smoothing_factor": (0, "the loss (Eq. 9) has no smoothed labels"),
+}
+"""Flags that clips leave at these values, and why: a run would ignore others, or fail once it has trained."""
+
+
 @dataclass
 class RunArguments(TrainingArguments):
-    """`TrainingArguments` with the defaults that every run of ours wants."""
+    """`TrainingArguments` with the defaults that every run of ours wants.
+
+    Raises:
+        ValueError: One of the flags `REFUSED` has another value.
+    """
 
     do_train: bool = field(default=True, metadata={"help": "Train; `--no_do_train` only scores the test side."})
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Drop columns the model does not take; clips need theirs for decoding."}
+        default=False, metadata={"help": "Not for clips, which need theirs for decoding."}
+    )
+    dataloader_drop_last: bool = field(
+        default=False, metadata={"help": "Leave out an epoch's last training batch if it is not full."}
     )
     ddp_find_unused_parameters: bool | None = field(
         default=False, metadata={"help": "Search for unused parameters at every step; these models have none."}
@@ -43,6 +62,12 @@ class RunArguments(TrainingArguments):
         default="end",
         metadata={"help": "When --push_to_hub pushes: only at the end, since weights without scores have no card."},
     )
+
+    def __post_init__(self) -> None:
+        for name, (only, reason) in REFUSED.items():
+            if (value := getattr(self, name)) != only:
+                raise ValueError(f"--{name} {value}: {reason}. Leave it out.")
+        super().__post_init__()
 
 
 @dataclass
@@ -102,21 +127,6 @@ class DataArguments:
     clip_length: int = field(
         default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
     )
-    train_share: float = field(
-        default=1.0,
-        metadata={"help": "Share of the training subjects to train on, drawn by `seed`: what fewer labels would give."},
-    )
-    rare_au_clips: bool = field(
-        default=True,
-        metadata={"help": "Add the appendix's clips around rare AUs to the training side (Table 4: augmented data)."},
-    )
-    clip_stride: int | None = field(
-        default=None,
-        metadata={
-            "help": "Add overlapping training clips, one every so many frames. The paper has none; with few subjects "
-            "they keep the model from learning the clips by heart."
-        },
-    )
     video_backend: str = field(default="decord", metadata={"help": "decord, pyav, or torchcodec where installed."})
     num_proc: int | None = field(default=None, metadata={"help": "Processes that index the data set."})
     dataset_options: str = field(
@@ -154,8 +164,9 @@ class LossArguments:
     statistics_pool: int = field(
         default=0,
         metadata={
-            "help": "Past steps whose statistics are pooled, detached, with the present ones. The paper's is 0; with "
-            "few clips per step the statistics are noise, and pooling steadies them."
+            "help": "Past training batches (of --gradient_accumulation_steps K, K make a step) whose statistics are "
+            "pooled, detached, with the present ones. The paper's is 0; of few clips they are noise, which pooling "
+            "steadies."
         },
     )
 
@@ -280,8 +291,8 @@ def _recipe_arguments(path: Path, parser: HfArgumentParser, over_it: list[str]) 
     recipe = yaml.safe_load(path.read_text())
     if not isinstance(recipe, dict):
         raise ValueError(f"{path}: a recipe is a mapping of flags to values, found {type(recipe).__name__}.")
-    known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings}
-    unknown = sorted(set(recipe) - known)
+    known = {option.removeprefix("--"): action for action in parser._actions for option in action.option_strings}
+    unknown = sorted(recipe.keys() - known.keys())
     if unknown:
         raise ValueError(f"{path}: no such flags: {', '.join(unknown)}. `--help` lists them all.")
     dataset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -290,6 +301,9 @@ def _recipe_arguments(path: Path, parser: HfArgumentParser, over_it: list[str]) 
         recipe.pop("dataset_options", None)  # they are those of the data set that the recipe names
     arguments = []
     for flag, value in recipe.items():
-        values = value if isinstance(value, list) else [value]
-        arguments += [f"--{flag}", *(json.dumps(item) if isinstance(item, dict) else str(item) for item in values)]
+        if value is None:
+            continue
+        values = value if isinstance(value, list) and known[flag].nargs == "+" else [value]
+        texts = (json.dumps(item) if isinstance(item, dict | list) else str(item) for item in values)
+        arguments += [f"--{flag}", *texts]
     return arguments

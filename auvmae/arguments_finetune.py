@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
 from .arguments import RunArguments
 
 
@@ -11,7 +13,8 @@ class FinetuneArguments(RunArguments):
     """`RunArguments` and what practitioners fine-tune with.
 
     Raises:
-        ValueError: A checkpoint, a threshold or the learning rate would be chosen by scores on the test fold.
+        ValueError: A checkpoint, a threshold or the learning rate would be chosen by scores on the test fold, or early
+            stopping is to score at other times than it saves.
     """
 
     layer_decay: float = field(
@@ -59,7 +62,8 @@ class FinetuneArguments(RunArguments):
         if self.early_stopping_patience is not None:
             self.load_best_model_at_end = True
             self.restore_callback_states_from_checkpoint = True  # evaluations without a better score, so far
-            self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps
+            if self.save_strategy != "best":  # which is when it is scored
+                self._score_every_checkpoint()
             self.metric_for_best_model = self.metric_for_best_model or "f1"
         chosen = {
             "a checkpoint": self.load_best_model_at_end or self.save_strategy == "best",
@@ -73,3 +77,14 @@ class FinetuneArguments(RunArguments):
                 "reduce_lr_on_plateau, greedy; --tune_thresholds): hold training subjects out with --inner_val 0.2."
             )
         super().__post_init__()
+
+    def _score_every_checkpoint(self) -> None:
+        saved, scored = SaveStrategy(self.save_strategy).value, IntervalStrategy(self.eval_strategy).value
+        other_steps = saved == "steps" and self.eval_steps not in (None, self.save_steps)
+        if other_steps or scored not in ("no", saved):
+            asked = f"--eval_steps {self.eval_steps:g}" if other_steps else f"--eval_strategy {scored}"
+            raise ValueError(
+                f"--early_stopping_patience scores each checkpoint, and {asked} is not when they are saved: leave it "
+                f"out, or give the same to --save_strategy (now {saved}) and --save_steps (now {self.save_steps:g})."
+            )
+        self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps

@@ -18,12 +18,28 @@ PUBLISHED_FOLDS = 3
 
 @dataclass
 class ProtocolArguments(DataArguments):
-    """`DataArguments`, folds of other groups, repeated folds, and training on one data set to test on another.
+    """`DataArguments`, which clips train, folds of other groups, repeated folds, and testing on another data set.
 
     Raises:
-        ValueError: `--more_datasets` without `--test_dataset`, repetitions of given folds, or fewer than one.
+        ValueError: `--more_datasets` without `--test_dataset`, `--folds_file` with it, repetitions of given folds, or
+            fewer than one.
     """
 
+    train_share: float = field(
+        default=1.0,
+        metadata={"help": "Share of the training subjects to train on, drawn by `seed`: what fewer labels would give."},
+    )
+    rare_au_clips: bool = field(
+        default=True,
+        metadata={"help": "Add the appendix's clips around rare AUs to the training side (Table 4: augmented data)."},
+    )
+    clip_stride: int | None = field(
+        default=None,
+        metadata={
+            "help": "Add overlapping training clips, one every so many frames. The paper has none; with few subjects "
+            "they keep the model from learning the clips by heart."
+        },
+    )
     folds_file: str | None = field(
         default=None,
         metadata={
@@ -53,8 +69,8 @@ class ProtocolArguments(DataArguments):
     more_datasets: str = field(
         default="[]",
         metadata={
-            "help": "Data sets to train on beside --dataset, to leave --test_dataset out of all: a JSON list of "
-            'options, e.g. [{"name": "bp4d", "data_dir": "/data/BP4D"}].'
+            "help": "Data sets to train on beside --dataset, to leave --test_dataset out of all: a JSON list (in a "
+            'recipe: a list) of options, e.g. [{"name": "bp4d", "data_dir": "/data/BP4D"}].'
         },
     )
 
@@ -63,6 +79,11 @@ class ProtocolArguments(DataArguments):
             raise ValueError(f"--repeats is a number from 1, found {self.repeats}.")
         if self.folds_file is not None and (self.repeats > 1 or self.repetition):
             raise ValueError("--repeats and --repetition deal the subjects anew, --folds_file says how: give one.")
+        if self.folds_file is not None and self.test_dataset is not None:
+            raise ValueError(
+                "--folds_file says which subjects of one data set train and which test, --test_dataset takes the "
+                "same published fold of two: give one of them."
+            )
         if self.test_dataset is None and json.loads(self.more_datasets):
             raise ValueError("--more_datasets needs --test_dataset: the data set that is left out, to test on.")
 

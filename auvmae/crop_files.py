@@ -70,6 +70,11 @@ def read_index(video: str | Path) -> CropIndex:
         ValueError: the columns are not those of an index.
     """
     path = index_path(video)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}, so that {video} is no finished face crop: crop the videos with `auvmae crop`, or "
+            "leave drop_lost_faces out"
+        )
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
     if tuple(header) != INDEX_COLUMNS:

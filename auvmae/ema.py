@@ -48,10 +48,11 @@ class EMATrainer(Trainer):
         finally:
             exchange_weights(self.model, self.average)
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.average is not None and self.args.should_save:
-            save_file(self.average.state_dict(), os.path.join(output_dir, EMA_FILE))
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model and, on the way, its average: the best is loaded again without its optimizer, too."""
+        super().save_model(output_dir, _internal_call)
+        if self.average is not None and self.is_in_train and self.args.should_save:
+            save_file(self.average.state_dict(), os.path.join(output_dir or str(self.args.output_dir), EMA_FILE))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

@@ -82,8 +82,9 @@ class KnowledgeGuidedLoss(nn.Module):
         transition_prior: K_inter, `(N, N, 16)`.
         prior_defined: bool `(N, N)`: pairs whose K_intra is no 0/0; the others are left out of the norm.
         cls_weight, intra_weight, inter_weight: The paper's 1.0, 0.01 and 0.01 (Sec. 3.4).
-        statistics_pool: Past steps whose statistics, detached, are pooled with the present one's. The paper's is 0;
-            one 128-frame clip is too few for a stable statistic.
+        statistics_pool: Past forward passes in training (several to a step where gradients are accumulated) whose
+            statistics, detached, are pooled with the present one's. The paper's is 0; one 128-frame clip is too few for
+            a stable statistic.
     """
 
     label_weights: Tensor
@@ -110,7 +111,7 @@ class KnowledgeGuidedLoss(nn.Module):
         self.register_buffer("transition_prior", transition_prior)
         self.register_buffer("prior_defined", prior_defined)
         num_aus = len(label_weights)
-        # a ring of the last steps' sums; zeros add nothing, so it needs no fill count
+        # a ring of the last batches' sums; zeros add nothing, so it needs no fill count
         self.register_buffer("pool", torch.zeros(statistics_pool, num_aus, num_aus, 2 + 16 + 1))
 
     @classmethod

@@ -1,5 +1,6 @@
 """The curves that tell whether pre-training learns."""
 
+import math
 from typing import Any
 
 import matplotlib
@@ -31,7 +32,8 @@ def plot_losses(log_history: list[dict[str, Any]]) -> Figure:
         losses.set_ylim(bottom=0)
         losses.set_ylabel("mean squared error")
         figure.legend(*losses.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
-        explained.plot(steps, [line["variance_explained"] for line in lines], color="tab:blue", linewidth=1)
+        shares = [line.get("variance_explained", math.nan) for line in lines]
+        explained.plot(steps, shares, color="tab:blue", linewidth=1)
         explained.axhline(0, color="0.4", linewidth=0.6, linestyle="--")
         explained.set_ylabel("variance explained")
         explained.set_xlabel("step")

@@ -9,13 +9,17 @@ from .references import reference_losses
 from .skipped import SkippedClips
 from .trainer import ClipTrainer
 
+ROUNDING = 1e-6
+"""A patch mean's loss on frames of one colour, where there is no variance to explain."""
+
 
 class PretrainTrainer(ClipTrainer):
     """Pre-training of `AUVMAEForVideoPretraining`, with the references of its loss beside it in the log.
 
     `loss_patch_mean` and `loss_nearest_patch` (see `reference_losses`) and `variance_explained`, 1 - loss /
     loss_patch_mean, are of the batch of the step that is logged, in this process; `loss` is the mean since the last
-    line. Several masks of a clip are trained on together. Clips that did not decode are counted and listed.
+    line. Frames of one colour have no `variance_explained`. Several masks of a clip are trained on together. Clips that
+    did not decode are counted and listed.
 
     Args:
         args: Those of `transformers.Trainer`.
@@ -41,8 +45,8 @@ class PretrainTrainer(ClipTrainer):
         if (self.state.global_step + 1) % self.state.logging_steps == 0:
             bare = cast(AUVMAEForVideoPretraining, self.accelerator.unwrap_model(model))
             self._references = reference_losses(bare, pixel_values, mask)
-            explained = 1 - outputs.loss.item() / self._references["loss_patch_mean"]
-            self._references["variance_explained"] = explained
+            if (variance := self._references["loss_patch_mean"]) > ROUNDING:
+                self._references["variance_explained"] = 1 - outputs.loss.item() / variance
         return outputs
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:

@@ -25,9 +25,10 @@ RUN = "{run}"
 
 FREE_FLAGS = {
     *("output_dir", "resume_from_checkpoint", "fold", "repeats", "repetition", "num_proc", "disable_tqdm"),
-    *("report_to", "run_name", "push_to_hub"),
+    *("report_to", "run_name", "push_to_hub", "dataloader_num_workers", "dataloader_pin_memory"),
+    *("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context"),
 }
-FREE_PREFIXES = ("hub_", "dataloader_", "logging_")
+FREE_PREFIXES = ("hub_", "logging_")
 """Flags that do not change what comes out: a run that is gone on with may have others."""
 
 

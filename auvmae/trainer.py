@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import (
     PREFIX_CHECKPOINT_DIR,
@@ -70,6 +78,15 @@ class ClipTrainer(Trainer):
         """Put the speed into the training log lines."""
         super().log(logs | self._stopwatch.pop() if "loss" in logs else logs, *args, **kwargs)
 
+    def _get_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
+        drop_last = self.args.dataloader_drop_last
+        # every clip that is there to be scored is scored
+        self.args.dataloader_drop_last = drop_last and kwargs.get("is_training", False)
+        try:
+            return super()._get_dataloader(*args, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drop_last
+
     def _get_output_dir(self, trial: Any) -> str:
         return self._save_dir or super()._get_output_dir(trial)
 
@@ -97,7 +114,9 @@ class ClipTrainer(Trainer):
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         inputs = super()._prepare_inputs(inputs)
         processor = cast(AUVMAEImageProcessor, self.processing_class)
-        return {"pixel_values": processor.normalize_frames(inputs.pop("frames")), **inputs}
+        pixel_values = processor.normalize_frames(inputs.pop("frames"))
+        # --bf16_full_eval and --fp16_full_eval have cast the model
+        return {"pixel_values": pixel_values.to(cast(PreTrainedModel, self.model).dtype), **inputs}
 
     def compute_loss(
         self,
@@ -208,10 +227,16 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         outputs["loss"] = losses.loss
         return outputs
 
-    def _pop_terms(self, training: bool) -> dict[str, float]:
-        """Means since the last call; every process holds the global batch's terms, so none are gathered."""
+    def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:
+        """Means since the last call, over batches of so many `clips` if given, as the loss is.
+
+        Every process holds the global batch's terms, so none are gathered.
+        """
         terms, self._terms[training] = self._terms[training], []
-        return dict(zip(TERMS, torch.stack(terms).mean(0).tolist(), strict=True)) if terms else {}
+        if not terms:
+            return {}
+        means = np.average(torch.stack(terms).cpu().numpy(), axis=0, weights=clips)
+        return dict(zip(TERMS, means.tolist(), strict=True))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Put the terms of the loss into the training log lines."""
@@ -226,8 +251,11 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Put the terms of the loss into the evaluation's metrics."""
+        self._terms[False] = []  # of an evaluation that broke off
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
-        terms = self._pop_terms(training=False)
+        loader = cast(Any, dataloader)  # accelerate's
+        size, clips = loader.total_batch_size, len(loader.dataset)
+        terms = self._pop_terms(training=False, clips=[min(size, clips - first) for first in range(0, clips, size)])
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in terms.items()}
         return output._replace(metrics=(output.metrics or {}) | metrics)
 

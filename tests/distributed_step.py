@@ -75,6 +75,7 @@ def main(world_size: int, output: str, job: str = "finetune") -> None:
                 "terms": terms,
                 "weights": weights,
                 "scores": scores,
+                "evaluated": {name: value for name, value in metrics.items() if "loss" in name},
                 "counts": counts,
                 "sharded": [name for name, one in trainer.model.named_modules() if isinstance(one, FSDPModule)],
             },

@@ -1,23 +1,26 @@
 """A recipe first, flags over it, and mistakes in either named."""
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+import run_finetune
+import run_pretrain
 from auvmae.arguments import (
-    DataArguments,
     LevelArguments,
     LossArguments,
     ModelArguments,
-    PretrainArguments,
     RunArguments,
     parse_arguments,
 )
+from auvmae.arguments_protocol import ProtocolArguments
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 
 from .tiny import SIZES
 
-CLASSES = (ModelArguments, DataArguments, LevelArguments, LossArguments)
+CLASSES = (ModelArguments, ProtocolArguments, LevelArguments, LossArguments)
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 
 
@@ -52,6 +55,23 @@ def test_options_of_the_recipes_data_set_are_not_those_of_another(recipe):
     assert options("--dataset", "disfa", "--dataset_options", '{"camera": "right"}') == '{"camera": "right"}'
 
 
+def test_a_recipe_has_lists_and_nothing(recipe):
+    more = [{"name": "bp4d", "data_dir": "B P4D"}, {"name": "au_video_folder"}]
+    for given in (more[:1], more, []):
+        fields = {"test_dataset": "disfa", "more_datasets": given, "num_proc": None, "clip_length": None}
+        recipe.write_text(yaml.safe_dump(fields | {"levels": ["video", "frame"], "eval_level": None}))
+        _, data_args, level_args, _ = parse_arguments(CLASSES, [str(recipe)])
+        assert json.loads(data_args.more_datasets) == given
+        assert (data_args.num_proc, data_args.clip_length, level_args.eval_level) == (None, 128, "video")
+        assert level_args.levels == ["video", "frame"]
+
+
+def test_given_folds_are_of_one_data_set(recipe):
+    """Those of the other would be the published ones, whatever the file says."""
+    with pytest.raises(ValueError, match=r"--folds_file .* one data set.*--test_dataset .* of two: give one of them"):
+        parse_arguments(CLASSES, [str(recipe), "--folds_file", "folds.json", "--test_dataset", "disfa"])
+
+
 @pytest.mark.parametrize(
     ("text", "error", "found"),
     [
@@ -72,12 +92,37 @@ def test_a_wrong_recipe_is_named(tmp_path, text, error, found):
 def test_every_published_recipe_parses(path, tmp_path):
     if path.stem.startswith("accelerate"):
         pytest.skip("accelerate's own format")
-    own = (PretrainArguments,) if path.stem.startswith("pretrain") else (LevelArguments, LossArguments)
-    parsed = parse_arguments(
-        (ModelArguments, DataArguments, *own, RunArguments), [str(path), "--output_dir", str(tmp_path), "--use_cpu"]
-    )
+    script = run_pretrain if path.stem.startswith("pretrain") else run_finetune
+    parsed = parse_arguments(script.ARGUMENTS, [str(path), "--output_dir", str(tmp_path), "--use_cpu"])
     assert parsed[-1].do_train
     assert not parsed[-1].remove_unused_columns
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--prediction_loss_only", "true"],
+        ["--batch_eval_metrics", "true"],
+        ["--eval_do_concat_batches", "false"],
+        ["--include_for_metrics", "inputs"],
+        ["--label_names", "AU1"],
+        ["--remove_unused_columns", "true"],
+        ["--label_smoothing_factor", "0.1"],
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_what_a_run_could_not_do_is_refused_before_it(flags, tmp_path):
+    with pytest.raises(ValueError, match=f"^{flags[0]} .*: .*Leave it out.$"):
+        parse_arguments((RunArguments,), [*flags, "--output_dir", str(tmp_path), "--use_cpu"])
+
+
+@pytest.mark.parametrize("flag", ["train_share", "rare_au_clips", "clip_stride"])
+def test_pretraining_does_not_take_what_it_would_ignore(flag, recipe):
+    with pytest.raises(ValueError, match=f"--{flag}"):
+        parse_arguments(run_pretrain.ARGUMENTS, [f"--{flag}", "1"])
+    recipe.write_text(f"{flag}: 1\n")
+    with pytest.raises(ValueError, match=f"no such flags: {flag}"):
+        parse_arguments(run_pretrain.ARGUMENTS, [str(recipe)])
 
 
 def test_a_model_is_built_from_fields_or_from_a_checkpoint(tmp_path):

@@ -46,6 +46,28 @@ def test_early_stopping_scores_every_checkpoint(tmp_path):
     assert args.load_best_model_at_end
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"save_strategy": "steps", "save_steps": 500, "eval_steps": 50},
+        {"save_strategy": "steps", "save_steps": 500, "eval_strategy": "steps", "eval_steps": 50},
+        {"save_strategy": "steps", "eval_strategy": "epoch"},
+        {"save_strategy": "epoch", "eval_strategy": "steps", "eval_steps": 50},
+    ],
+)
+def test_early_stopping_does_not_score_at_other_times_than_it_saves(tmp_path, fields):
+    with pytest.raises(ValueError, match=r"--eval_\w+ \w+ is not when they are saved: leave it out.*\(now 500\)"):
+        arguments(tmp_path, inner_val=0.2, early_stopping_patience=2, **fields)
+
+
+def test_early_stopping_scores_as_asked_where_only_the_best_is_saved(tmp_path):
+    fields = {"save_strategy": "best", "eval_strategy": "steps", "eval_steps": 50}
+    args = arguments(tmp_path, inner_val=0.2, early_stopping_patience=2, **fields)
+    assert (args.save_strategy, args.eval_strategy, args.eval_steps) == ("best", "steps", 50)
+    same = {"save_strategy": "epoch", "eval_strategy": "epoch", "eval_steps": 50}  # steps that are asked for nowhere
+    assert arguments(tmp_path, inner_val=0.2, early_stopping_patience=2, **same).eval_strategy == "epoch"
+
+
 def test_early_stopping_counts_on_after_an_interruption(tmp_path):
     def stopping(folder):
         trainer = finetuner(

@@ -13,6 +13,8 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 
 from auvmae.modeling_auvmae import AUVMAEPreTrainedModel
 
+from .test_trainer import weighted
+
 ROOT = Path(__file__).parents[1]
 # ecosystem.md, wall 4: `--cpu --num_processes 2` would run one process without a word
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
@@ -48,6 +50,8 @@ def test_two_processes_equal_one(tmp_path, job):
     one, two = run(1, tmp_path, job), run(2, tmp_path, job)
     assert_equal(one, two)
     if job == "finetune":
+        for found in (one["evaluated"], two["evaluated"]):  # of seven clips: the last batch is not full
+            assert found["eval_loss"] == pytest.approx(weighted(found), rel=1e-6)
         assert one["counts"].sum(0).tolist() == [7 * 8 - 2] * 3  # every coded frame of seven clips, once
 
 

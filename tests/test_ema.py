@@ -78,7 +78,8 @@ def test_a_checkpoint_holds_both_and_resumes_both(tmp_path) -> None:
     assert_weights(resumed.model, literal(record.weights))
 
 
-def test_the_best_checkpoint_is_its_average(tmp_path) -> None:
+@pytest.mark.parametrize("save_only_model", [False, True])
+def test_the_best_checkpoint_is_its_average(tmp_path, save_only_model) -> None:
     trainer, record = trained(
         tmp_path,
         max_steps=3,
@@ -87,6 +88,7 @@ def test_the_best_checkpoint_is_its_average(tmp_path) -> None:
         eval_strategy="steps",
         eval_steps=1,
         load_best_model_at_end=True,
+        save_only_model=save_only_model,
         metric_for_best_model="loss",
         greater_is_better=True,  # with these weights the worst comes first, so it is not the last one
     )
@@ -94,3 +96,5 @@ def test_the_best_checkpoint_is_its_average(tmp_path) -> None:
     best = int(trainer.state.best_model_checkpoint.rsplit("-", 1)[1])
     assert best < 3
     assert_weights(trainer.model, literal(record.weights[:best]))
+    trainer.save_model()
+    assert not (tmp_path / EMA_FILE).exists()  # of checkpoints alone

@@ -1,6 +1,8 @@
 """`run_finetune.py` and `run_pretrain.py` as a user runs them, on real encoded video, in miniature."""
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import datasets
@@ -13,11 +15,15 @@ from transformers import AutoImageProcessor, AutoModelForVideoClassification
 
 import run_finetune
 import run_pretrain
+from auvmae.arguments import parse_arguments
 from auvmae.crop import CropRecipe
 from auvmae.data.errors import DatasetLayoutError
 from auvmae.detector import AUDetector
 from auvmae.metrics import au_metrics
 from auvmae.predictions import Predictions
+
+from .data.forge_disfa import forge_disfa
+from .test_distributed import ROOT
 
 MODEL = {
     "image_size": 16,
@@ -141,6 +147,18 @@ def test_a_missing_data_folder_is_one_clear_error(recipe, tmp_path):
     with pytest.raises(DatasetLayoutError, match=r"nowhere is not a folder") as error:
         run_finetune.main([str(recipe), "--dataset", "disfa", "--dataset_options", "{}", "--data_dir", "nowhere"])
     assert "ActionUnit_Labels" in str(error.value)
+
+
+def test_the_command_for_disfa_trains_on_its_crops_and_labels(tmp_path, monkeypatch):
+    command = next(line for line in run_finetune.__doc__.splitlines() if "disfa" in line)
+    recipe, *flags = shlex.split(command)[2:]
+    forge_disfa(tmp_path / "DISFA", {"SN001": 20, "SN003": 20, "SN013": 20})
+    shutil.copytree(tmp_path / "DISFA" / "Videos_LeftCamera", tmp_path / "crops" / "DISFA" / "Videos_LeftCamera")
+    monkeypatch.chdir(tmp_path)  # `auvmae crop DISFA crops/DISFA` was run here
+    argv = [str(ROOT / recipe), *flags, "--output_dir", "out", "--use_cpu"]
+    rows = parse_arguments(run_finetune.ARGUMENTS, argv)[1].load()
+    for split in rows.values():
+        assert {Path(video).parents[1] for video in split["video"]} == {tmp_path / "crops" / "DISFA"}
 
 
 def test_the_scripts_stay_thin():

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 import shutil
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from auvmae.data import load_au_dataset
 from auvmae.data.loader import MAX_TRIES, ClipCollator, ClipDataset
 from auvmae.masking import running_cells, tube_mask
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
+from auvmae.plotting_pretraining import plot_losses
 from auvmae.pretraining import PretrainTrainer
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.references import nearest_visible, reference_losses
 from auvmae.skipped import SkippedClips
+from auvmae.trainer import train
 from auvmae.video import VideoDecodeError
 
 from .data.forge_disfa import numbered_frame, write_video
@@ -130,6 +133,19 @@ def test_the_log_says_whether_the_loss_is_normal(tmp_path):
         assert line["variance_explained"] < 1
         assert line["clips_per_second"] > 0
         assert 0 <= line["data_wait"] <= 1
+
+
+@pytest.mark.parametrize("colour", [0, 128])
+def test_a_clip_of_one_colour_has_no_variance_to_explain(tmp_path, colour):
+    clips = TinyClips(2)
+    clips.frames[0] = colour
+    trainer = pretrainer(tmp_path, clips, max_steps=2, per_device_train_batch_size=1)
+    train(trainer)
+    state = (tmp_path / "trainer_state.json").read_text()
+    lines = [line for line in json.loads(state, parse_constant=pytest.fail)["log_history"] if "loss" in line]
+    assert sorted("variance_explained" in line for line in lines) == [False, True]
+    assert min(line["loss_patch_mean"] for line in lines) == pytest.approx(0, abs=1e-6)
+    assert plot_losses(lines).axes[1].lines[0].get_xdata().tolist() == [1, 2]
 
 
 def test_tensorboard_gets_the_references_and_the_speed(tmp_path):

@@ -18,6 +18,7 @@ from auvmae.data.folds import fold_subjects
 from auvmae.experiments import group_folds, load_runs
 from auvmae.facs import DISFA_AUS, au_label
 from auvmae.predictions import Predictions
+from auvmae.protocol import run_protocol
 from auvmae.summary import summary_tables
 from auvmae.trainer import AUVMAETrainer
 
@@ -119,6 +120,21 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
     for ours, theirs in zip(load_runs(out), load_runs(scored), strict=True):
         assert theirs.run["tuned_on_test"] == []
         np.testing.assert_allclose(ours.probs, theirs.probs, atol=1e-6)
+
+
+def test_a_run_is_gone_on_with_by_other_workers_and_by_no_other_batches(recipe):
+    def killed(*args):
+        raise InterruptedError
+
+    def start(*flags):
+        run_protocol(killed, run_finetune.ARGUMENTS, [recipe, "--fold", "all", *flags])
+
+    for flags in ([], ["--dataloader_num_workers", "1", "--logging_steps", "7"]):
+        with pytest.raises(InterruptedError):
+            start(*flags)
+    for flag, value in (("dataloader_drop_last", "true"), ("dataloader_in_order", "false")):
+        with pytest.raises(ValueError, match=rf"fold1 holds a run with --{flag} \(default\), other than"):
+            start(f"--{flag}", value)
 
 
 @pytest.mark.slow

@@ -92,6 +92,10 @@ def losses_of(trainer: ClipTrainer) -> dict[int, float]:
     return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
 
 
+def weighted(metrics: dict[str, float]) -> float:
+    return metrics["eval_loss_cls"] + 0.01 * (metrics["eval_loss_intra"] + metrics["eval_loss_inter"])
+
+
 def test_one_step_moves_every_parameter(tmp_path):
     trainer = finetuner(tmp_path, max_steps=1)
     before = {name: tensor.clone() for name, tensor in trainer.model.named_parameters()}
@@ -123,6 +127,20 @@ def test_terms_are_logged_in_training_and_evaluation(tmp_path):
     assert "eval_loss_cls" in trainer.state.log_history[-1]
 
 
+@pytest.mark.parametrize("size", [3, 5, 8])
+def test_terms_of_an_evaluation_make_up_its_loss_whatever_the_batch(tmp_path, size):
+    trainer = finetuner(tmp_path, per_device_eval_batch_size=size)
+    found = trainer.evaluate()
+    assert found["eval_loss"] == pytest.approx(weighted(found), rel=1e-6)
+    processor, labels = AUVMAEImageProcessor(20), trainer.eval_dataset.labels
+    logits = trainer.model(processor.normalize_frames(trainer.eval_dataset.frames)).logits
+    terms = [trainer.criterion(*batch) for batch in zip(logits.split(size), labels.split(size), strict=True)]
+    shares = [len(batch) / len(labels) for batch in labels.split(size)]
+    for name in ("loss_cls", "loss_intra", "loss_inter"):
+        expected = sum(share * term[name].item() for share, term in zip(shares, terms, strict=True))
+        assert found[f"eval_{name}"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_metrics_are_those_of_all_coded_frames(tmp_path):
     trainer = finetuner(tmp_path)
     prediction = trainer.predict(trainer.eval_dataset)
@@ -148,6 +166,13 @@ def test_accumulation_over_four_steps_logs_the_loss_of_one(tmp_path):
     assert losses_of(runs[0]) == pytest.approx(losses_of(runs[1]), rel=1e-5)
     for whole, accumulated in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
         torch.testing.assert_close(whole, accumulated, atol=1e-5, rtol=1e-4)
+
+
+def test_the_pool_counts_batches_not_steps(tmp_path):
+    trainer = finetuner(tmp_path, pool=3, max_steps=1, gradient_accumulation_steps=2)
+    trainer.train()
+    trainer.evaluate()
+    assert trainer.criterion.pool.flatten(1).any(1).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize("pool", [0, 3])
@@ -228,6 +253,26 @@ def test_a_nan_names_step_and_clips(tmp_path):
     trainer.processing_class = Breaking(20)
     with pytest.raises(FloatingPointError, match=r"loss is nan at step \d+ on the clips \['clip3.avi'\].*resume"):
         trainer.train()
+
+
+@pytest.mark.parametrize(("flag", "dtype"), [("bf16_full_eval", "bfloat16"), ("fp16_full_eval", "float16")])
+def test_a_test_fold_is_scored_in_half_precision(tmp_path, flag, dtype):
+    trainer, expected = (finetuner(tmp_path, max_steps=1, **fields) for fields in ({flag: True}, {}))
+    for each in (trainer, expected):
+        each.train()
+    logits = trainer.predict(trainer.eval_dataset).predictions
+    assert str(trainer.model.dtype) == f"torch.{dtype}"
+    np.testing.assert_allclose(logits, expected.predict(trainer.eval_dataset).predictions, atol=0.02)
+
+
+def test_dropping_the_last_batch_is_of_training_alone(tmp_path):
+    sizes = {"per_device_train_batch_size": 3, "per_device_eval_batch_size": 3, "num_train_epochs": 1}
+    trainer = finetuner(tmp_path, dataloader_drop_last=True, **sizes)
+    trainer.train()
+    assert trainer.state.global_step == 2  # of eight clips
+    prediction = trainer.predict(trainer.eval_dataset)
+    np.testing.assert_array_equal(prediction.label_ids, trainer.eval_dataset.labels)
+    assert trainer.evaluate()["eval_f1"] == prediction.metrics["test_f1"]
 
 
 def test_labels_of_a_fold_are_scored_once_whatever_the_batch(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from transformers.utils import logging
 
+from ..facs import au_label
 from ..video import VIDEO_SUFFIXES
 from .augmentation import find_rare_aus
 from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording
@@ -133,6 +134,9 @@ class AUVideoFolder(AUClipBuilder):
 
     def _find_rare_aus(self, videos: list[Path]) -> tuple[int, ...]:
         if self.config.rare_aus is not None:
+            if unknown := [au_label(au) for au in self.config.rare_aus if au not in self.aus]:
+                coded = ", ".join(map(au_label, self.aus))
+                raise ValueError(f"rare_aus names {', '.join(unknown)}, but {self.table} codes {coded}")
             return tuple(self.config.rare_aus)
         return tuple(self.aus[column] for column in find_rare_aus([self.codes[video][1] for video in videos]))
 

@@ -76,6 +76,9 @@ class AUClipConfig(ClipConfig):
         rare_au_clips: add the appendix's clips around rare AUs to the training side.
         clip_stride: add overlapping clips, one every so many frames, to the training side: few subjects in clips that
             are always cut at the same frames are soon learned by heart. None, the paper's way, for the tiles alone.
+
+    Raises:
+        ValueError: `clip_stride` is not positive.
     """
 
     video_dir: str | None = None
@@ -89,6 +92,8 @@ class AUClipConfig(ClipConfig):
         super().__post_init__()
         if match := re.fullmatch(r"fold(\d+)", self.name):
             self.fold = int(match[1])
+        if self.clip_stride is not None and self.clip_stride < 1:
+            raise ValueError(f"clip_stride is a number of frames from 1; found {self.clip_stride}")
 
 
 class ClipBuilder(datasets.GeneratorBasedBuilder):

@@ -105,3 +105,17 @@ def test_wrong_folders(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixt
         DatasetLayoutError, match=r"(?s)line 72 of .*labels\.csv names the video 'bert\.mkv', which is "
     ):
         load(tree)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"rare_aus": [9, 12]}, ValueError, r"rare_aus names AU9, but .*labels\.csv codes AU1, AU4, AU12"),
+        ({"clip_stride": 0}, ValueError, "clip_stride is a number of frames from 1; found 0"),
+        ({"clip_stride": -4}, ValueError, "found -4"),
+        ({"drop_lost_faces": True}, FileNotFoundError, r"no .*\.faces\.csv, .*`auvmae crop`, or leave drop_lost_faces"),
+    ],
+)
+def test_options_that_the_folder_cannot_have(tree: Path, options: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        load(tree, **options)
