@@ -24,6 +24,8 @@ class VideoAUDetectionPipeline(Pipeline):
     """
 
     _load_image_processor: Any = True
+    # transformers would look for one beside the image processor, and ask to run the code that the checkpoint names
+    _load_video_processor: Any = False
 
     def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
         return {}, options, {}

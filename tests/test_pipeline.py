@@ -42,6 +42,13 @@ def test_it_is_the_detector(checkpoint, tmp_path):
     assert first.thresholds == second.thresholds == [0.2] * 3
 
 
+def test_no_code_of_the_checkpoint_is_asked_for(checkpoint, monkeypatch):
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *_: asked.append(True) or "n")
+    detect_by(checkpoint)
+    assert not asked
+
+
 def test_options_of_the_detector_are_the_pipelines(checkpoint, tmp_path):
     video = str(write_video(tmp_path / "a.mp4", 12))
     expected = auvmae.AUDetector.from_pretrained(
