@@ -144,8 +144,11 @@ def _read_images(folder: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
 
 def _read_image(file: Path, index: int) -> np.ndarray:
     try:
-        with Image.open(file) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # grey of 16 bits, of which Pillow makes white: it cuts off at 255
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG as SyntaxError
         raise VideoDecodeError.of(file, error, index) from error
 

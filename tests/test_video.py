@@ -274,6 +274,13 @@ def test_images_are_turned_upright(tmp_path: Path) -> None:
     assert read_frames(tmp_path, [5]).shape == (1, 64, 48, 3)
 
 
+def test_grey_images_of_16_bits_keep_their_brightness(tmp_path: Path) -> None:
+    grey = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    Image.fromarray(grey).save(tmp_path / "0.png")
+    expected = np.repeat(grey[..., None] // 256, 3, axis=-1)
+    np.testing.assert_array_equal(read_frames(tmp_path, [0])[0], expected)
+
+
 @pytest.mark.parametrize("indices", [[], [-1], [[0, 1]], [0.5], ["0"]])
 def test_indices_are_checked(videos: dict[str, Path], indices: list) -> None:
     with pytest.raises(ValueError, match="frame indices >= 0"):
