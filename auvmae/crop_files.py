@@ -173,7 +173,7 @@ def frame_rate(source: Path) -> Fraction:
     """Mean frames per second of a video file; of an image folder, which has no clock, `IMAGE_FOLDER_FPS`."""
     if source.is_dir():
         return Fraction(IMAGE_FOLDER_FPS)
-    with av.open(str(source)) as container:
+    with av.open(str(source.absolute())) as container:
         return Fraction(container.streams.video[0].average_rate or IMAGE_FOLDER_FPS)
 
 

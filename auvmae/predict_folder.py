@@ -9,7 +9,7 @@ import glob
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,9 +172,11 @@ class _Job:
     def _write_events(self, prediction: AUPrediction) -> None:
         with replacing(self.target.file(".events.csv")) as file:
             prediction.to_events().round(6).to_csv(file, index=False, lineterminator="\n")
-        media = Path(os.path.relpath(self.video.resolve(), self.target.folder.resolve())).as_posix()
+        media = self.video.resolve()
+        with suppress(ValueError):  # on Windows no path leads from one drive to another
+            media = Path(os.path.relpath(media, self.target.folder.resolve()))
         with replacing(self.target.file(".eaf")) as file:
-            file.write(prediction.to_eaf(media))
+            file.write(prediction.to_eaf(media.as_posix()))
 
     def _write_timeline(self, prediction: AUPrediction) -> None:
         save_figure(prediction.plot(), self.target.file(".timeline.png"))

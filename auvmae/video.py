@@ -278,7 +278,8 @@ class _Packet(NamedTuple):
 
 def _open(path: Path) -> Any:
     try:
-        container = av.open(str(path))
+        # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths
+        container = av.open(str(path.absolute()))
     except (OSError, av.FFmpegError) as error:
         raise VideoDecodeError.of(path, error) from error
     if not container.streams.video:

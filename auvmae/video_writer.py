@@ -53,7 +53,7 @@ class VideoWriter:
         self.shape = (height, width, 3)
         self._temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         container_format = {".mkv": "matroska"}.get(self.path.suffix.lower(), self.path.suffix.lower().lstrip("."))
-        self._container = av.open(str(self._temporary), "w", format=container_format)
+        self._container = av.open(str(self._temporary.absolute()), "w", format=container_format)
         stream: Any = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(90000))
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
