@@ -120,6 +120,13 @@ def test_the_command(checkpoint, video, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_a_device_that_does_not_open_leaves_no_file(checkpoint, video, tmp_path):
+    words = ["predict", "-m", str(checkpoint), "--device", "cpu", "-o", str(tmp_path / "live.csv"), "--webcam"]
+    assert main([*words, str(tmp_path / "nothing.mp4")]) == 2
+    assert not list(tmp_path.iterdir())
+    assert main([*words, str(video)]) == 0
+
+
 @pytest.mark.slow
 @needs_posix
 def test_an_interrupted_pipe_leaves_whole_rows(checkpoint, video, tmp_path):
