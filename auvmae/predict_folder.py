@@ -53,6 +53,7 @@ def predict_folder(
 
     Raises:
         FileNotFoundError: one of the inputs names nothing.
+        ValueError: one of the inputs is `output`.
         ImportError: what the face detector needs is not installed.
     """
     output = Path(output)

@@ -204,6 +204,15 @@ def test_nothing_is_written_outside_of_the_output(detector, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_the_output_is_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "a.mp4", 5)
+    for name, output in ((".", "."), (str(tmp_path), ".")):
+        with pytest.raises(ValueError, match="is also the folder to write to"):
+            find_recordings([name], Path(output))
+    assert [video.name for video, _ in find_recordings(["a.mp4"], Path())] == ["a.mp4"]
+
+
 def test_overlays_of_an_earlier_run_are_no_recordings(detector, tmp_path):
     write_video(tmp_path / "a.mp4", 5)
     patterns = [str(tmp_path / "**" / "*.mp4")]
