@@ -18,6 +18,7 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from .video_writer import VideoWriter as VideoWriter
+from .video_writer import ffmpeg_path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -195,7 +196,7 @@ def _read_decord(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
     try:
         # one thread, one reader per call: a reader shared by threads or kept over a fork hangs or aborts.
         # The tolerance forbids decord to stand in the nearest good frame for a damaged one.
-        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
+        reader = decord.VideoReader(ffmpeg_path(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
         while done < len(indices):
             frame = reader[int(indices[done])].asnumpy()
             # decord 3.4 takes the padding of narrow frames for channels: (H, 32, 6) if a row of 32 pixels is 192 bytes
@@ -250,7 +251,7 @@ def _read_torchcodec(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
     from torchcodec.decoders import VideoDecoder
 
     try:
-        decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+        decoder = VideoDecoder(ffmpeg_path(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
         frames = decoder.get_frames_at(indices.tolist())
     except (RuntimeError, ValueError, IndexError):
         return _read_pyav(path, indices)
@@ -278,8 +279,7 @@ class _Packet(NamedTuple):
 
 def _open(path: Path) -> Any:
     try:
-        # FFmpeg takes what stands before a colon for a protocol, but not in absolute paths
-        container = av.open(str(path.absolute()))
+        container = av.open(ffmpeg_path(path))
     except (OSError, av.FFmpegError) as error:
         raise VideoDecodeError.of(path, error) from error
     if not container.streams.video:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -196,6 +197,18 @@ def test_one_frame(tmp_path: Path) -> None:
     assert num_frames(path) == 1
     for backend in INSTALLED:
         assert read_frames(path, [0, 0], backend).shape == (2, 48, 64, 3)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no name holds a colon")
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_names_are_no_urls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], backend: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_h264(Path("P01:take2.mp4"), 8)
+    assert num_frames(path) == 8
+    assert frame_numbers(read_frames(path, [0, 1, 5], backend)) == [0, 1, 5]
+    assert "Protocol" not in capfd.readouterr().err
 
 
 def test_odd_sizes_grow_by_the_repeated_edge(tmp_path: Path) -> None:
