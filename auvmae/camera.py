@@ -1,10 +1,11 @@
 """A camera, a pipe or any other live source that PyAV opens, as a stream of frames and as rows of a table."""
 
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import av
 
@@ -15,6 +16,9 @@ from .video import VideoDecodeError, decode_frames
 
 if TYPE_CHECKING:
     from .detector import AUDetector
+
+WAIT = 0.005
+"""Seconds after which a camera that has no frame yet is asked again."""
 
 AHEAD = 8
 """Frames of a live source that may wait to be taken; a camera's oldest is dropped for the next."""
@@ -106,6 +110,21 @@ def write_rows(detector: "AUDetector", frames: Iterator[Frame], file: TextIO) ->
     return frames_done, frames_found
 
 
+class _Patient:
+    """A container that waits where it has no frame yet: cameras of macOS say so between any two."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def decode(self, **streams: int) -> Iterator[Any]:
+        while True:
+            try:
+                yield from self._container.decode(**streams)
+                return
+            except BlockingIOError:
+                time.sleep(WAIT)
+
+
 def _decode(device: Device) -> Generator[Frame, None, None]:
     try:
         container = av.open(device.name, format=device.format, options=dict(device.options))
@@ -115,7 +134,7 @@ def _decode(device: Device) -> Generator[Frame, None, None]:
     with container:
         if not container.streams.video:
             raise VideoDecodeError(f"cannot open {device.name} as a live source: it has no video stream")
-        for index, timestamp, frame in decode_frames(container, Path(device.name)):
+        for index, timestamp, frame in decode_frames(_Patient(container), Path(device.name)):
             if device.format is not None and not index:
                 start = timestamp
             yield index, timestamp - start, frame

@@ -6,6 +6,7 @@ which gives the exit code. It imports what is heavy inside of `run`.
 
 import argparse
 import sys
+from io import TextIOWrapper
 
 from . import (
     cli_compare,
@@ -55,6 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a sub-command; its exit code is non-zero if anything failed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files that it cannot encode end no command
     arguments = build_parser().parse_args(argv)
     return arguments.run(arguments)
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from contextlib import nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,12 +150,15 @@ def _run_live(detector: "AUDetector", name: str, output: str | None) -> int:
     before = signal.signal(signal.SIGINT, interrupt)
     print(f"{device.name}: rows come up to {detector.delay + AHEAD} frames late; Ctrl-C ends", file=sys.stderr)
     try:
+        live = live_frames(device, stop.is_set)
+        first = list(islice(live, 1))  # taken before there is a file: a device that does not open leaves none
+        output = output if first else None
         # opened for writing only if there is none: a recording that cannot be repeated is not overwritten
         with open(output, "x", newline="", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
             if output:
                 with replacing(provenance_path(output)) as mark:
                     json.dump(detector.provenance([]) | {"source": {"name": device.name}}, mark, indent=1)
-            frames, found = write_rows(detector, live_frames(device, stop.is_set), file)
+            frames, found = write_rows(detector, chain(first, live), file)
     except BrokenPipeError:  # who read the rows, `head` perhaps, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

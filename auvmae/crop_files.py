@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from .crop import CroppedFrame, CropRecipe, iter_crops
 from .faces import FaceDetector
 from .video import VideoWriter, iter_frames, num_frames
-from .video_writer import whole_file
+from .video_writer import ffmpeg_path, whole_file
 
 IMAGE_FOLDER_FPS = 25  # images have no clock; BP4D's rate
 INDEX_COLUMNS = (
@@ -178,7 +178,7 @@ def frame_rate(source: Path) -> Fraction:
     """Mean frames per second of a video file; of an image folder, which has no clock, `IMAGE_FOLDER_FPS`."""
     if source.is_dir():
         return Fraction(IMAGE_FOLDER_FPS)
-    with av.open(str(source)) as container:
+    with av.open(ffmpeg_path(source)) as container:
         return Fraction(container.streams.video[0].average_rate or IMAGE_FOLDER_FPS)
 
 

@@ -24,7 +24,7 @@ from .masking import tube_mask
 from .modeling_auvmae import AUVMAEForFrameAUClassification
 from .onnx_model import OnnxModel
 from .parallel_detector import MOST_THREADS, ParallelDetector
-from .precision import choose_dtype
+from .precision import choose_device, choose_dtype
 from .prediction import AUPrediction
 from .processors import AUVMAEImageProcessor
 from .sources import Source, iter_cropped, open_frames
@@ -138,12 +138,13 @@ class AUDetector:
             options: as for `AUDetector`.
 
         Raises:
-            ValueError: the checkpoint has no head for action units, an unknown dtype, or an option out of its range.
+            ValueError: the checkpoint has no head for action units, an unknown device or dtype, or an option out of its
+                range.
             OSError: there is no such checkpoint, or it lacks its processor.
         """
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        kind = choose_dtype(dtype, place)
         name = str(pretrained_model_name_or_path)
+        place = choose_device("cpu" if name.endswith(".onnx") else device)
+        kind = choose_dtype(dtype, place)
         if name.endswith(".onnx"):
             kind = torch.float32 if dtype == "auto" else kind
             exported: Any = OnnxModel(name, device, kind, options.get("level"))

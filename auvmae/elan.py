@@ -1,8 +1,10 @@
 """Events as tiers of ELAN, the annotation tool of the field's coders (`.eaf`, the EAF format, version 3.0)."""
 
 import mimetypes
+import os
 from collections.abc import Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -23,7 +25,8 @@ def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, 
     Args:
         events: as of `events.find_events`.
         au_names: N names; an action unit without events has an empty tier.
-        media: path of the recording from the folder of the document, `/` between folders; ELAN opens it with it.
+        media: path of the recording from the folder of the document, `/` between folders, or an absolute path; ELAN
+            opens it with it.
         per_face: a tier for each face and action unit. Needed where faces are seen at the same time, since the
             annotations of a tier must not overlap.
 
@@ -36,7 +39,7 @@ def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, 
     root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
     root.set("xsi:noNamespaceSchemaLocation", SCHEMA_URL)
     header = SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    url = quote(media)
+    url = Path(media).as_uri() if Path(media).is_absolute() else quote(os.fsencode(media))
     kind = mimetypes.guess_type(media)[0] or "video/mp4"
     SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=url, MIME_TYPE=kind, RELATIVE_MEDIA_URL=url)
     slots = SubElement(root, "TIME_ORDER")

@@ -73,8 +73,8 @@ def find_events(
 
     Returns:
         A table with `EVENT_COLUMNS`, sorted by onset. `au` is as in the columns of tables, "AU01". `onset` is when
-        the first active frame is shown, `offset` when the first that is active no more is (where the face or the video
-        ends, the last frame counts for as long as the one before), `apex` when the highest probability is; seconds.
+        the first active frame is shown, `offset` when the first that is active no more is (where the recording ends,
+        its last frame counts for as long as the one before), `apex` when the highest probability is; seconds.
         `offset_frame` is the last active frame.
 
     Raises:
@@ -83,18 +83,22 @@ def find_events(
     import pandas
 
     frame, face_id, timestamp, probs = (rows[name] for name in ("frame", "face_id", "timestamp", "probs"))
-    if np.isnan(timestamp[face_id >= 0]).any():
+    if np.isnan(timestamp).any() and (face_id >= 0).any():
         raise ValueError(
             "events last for seconds, but these frames have no timestamps (images and arrays have none): give them as "
             "(index, seconds, frame)"
         )
     events = []
-    numbers = np.unique(frame, return_inverse=True)[1]  # one apart from frame to frame, where images are missing, too
+    # numbers are one apart from frame to frame, where images are missing, too
+    _, first, numbers = np.unique(frame, return_index=True, return_inverse=True)
+    shown = timestamp[first]
+    edges = np.append(shown, shown[-1:] + np.diff(shown[-2:]).sum())  # a frame lasts until the next one is shown
     for face in np.unique(face_id[face_id >= 0]).tolist():
         own = np.flatnonzero(face_id == face)
         for run in np.split(own, np.flatnonzero(np.diff(numbers[own]) > 1) + 1):
             for column, name in enumerate(au_names):
-                for event in _events_of_run(timestamp[run], probs[run, column], thresholds[column], rule):
+                times = edges[numbers[run[0]] : numbers[run[-1]] + 2]
+                for event in _events_of_run(times, probs[run, column], thresholds[column], rule):
                     frames = {f"{place}_frame": frame[run[row]] for place, row in event.pop("rows").items()}
                     events.append({"face_id": face, "au": au_column(name), **event, **frames})
     table = pandas.DataFrame(events, columns=list(EVENT_COLUMNS))
@@ -102,24 +106,23 @@ def find_events(
 
 
 def _events_of_run(
-    timestamp: NDArray[np.floating], probs: NDArray[np.floating], threshold: float, rule: EventRule
+    edges: NDArray[np.floating], probs: NDArray[np.floating], threshold: float, rule: EventRule
 ) -> Iterator[dict]:
-    last = timestamp[-1] - timestamp[-2] if len(timestamp) > 1 else 0.0
-    ends = np.append(timestamp, timestamp[-1] + last)  # a frame lasts until the next one is shown
+    """`edges` (T + 1,): when each of the T frames begins, and when the last one ends."""
     events: list[tuple[int, int]] = []
     for start, stop in find_active(probs, threshold, rule.release):
-        if events and ends[start] - ends[events[-1][1]] < rule.min_pause - ROUNDING:
+        if events and edges[start] - edges[events[-1][1]] < rule.min_pause - ROUNDING:
             start, _ = events.pop()
         events.append((start, stop))
     for start, stop in events:
-        if ends[stop] - ends[start] < rule.min_duration - ROUNDING:
+        if edges[stop] - edges[start] < rule.min_duration - ROUNDING:
             continue
         apex = start + int(probs[start:stop].argmax())
         yield {
-            "onset": ends[start],
-            "apex": ends[apex],
-            "offset": ends[stop],
-            "duration": ends[stop] - ends[start],
+            "onset": edges[start],
+            "apex": edges[apex],
+            "offset": edges[stop],
+            "duration": edges[stop] - edges[start],
             "mean_probability": probs[start:stop].mean(),
             "apex_probability": probs[apex],
             "rows": {"onset": start, "apex": apex, "offset": stop - 1},

@@ -14,7 +14,10 @@ from .video_writer import whole_file
 COLUMN_WIDTH = 3.5
 """Width of one column of a two-column paper, in inches; text in figures is sized for it."""
 
-STYLE: Any = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7}
+STYLE: Any = {
+    **{"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7},
+    "text.parse_math": False,  # what is between two $ in the name of a file is no formula
+}
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

@@ -1,8 +1,22 @@
-"""What a model computes in: where bfloat16 is the processor's own it is the default."""
+"""Where a model computes, and in what: where bfloat16 is the processor's own it is the default."""
 
 import torch
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def choose_device(name: str | torch.device | None) -> torch.device:
+    """The device of a name; None is a GPU if there is one, else the CPU.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a torch that was built without CUDA
+        raise ValueError(f"a model cannot run on device {str(name)!r} here: {error}") from error
+    return device
 
 
 def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:

@@ -59,6 +59,7 @@ def predict_folder(
 
     Raises:
         FileNotFoundError: one of the inputs names nothing.
+        ValueError: one of the inputs is `output`.
         ImportError: what the face detector needs is not installed.
     """
     output = Path(output)
@@ -122,7 +123,7 @@ class _Job:
     @property
     def origin(self) -> str:
         """Where the recording stands, seen from its files: as a digest, since folders may be called after people."""
-        return sha256(self._media().encode()).hexdigest()
+        return sha256(os.fsencode(self._media())).hexdigest()
 
     def provenance(self) -> dict[str, Any]:
         return self.detector.provenance(self.video) | {"files": self.files}
@@ -201,7 +202,10 @@ class _Job:
 
     def _media(self) -> str:
         """The recording, seen from the folder of its files."""
-        return Path(os.path.relpath(self.video.resolve(), self.target.folder.resolve())).as_posix()
+        media = self.video.resolve()
+        with suppress(ValueError):  # on Windows no path leads from one drive to another
+            media = Path(os.path.relpath(media, self.target.folder.resolve()))
+        return media.as_posix()
 
     def _write_events(self, prediction: AUPrediction, staged: Target) -> None:
         with replacing(staged.file(".events.csv")) as file:

@@ -1,6 +1,7 @@
 """What was predicted of a recording: one row per frame and face, as a table, as events, as a picture, as files."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -220,11 +221,12 @@ class AUPrediction:
         times = self.rows["timestamp"][rows]
         seconds = None if np.isnan(times).any() or len(times) < 2 else np.append(times, 2 * times[-1] - times[-2])
         who = "" if face_id is None else f", face {face_id} of {len(faces)}"
+        name = os.fsencode(self.provenance["source"]["name"]).decode(errors="replace")  # which need not be UTF-8
         return plot_timeline(
             np.where(absent, np.nan, self.rows["probs"][rows]),
             np.where(absent, -100, self.occurrence[rows]),
             [au_column(name) for name in self.au_names],
-            f"{self.provenance['source']['name']}{who}",
+            f"{name}{who}",
             self.thresholds,
             seconds,
             ("predicted present", "no face"),

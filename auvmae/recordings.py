@@ -42,11 +42,14 @@ def find_recordings(inputs: Sequence[str], output: Path) -> list[tuple[Path, Tar
 
     Raises:
         FileNotFoundError: one of the inputs names nothing.
+        ValueError: one of the inputs is `output`.
     """
     recordings: dict[Path, tuple[Path, Path]] = {}
     for name in inputs:
         paths = [Path(name)] if Path(name).exists() else _match(name)
         videos = [found for path in paths for found in find_videos(path, output) if not _is_ours(found[0], output)]
+        if not videos and Path(name).resolve() == output.resolve():
+            raise ValueError(f"{name} is also the folder to write to, in which no video is looked for: name another")
         if not videos:
             raise FileNotFoundError(
                 f"{name} names no video: neither files ({', '.join(VIDEO_SUFFIXES)}) nor folders of numbered images"

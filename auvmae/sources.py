@@ -31,7 +31,8 @@ def open_frames(source: Source) -> Iterator[Frame]:
         return
     for number, item in enumerate(source):
         index, timestamp, frame = item if isinstance(item, tuple) else (number, float("nan"), item)
-        frame = np.asarray(frame)
+        # who makes frames one by one may make them all in one array, and several are held at a time
+        frame = np.asarray(frame) if isinstance(source, np.ndarray) else np.array(frame)
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise ValueError(f"frame {index} must be uint8 of shape (H, W, 3), found {frame.dtype} of {frame.shape}")
         yield index, timestamp, frame

@@ -19,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from .video_writer import VideoWriter as VideoWriter
+from .video_writer import ffmpeg_path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -162,8 +163,11 @@ def _read_images(folder: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
 
 def _read_image(file: Path, index: int) -> np.ndarray:
     try:
-        with Image.open(file) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # grey of 16 bits, of which Pillow makes white: it cuts off at 255
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG as SyntaxError
         raise VideoDecodeError.of(file, error, index) from error
 
@@ -210,7 +214,7 @@ def _read_decord(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
     try:
         # one thread, one reader per call: a reader shared by threads or kept over a fork hangs or aborts.
         # The tolerance forbids decord to stand in the nearest good frame for a damaged one.
-        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
+        reader = decord.VideoReader(ffmpeg_path(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
         while done < len(indices):
             frame = reader[int(indices[done])].asnumpy()
             # decord 3.4 takes the padding of narrow frames for channels: (H, 32, 6) if a row of 32 pixels is 192 bytes
@@ -265,7 +269,7 @@ def _read_torchcodec(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
     from torchcodec.decoders import VideoDecoder
 
     try:
-        decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+        decoder = VideoDecoder(ffmpeg_path(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
         frames = decoder.get_frames_at(indices.tolist())
     except (RuntimeError, ValueError, IndexError):
         return _read_pyav(path, indices)
@@ -293,7 +297,7 @@ class _Packet(NamedTuple):
 
 def _open(path: Path) -> Any:
     try:
-        container = av.open(str(path))
+        container = av.open(ffmpeg_path(path))
     except (OSError, av.FFmpegError) as error:
         raise VideoDecodeError.of(path, error) from error
     if not container.streams.video:

@@ -28,6 +28,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def ffmpeg_path(path: Path) -> str:
+    """A path that FFmpeg takes for one: what stands before a colon in its first part would be a protocol."""
+    return os.path.join(".", path)
+
+
 class VideoWriter:
     """Write RGB frames to a video file. A context manager: the file appears, whole, when the block ends without error.
 
@@ -53,7 +58,7 @@ class VideoWriter:
         self.shape = (height, width, 3)
         self._temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         container_format = {".mkv": "matroska"}.get(self.path.suffix.lower(), self.path.suffix.lower().lstrip("."))
-        self._container = av.open(str(self._temporary), "w", format=container_format)
+        self._container = av.open(ffmpeg_path(self._temporary), "w", format=container_format)
         stream: Any = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(90000))
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"

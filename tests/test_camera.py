@@ -1,5 +1,6 @@
 """Live rows are those of the recording, come in time, and are whole when it is stopped."""
 
+import errno
 import io
 import os
 import signal
@@ -9,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import av
 import pandas
 import pytest
 
@@ -68,6 +70,33 @@ def test_cameras_of_windows_have_names():
         Device.of("0", "win32")
 
 
+def test_a_camera_without_a_frame_yet_is_asked_again(video, monkeypatch):
+    class Camera:
+        """Has a frame at every other time that it is asked."""
+
+        def __init__(self, *_, **__):
+            self.container = open_container(str(video))
+            self.frames = self.container.decode(video=0)
+
+        def __getattr__(self, name):
+            return getattr(self.container, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.container.close()
+
+        def decode(self, video):
+            for frame in self.frames:
+                yield frame
+                raise av.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    open_container = av.open
+    monkeypatch.setattr("auvmae.camera.av.open", Camera)
+    assert [index for index, _, _ in live_frames(Device.of(str(video)))] == list(range(40))
+
+
 def test_live_rows_are_the_tables_to_the_byte(checkpoint, video, tmp_path):
     for options in ({}, {"every_face": True}):
         detector = AUDetector.from_pretrained(checkpoint, device="cpu", batch_size=1, **options)
@@ -118,6 +147,13 @@ def test_the_command(checkpoint, video, tmp_path, capsys):
     ):
         assert main(wrong) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_device_that_does_not_open_leaves_no_file(checkpoint, video, tmp_path):
+    words = ["predict", "-m", str(checkpoint), "--device", "cpu", "-o", str(tmp_path / "live.csv"), "--webcam"]
+    assert main([*words, str(tmp_path / "nothing.mp4")]) == 2
+    assert not list(tmp_path.iterdir())
+    assert main([*words, str(video)]) == 0
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
 """The command itself; what each sub-command does is tested beside it."""
 
+import io
+import sys
+
 import pytest
 
 from auvmae.cli import build_parser, main
@@ -32,6 +35,14 @@ def test_nonsense_ends_with_usage(argv, capsys):
         main(argv)
     assert stopped.value.code == 2
     assert "usage: auvmae" in capsys.readouterr().err
+
+
+def test_what_the_terminal_cannot_encode_is_written_as_escapes(monkeypatch, tmp_path):
+    written = io.BytesIO()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(written, "ascii", write_through=True))
+    assert main(["reconstruct", str(tmp_path / "\u9762.mp4"), "-m", str(tmp_path / "\u8bd5"), "-o", str(tmp_path)]) == 2
+    assert rb"\u" in written.getvalue()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

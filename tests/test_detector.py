@@ -138,6 +138,14 @@ def test_arrays_and_streams_are_sources_too(checkpoint, video):
         assert np.isnan(prediction.rows["timestamp"]).all()
         np.testing.assert_array_equal(prediction.rows["probs"], whole.rows["probs"])
     same(detector(iter_frames(video)), whole, atol=0)
+
+    def refilled():
+        array = np.empty_like(frames[0])
+        for frame in frames:
+            array[:] = frame
+            yield array
+
+    np.testing.assert_array_equal(detector(refilled()).rows["probs"], whole.rows["probs"])
     with pytest.raises(
         ValueError, match=r"frame 0 must be uint8 of shape \(H, W, 3\), found float64 of \(96, 128, 3\)"
     ):

@@ -44,6 +44,12 @@ def test_options_and_thresholds(checkpoint, video):
             load(checkpoint, **wrong)
 
 
+@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(checkpoint, name):
+    with pytest.raises(ValueError, match=f"a model cannot run on device '{name}' here: "):
+        AUDetector.from_pretrained(checkpoint, device=name)
+
+
 def test_bfloat16_is_the_default_where_the_processor_has_it(checkpoint, monkeypatch):
     for has in (True, False):
         monkeypatch.setattr("auvmae.precision.cpu_has_bfloat16", lambda has=has: has)

@@ -83,6 +83,14 @@ def test_times_are_the_recordings_own():
     assert table.duration.tolist() == pytest.approx([0.7, 1.0])
 
 
+def test_a_face_lasts_until_the_first_frame_without_it():
+    times = [0, 0.03, 2.03, 2.1, 2.2, 2.3, 2.4]
+    for face_id in ([0, 0, 0, -1, 1, 1, 1], [0, 0, 0, 1, 1, 1, 1]):
+        table = events_of(np.where(np.array(face_id) < 0, np.nan, 0.9), face_id=face_id, timestamp=times)
+        assert table.offset.tolist() == pytest.approx([2.1, 2.5])
+        read_eaf(format_eaf(table, NAMES, "a.mp4"))  # refuses annotations that overlap
+
+
 def test_nothing_goes_on_across_a_lost_face():
     probs = np.full((9, 2), 0.9)
     probs[3:5] = np.nan

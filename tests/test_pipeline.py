@@ -42,6 +42,30 @@ def test_it_is_the_detector(checkpoint, tmp_path):
     assert first.thresholds == second.thresholds == [0.2] * 3
 
 
+def test_no_code_of_the_checkpoint_is_asked_for(checkpoint, monkeypatch):
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *_: asked.append(True) or "n")
+    detect_by(checkpoint)
+    assert not asked
+
+
+def test_batches_are_of_windows(checkpoint, tmp_path, monkeypatch):
+    videos = [str(write_video(tmp_path / f"{count}.mp4", count)) for count in (12, 9)]
+    expected = [load(checkpoint)(video) for video in videos]
+    sizes = []
+
+    def detector(*parts, batch_size=8, **options):
+        sizes.append(batch_size)
+        return auvmae.AUDetector(*parts, batch_size=batch_size, **options)
+
+    monkeypatch.setattr("auvmae.pipeline.AUDetector", detector)
+    detect = detect_by(checkpoint, batch_size=2)
+    for found in (detect(videos), detect(videos, batch_size=3), [detect_by(checkpoint)(video) for video in videos]):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.rows["probs"], other.rows["probs"], atol=2e-6)
+    assert sizes == [2, 2, 3, 3, 8, 8]
+
+
 def test_options_of_the_detector_are_the_pipelines(checkpoint, tmp_path):
     video = str(write_video(tmp_path / "a.mp4", 12))
     expected = auvmae.AUDetector.from_pretrained(

@@ -6,6 +6,8 @@ from PIL import Image
 
 from auvmae.plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
 from auvmae.plotting_pretraining import plot_losses
+from auvmae.plotting_reconstruction import plot_frame_rows
+from auvmae.plotting_statistics import plot_occurrence, plot_state_machine
 
 NAMES = ["AU1", "AU2", "AU12"]
 
@@ -47,6 +49,21 @@ def test_saved_pictures_open(tmp_path, name):
     figure = plot_timeline(np.zeros((5, 1)), np.zeros((5, 1)), ["AU6"], title="SN001")
     with Image.open(save_figure(figure, tmp_path / name)) as picture:
         assert picture.width == 2100  # two columns of 3.5 inches at 300 dots
+
+
+def test_names_are_drawn_as_they_are(tmp_path):
+    names = ["AU1", "$1_$2", "AU12"]
+    matrix = np.full((3, 3), 0.5)
+    for number, figure in enumerate(
+        (
+            plot_timeline(np.zeros((5, 3)), np.ones((5, 3)), names, title="take$1_$2.mp4", meaning=("$_$", "")),
+            plot_cooccurrence({"$1_$2": matrix}, names),
+            plot_occurrence({"$1_$2": matrix[0]}, names),
+            plot_state_machine(np.full(16, 1 / 16), ("$1_$2", "AU2")),
+            plot_frame_rows({"$1_$2": np.zeros((2, 8, 8, 3), np.uint8)}, [0, 1], "take$1_$2.mp4"),
+        )
+    ):
+        assert save_figure(figure, tmp_path / f"{number}.png").exists()  # a formula so broken would raise
 
 
 def test_losses_are_drawn_beside_their_references():

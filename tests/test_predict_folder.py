@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pandas
@@ -86,6 +87,36 @@ def test_everything_there_is_to_write(detector, tmp_path):
     with Image.open(out / "a.timeline.png") as picture:
         assert picture.width == 2100
     assert set(names(out)) == {f"a{suffix}" for suffix in SUFFIXES if suffix != ".csv"} | {"predict_report.json"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the file system refuses such names")
+def test_names_that_are_no_text_no_formula_and_no_url(detector, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    videos = [os.fsdecode(b"caf\xe9.mp4"), "take$1_$2.mp4", "P01:take2.mp4"]
+    for name in videos:
+        write_video(Path(name).absolute(), 12)
+    results = predict_folder(detector, videos, "out", extras=["events", "timeline", "overlay"])
+    assert [result.reason for result in results] == ["", "", ""]
+    urls = [
+        next(read_eaf(Path("out", name).with_suffix(".eaf").read_text())[0].iter("MEDIA_DESCRIPTOR")) for name in videos
+    ]
+    assert [url.attrib["MEDIA_URL"] for url in urls] == [
+        "../caf%E9.mp4",
+        "../take%241_%242.mp4",
+        "../P01%3Atake2.mp4",
+    ]
+
+
+def test_another_drive_is_named_whole(detector, tmp_path, monkeypatch):
+    video = write_video(tmp_path / "in put" / "a.mp4", 12)
+
+    def relpath(*_):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("os.path.relpath", relpath)
+    assert statuses(predict_folder(detector, [str(video)], tmp_path / "out", extras=["events"])) == ["done"]
+    root, _ = read_eaf((tmp_path / "out" / "a.eaf").read_text())
+    assert next(root.iter("MEDIA_DESCRIPTOR")).attrib["MEDIA_URL"] == video.as_uri()
 
 
 def test_what_is_finished_is_skipped_until_something_changes(detector, checkpoint, tmp_path):
@@ -225,6 +256,15 @@ def test_nothing_is_written_outside_of_the_output(detector, tmp_path):
     (result,) = predict_folder(detector, [str(tmp_path / "in")], tmp_path / "out")
     assert "a link leads out of the output folder" in result.reason
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_the_output_is_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "a.mp4", 5)
+    for name, output in ((".", "."), (str(tmp_path), ".")):
+        with pytest.raises(ValueError, match="is also the folder to write to"):
+            find_recordings([name], Path(output))
+    assert [video.name for video, _ in find_recordings(["a.mp4"], Path())] == ["a.mp4"]
 
 
 def test_overlays_of_an_earlier_run_are_no_recordings(detector, tmp_path):

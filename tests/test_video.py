@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -202,6 +203,18 @@ def test_one_frame(tmp_path: Path) -> None:
         assert read_frames(path, [0, 0], backend).shape == (2, 48, 64, 3)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no name holds a colon")
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_names_are_no_urls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], backend: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_h264(Path("P01:take2.mp4"), 8)
+    assert num_frames(path) == 8
+    assert frame_numbers(read_frames(path, [0, 1, 5], backend)) == [0, 1, 5]
+    assert "Protocol" not in capfd.readouterr().err
+
+
 def test_odd_sizes_grow_by_the_repeated_edge(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "odd.mp4", 25, width=35, height=49) as writer:
         for index in range(3):
@@ -276,6 +289,13 @@ def test_images_are_turned_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # rotate by 90 degrees clockwise to show
     Image.fromarray(numbered_frame(5)).save(tmp_path / "5.jpg", exif=exif)
     assert read_frames(tmp_path, [5]).shape == (1, 64, 48, 3)
+
+
+def test_grey_images_of_16_bits_keep_their_brightness(tmp_path: Path) -> None:
+    grey = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    Image.fromarray(grey).save(tmp_path / "0.png")
+    expected = np.repeat(grey[..., None] // 256, 3, axis=-1)
+    np.testing.assert_array_equal(read_frames(tmp_path, [0])[0], expected)
 
 
 @pytest.mark.parametrize("indices", [[], [-1], [[0, 1]], [0.5], ["0"]])

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ..facs import DISFA_AUS
+from ..video_writer import ffmpeg_path
 from .folds import fold_subjects
 from .synthetic_face import draw_identity, render_faces
 from .synthetic_script import FAMILIES, script_intensities
@@ -229,7 +230,7 @@ def _write_face(root: Path, index: int, *, num_frames: int, image_size: int, see
 def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
     """Motion JPEG, for AVI loses the order of H.264's frames; all are key frames, so any reader seeks exactly."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    with av.open(ffmpeg_path(path), "w") as container:
         stream: Any = container.add_stream("mjpeg", rate=FRAME_RATE, options={"qmin": "2", "qmax": "2"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuvj420p"
