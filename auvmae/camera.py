@@ -116,6 +116,9 @@ class _Patient:
     def __init__(self, container: Any) -> None:
         self._container = container
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
     def decode(self, **streams: int) -> Iterator[Any]:
         while True:
             try:

@@ -45,7 +45,7 @@ class OnnxModel:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not there: `auvmae export MODEL -o {path.parent}` writes it")
-        if torch.device(device or "cpu") != self.device or dtype != self.dtype:
+        if str(device or "cpu") != "cpu" or dtype != self.dtype:
             raise ValueError(f"{path} runs on the CPU on float32, found device {device} and dtype {dtype}")
         self.config = AUVMAEConfig.from_pretrained(path.parent)
         own = self.config.sampling_rate, self.config.mask_ratio
