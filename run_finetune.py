@@ -16,6 +16,7 @@ from auvmae.allocator import keep_freed_memory
 from auvmae.arguments import LevelArguments, LossArguments, ModelArguments
 from auvmae.arguments_finetune import FinetuneArguments
 from auvmae.arguments_protocol import ProtocolArguments
+from auvmae.classifier import build_classifier
 from auvmae.crop_files import shared_recipe
 from auvmae.data import au_names
 from auvmae.data.clips import video_labels
@@ -25,7 +26,6 @@ from auvmae.data.shared_index import index_once
 from auvmae.drop_path import add_drop_path
 from auvmae.lora import MergeLora, add_lora
 from auvmae.losses import KnowledgeGuidedLoss
-from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.protocol import run_protocol
 from auvmae.report import FoldReport, describe_run
@@ -55,14 +55,8 @@ def run_fold(
     set_seed(args.seed)
     rows = data_args.hold_out(index_once(data_args.load, args), args.inner_val, args.seed)
     names = au_names(rows)
-    model = model_args.build(
-        AUVMAEForFrameAUClassification,
-        clip_length=data_args.clip_length,
-        **level_args.evaluation._asdict(),
-        id2label=dict(enumerate(names)),
-        label2id={name: index for index, name in enumerate(names)},
-        thresholds=None,  # those of a checkpoint are of its own action units
-    )
+    fields = {"clip_length": data_args.clip_length, **level_args.evaluation._asdict()}
+    model = build_classifier(model_args, names, args.do_train, **fields)
     config = model.config
     if args.drop_path:
         add_drop_path(model, args.drop_path)

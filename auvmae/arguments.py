@@ -77,10 +77,16 @@ class ModelArguments:
             model_class: `AUVMAEForVideoPretraining` or `AUVMAEForFrameAUClassification`.
             fields: Fields of the configuration that the data or the level decide; `model_config` goes over them.
         """
-        fields |= json.loads(self.model_config)
         if self.model_name_or_path is None:
-            return model_class(AUVMAEConfig(**fields))
+            return model_class(self.configure(**fields))
+        fields |= json.loads(self.model_config)
         return model_class.from_pretrained(self.model_name_or_path, dtype=torch.float32, **fields)
+
+    def configure(self, **fields: Any) -> AUVMAEConfig:
+        """The configuration of the model that `build` gives."""
+        fields |= json.loads(self.model_config)
+        start = self.model_name_or_path
+        return AUVMAEConfig(**fields) if start is None else AUVMAEConfig.from_pretrained(start, **fields)
 
 
 @dataclass
