@@ -9,9 +9,10 @@ from typing import Any
 import datasets
 
 from .arguments import DataArguments
-from .data import load_au_dataset
+from .data import au_names, load_au_dataset
 from .data.folds import inner_split, read_folds
-from .data.transfer import over_shared_aus
+from .data.transfer import over_shared_aus, select_aus
+from .facs import au_label
 
 PUBLISHED_FOLDS = 3
 
@@ -40,6 +41,13 @@ class ProtocolArguments(DataArguments):
     )
     repetition: int = field(
         default=0, metadata={"help": "Which of them: 0 for the published folds; the seed of those dealt anew."}
+    )
+    aus: list[int] | None = field(
+        default=None,
+        metadata={
+            "help": "Numbers of the AUs to train and to score on, e.g. 1 2 4 6 12; all that the data is coded for by "
+            "default. They keep the order of the data."
+        },
     )
     test_dataset: str | None = field(
         default=None,
@@ -76,7 +84,11 @@ class ProtocolArguments(DataArguments):
         return list(range(1, json.loads(self.dataset_options).get("num_folds", PUBLISHED_FOLDS) + 1))
 
     def load(self) -> datasets.DatasetDict:
-        """Open the rows to train and to test on, see `load_au_dataset`; of several data sets over the AUs of all."""
+        """Open the rows to train and to test on, see `load_au_dataset`; of several data sets over the AUs of all.
+
+        Raises:
+            ValueError: `--aus` names an AU that is not coded.
+        """
         common = {
             "rare_au_clips": self.rare_au_clips,
             "clip_stride": self.clip_stride,
@@ -89,8 +101,12 @@ class ProtocolArguments(DataArguments):
             others = [load_au_dataset(**shared | more) for more in json.loads(self.more_datasets)]
             test: dict[str, Any] = {"name": self.test_dataset, "data_dir": self.test_data_dir, **shared}
             tested = load_au_dataset(**test | json.loads(self.test_dataset_options))
-            return over_shared_aus([rows, *others], tested)
-        return rows
+            rows = over_shared_aus([rows, *others], tested)
+        if self.aus is None:
+            return rows
+        order = {name: place for place, name in enumerate(au_names(rows))}
+        names = sorted({au_label(au) for au in self.aus}, key=lambda name: order.get(name, len(order)))
+        return datasets.DatasetDict({split: select_aus(part, names) for split, part in rows.items()})
 
     def hold_out(self, rows: datasets.DatasetDict, inner_val: float, seed: int) -> datasets.DatasetDict:
         """Leave the training subjects beyond `train_share` out, and put a share of the rest into "inner_val".

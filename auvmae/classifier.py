@@ -8,14 +8,14 @@ from transformers.utils import logging
 
 from .arguments import ModelArguments
 from .configuration import AUVMAEConfig
-from .modeling_auvmae import AUVMAEForFrameAUClassification
+from .modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEPreTrainedModel
 
 logger = logging.get_logger(__name__)
 
 
 def build_classifier(
     model_args: ModelArguments, au_names: Sequence[str], do_train: bool, **fields: Any
-) -> AUVMAEForFrameAUClassification:
+) -> AUVMAEPreTrainedModel:
     """The model of a fine-tuning run, see `ModelArguments.build`.
 
     A classifier's head is kept if it has the same action units, in any order; to score, the data's may also be some of
