@@ -129,7 +129,19 @@ class ProtocolArguments(DataArguments):
         return {
             "dataset": self.test_dataset or self.dataset,
             "train_datasets": trained if self.test_dataset else None,
+            "dataset_options": _without_paths(json.loads(self.dataset_options)),
+            "test_dataset_options": _without_paths(json.loads(self.test_dataset_options)),
+            "more_datasets": [_without_paths(more) for more in json.loads(self.more_datasets)],
             "fold": int(self.fold),
             "repetition": self.repetition,
             "folds_file": folds and f"{folds.name} (sha256 {hashlib.sha256(folds.read_bytes()).hexdigest()[:8]})",
         }
+
+
+def _without_paths(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a data set that change its rows, with the names of files and folders in the place of their paths."""
+    return {
+        name: Path(value).name if isinstance(value, str) else value
+        for name, value in sorted(options.items())
+        if name not in ("num_proc", "cache_dir")
+    }
