@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auvmae.arguments import DataArguments, ModelArguments
+from auvmae.arguments import RUN, DataArguments, ModelArguments
 from auvmae.arguments_protocol import ProtocolArguments
 from auvmae.experiments import Experiment, experiment_names, group_folds, load_runs
 from auvmae.metrics import au_counts
+from auvmae.model_card import render_card
 from auvmae.report import describe_training
 
+from . import tiny_run
 from .random_predictions import NAMES, random_predictions
 from .test_trainer import finetuner
 
@@ -153,3 +155,34 @@ def test_how_a_run_was_trained_makes_another_experiment(tmp_path, fields):
     assert [len(one.folds) for one in experiments] == [3, 1]
     assert all(f".{name}=" in experiment_names(experiments)[1] for name in fields if name != "model_config")
     assert json.loads(json.dumps(experiments[1].folds[0].run)) == experiments[1].folds[0].run
+
+
+def test_one_start_per_fold_is_one_experiment_by_the_name_that_was_given(tmp_path):
+    def run(number, given):
+        args = ModelArguments(given)
+        args.name_run(f"fold{number}")
+        assert RUN not in str(args.model_name_or_path)
+        return described(number, describe_training(trainer, args, DataArguments()))
+
+    for name in ("fold1", "fold2", "fold3"):
+        (tmp_path / "out" / name / "checkpoint-4").mkdir(parents=True)
+    trainer = finetuner(tmp_path / "run")
+    for given, expected in (
+        (f"{tmp_path}/out/{{run}}", "out/{run}"),
+        (f"{tmp_path}/out/{{run}}/checkpoint-4", "out/{run}/checkpoint-4"),
+        (f"{tmp_path}/out/fold1", "fold1"),
+        ("me/faces-{run}", "me/faces-{run}"),
+        ("tiny", "tiny_encoder"),
+        (None, None),
+    ):
+        (experiment,) = group_folds([run(number, given) for number in (1, 2, 3)])
+        assert [one.run["base_model"] for one in experiment.folds] == [expected] * 3
+    run = tiny_run.RUN | {
+        "metrics": {"f1": 0.5, "accuracy": 0.5},
+        "au_names": [],
+        "all_ones": {"f1": 0.5},
+        "coded_test_frames": 1,
+    }
+    card = render_card(run | {"base_model": "out/{run}"}, "here")
+    assert card.data.base_model is None  # no name of the Hub
+    assert "- Start: out/{run}" in card.text

@@ -119,6 +119,8 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
     for ours, theirs in zip(load_runs(out), load_runs(scored), strict=True):
         assert theirs.run["tuned_on_test"] == []
         np.testing.assert_allclose(ours.probs, theirs.probs, atol=1e-6)
+    (row,) = summary_tables(load_runs(scored))[0].rows
+    assert row.method == "auvmae, video level, folds 1+2+3"
 
 
 @pytest.mark.slow
