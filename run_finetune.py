@@ -31,6 +31,7 @@ from auvmae.protocol import run_protocol
 from auvmae.report import FoldReport, describe_run
 from auvmae.run_folder import save_run
 from auvmae.thresholds import tune_thresholds
+from auvmae.trained_on import trained_on
 from auvmae.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "synthetic_tiny.yaml"
@@ -65,7 +66,8 @@ def run_fold(
 
     recipe = shared_recipe(sorted({video for split in rows.values() for video in split["video"]}))
     crop = recipe and recipe.to_dict()
-    processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std, crop=crop)
+    seen = trained_on(model_args.model_name_or_path, args, data_args.trained_datasets, rows)
+    processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std, crop, seen)
     clips = {
         split: LevelClips(
             part,
@@ -110,7 +112,7 @@ def run_fold(
         tune_thresholds(trainer, clips["inner_val"])
 
     prediction = trainer.predict(clips["test"])
-    run = describe_run(trainer, model_args, data_args, level_args, loss_args)
+    run = describe_run(trainer, model_args, data_args, level_args, loss_args, rows)
     report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
     if trainer.is_world_process_zero():
         print(save_run(report, rows, trainer.criterion, args.output_dir))

@@ -122,13 +122,17 @@ class ProtocolArguments(DataArguments):
             rows["train"], rows["inner_val"] = inner_split(rows["train"], inner_val, seed)
         return rows
 
+    @property
+    def trained_datasets(self) -> list[str]:
+        """Names of the data sets to train on."""
+        return [self.dataset, *(more["name"] for more in json.loads(self.more_datasets))]
+
     def describe(self) -> dict[str, Any]:
         """What of it a reader must know, without the paths of this machine."""
         folds = self.folds_file and Path(self.folds_file)
-        trained = [self.dataset, *(more["name"] for more in json.loads(self.more_datasets))]
         return {
             "dataset": self.test_dataset or self.dataset,
-            "train_datasets": trained if self.test_dataset else None,
+            "train_datasets": self.trained_datasets if self.test_dataset else None,
             "dataset_options": _without_paths(json.loads(self.dataset_options)),
             "test_dataset_options": _without_paths(json.loads(self.test_dataset_options)),
             "more_datasets": [_without_paths(more) for more in json.loads(self.more_datasets)],

@@ -25,6 +25,7 @@ from .losses import NOT_CODED, KnowledgeGuidedLoss
 from .metrics import au_metrics
 from .plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
 from .tables import markdown_table
+from .trained_on import has_seen
 
 METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -166,6 +167,7 @@ def describe_run(
     data_args: ProtocolArguments,
     level_args: LevelArguments,
     loss_args: LossArguments,
+    rows: datasets.DatasetDict,
 ) -> dict[str, Any]:
     """What a reader must know to repeat a fine-tuning run, as it stands in `metrics.json` and on the card."""
     config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
@@ -182,22 +184,17 @@ def describe_run(
         "train_share": data_args.train_share,
         "load_best_model_at_end": trainer.args.load_best_model_at_end,
         # FinetuneArguments lets nothing be chosen by a score without `inner_val`: what is left is where it started
-        "tuned_on_test": _tuned_before(model_args.model_name_or_path, protocol),
+        "tuned_on_test": _tuned(trainer, model_args.model_name_or_path, protocol["dataset"], rows),
         **describe_training(trainer, model_args, data_args),
         **protocol,
     }
 
 
-def _tuned_before(base_model: str | None, protocol: dict[str, Any]) -> list[str]:
-    """What of a run's start was tuned on its test subjects: "weights" that were trained in another fold of the data."""
+def _tuned(trainer: Trainer, base_model: str | None, dataset: str, rows: datasets.DatasetDict) -> list[str]:
+    """What was tuned on the test subjects: "weights" that have seen one of them, or what the start says of itself."""
     path = Path(str(base_model), METRICS_FILE)
-    if not path.is_file():
-        return []
-    base = json.loads(path.read_text())
-    trained = base.get("train_datasets") or [base["dataset"]]
-    folds = ("fold", 1), ("repetition", 0), ("folds_file", None)
-    others = any(base.get(name, default) != protocol[name] for name, default in folds)
-    seen = "fold" in base and protocol["dataset"] in trained and others
+    base = json.loads(path.read_text()) if path.is_file() else {}
+    seen = has_seen(cast(Any, trainer).processing_class.trained_on, dataset, rows["test"]["subject"])
     return sorted({*base.get("tuned_on_test", []), *(["weights"] if seen else [])})
 
 
