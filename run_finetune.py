@@ -16,6 +16,7 @@ from auvmae.allocator import keep_freed_memory
 from auvmae.arguments import LevelArguments, LossArguments, ModelArguments
 from auvmae.arguments_finetune import FinetuneArguments
 from auvmae.arguments_protocol import ProtocolArguments
+from auvmae.classifier import build_classifier
 from auvmae.crop_files import shared_recipe
 from auvmae.data import au_names
 from auvmae.data.clips import video_labels
@@ -25,12 +26,12 @@ from auvmae.data.shared_index import index_once
 from auvmae.drop_path import add_drop_path
 from auvmae.lora import MergeLora, add_lora
 from auvmae.losses import KnowledgeGuidedLoss
-from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.protocol import run_protocol
 from auvmae.report import FoldReport, describe_run
 from auvmae.run_folder import save_run
 from auvmae.thresholds import tune_thresholds
+from auvmae.trained_on import trained_on
 from auvmae.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "synthetic_tiny.yaml"
@@ -55,14 +56,8 @@ def run_fold(
     set_seed(args.seed)
     rows = data_args.hold_out(index_once(data_args.load, args), args.inner_val, args.seed)
     names = au_names(rows)
-    model = model_args.build(
-        AUVMAEForFrameAUClassification,
-        clip_length=data_args.clip_length,
-        **level_args.evaluation._asdict(),
-        id2label=dict(enumerate(names)),
-        label2id={name: index for index, name in enumerate(names)},
-        thresholds=None,  # those of a checkpoint are of its own action units
-    )
+    fields = {"clip_length": data_args.clip_length, **level_args.evaluation._asdict()}
+    model = build_classifier(model_args, names, args.do_train, **fields)
     config = model.config
     if args.drop_path:
         add_drop_path(model, args.drop_path)
@@ -71,7 +66,8 @@ def run_fold(
 
     recipe = shared_recipe(sorted({video for split in rows.values() for video in split["video"]}))
     crop = recipe and recipe.to_dict()
-    processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std, crop=crop)
+    seen = trained_on(model_args.model_name_or_path, args, data_args.trained_datasets, rows)
+    processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std, crop, seen)
     clips = {
         split: LevelClips(
             part,
@@ -116,7 +112,7 @@ def run_fold(
         tune_thresholds(trainer, clips["inner_val"])
 
     prediction = trainer.predict(clips["test"])
-    run = describe_run(trainer, model_args, data_args, level_args, loss_args)
+    run = describe_run(trainer, model_args, data_args, level_args, loss_args, rows)
     report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
     if trainer.is_world_process_zero():
         print(save_run(report, rows, trainer.criterion, args.output_dir))

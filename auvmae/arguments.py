@@ -27,6 +27,9 @@ LEVELS = {"video": Level(1, 0.0), "frame": Level(4, 0.0), "patch": Level(1, 0.5)
 TINY_ENCODER = Path(__file__).parent / "tiny_encoder"
 """The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
 
+RUN = "{run}"
+"""Stands in --model_name_or_path for the name of the run, where there are several: `fold1`, `repeat1_fold1`."""
+
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "prediction_loss_only": (False, "the scores need the predictions"),
@@ -94,6 +97,11 @@ class ModelArguments:
             self.model_name_or_path = str(TINY_ENCODER)
         elif self.model_name_or_path == "none":  # over a recipe that names a checkpoint
             self.model_name_or_path = None
+        self.given_start = self.model_name_or_path
+
+    def name_run(self, run: str) -> None:
+        """Put the name of the run in the place of `RUN`, which stays in `given_start`."""
+        self.model_name_or_path = self.given_start and self.given_start.replace(RUN, run)
 
     def build(self, model_class: type[AUVMAEPreTrainedModel], **fields: Any) -> AUVMAEPreTrainedModel:
         """The model to train, in float32: from the checkpoint if there is one, else from random weights.
@@ -102,10 +110,16 @@ class ModelArguments:
             model_class: `AUVMAEForVideoPretraining` or `AUVMAEForFrameAUClassification`.
             fields: Fields of the configuration that the data or the level decide; `model_config` goes over them.
         """
-        fields |= json.loads(self.model_config)
         if self.model_name_or_path is None:
-            return model_class(AUVMAEConfig(**fields))
+            return model_class(self.configure(**fields))
+        fields |= json.loads(self.model_config)
         return model_class.from_pretrained(self.model_name_or_path, dtype=torch.float32, **fields)
+
+    def configure(self, **fields: Any) -> AUVMAEConfig:
+        """The configuration of the model that `build` gives."""
+        fields |= json.loads(self.model_config)
+        start = self.model_name_or_path
+        return AUVMAEConfig(**fields) if start is None else AUVMAEConfig.from_pretrained(start, **fields)
 
 
 @dataclass

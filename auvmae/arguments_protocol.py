@@ -9,9 +9,10 @@ from typing import Any
 import datasets
 
 from .arguments import DataArguments
-from .data import load_au_dataset
+from .data import au_names, load_au_dataset
 from .data.folds import inner_split, read_folds
-from .data.transfer import over_shared_aus
+from .data.transfer import over_shared_aus, select_aus
+from .facs import au_label
 
 PUBLISHED_FOLDS = 3
 
@@ -57,6 +58,13 @@ class ProtocolArguments(DataArguments):
     repetition: int = field(
         default=0, metadata={"help": "Which of them: 0 for the published folds; the seed of those dealt anew."}
     )
+    aus: list[int] | None = field(
+        default=None,
+        metadata={
+            "help": "Numbers of the AUs to train and to score on, e.g. 1 2 4 6 12; all that the data is coded for by "
+            "default. They keep the order of the data."
+        },
+    )
     test_dataset: str | None = field(
         default=None,
         metadata={
@@ -97,7 +105,11 @@ class ProtocolArguments(DataArguments):
         return list(range(1, json.loads(self.dataset_options).get("num_folds", PUBLISHED_FOLDS) + 1))
 
     def load(self) -> datasets.DatasetDict:
-        """Open the rows to train and to test on, see `load_au_dataset`; of several data sets over the AUs of all."""
+        """Open the rows to train and to test on, see `load_au_dataset`; of several data sets over the AUs of all.
+
+        Raises:
+            ValueError: `--aus` names an AU that is not coded.
+        """
         common = {
             "rare_au_clips": self.rare_au_clips,
             "clip_stride": self.clip_stride,
@@ -110,8 +122,12 @@ class ProtocolArguments(DataArguments):
             others = [load_au_dataset(**shared | more) for more in json.loads(self.more_datasets)]
             test: dict[str, Any] = {"name": self.test_dataset, "data_dir": self.test_data_dir, **shared}
             tested = load_au_dataset(**test | json.loads(self.test_dataset_options))
-            return over_shared_aus([rows, *others], tested)
-        return rows
+            rows = over_shared_aus([rows, *others], tested)
+        if self.aus is None:
+            return rows
+        order = {name: place for place, name in enumerate(au_names(rows))}
+        names = sorted({au_label(au) for au in self.aus}, key=lambda name: order.get(name, len(order)))
+        return datasets.DatasetDict({split: select_aus(part, names) for split, part in rows.items()})
 
     def hold_out(self, rows: datasets.DatasetDict, inner_val: float, seed: int) -> datasets.DatasetDict:
         """Leave the training subjects beyond `train_share` out, and put a share of the rest into "inner_val".
@@ -127,14 +143,30 @@ class ProtocolArguments(DataArguments):
             rows["train"], rows["inner_val"] = inner_split(rows["train"], inner_val, seed)
         return rows
 
+    @property
+    def trained_datasets(self) -> list[str]:
+        """Names of the data sets to train on."""
+        return [self.dataset, *(more["name"] for more in json.loads(self.more_datasets))]
+
     def describe(self) -> dict[str, Any]:
         """What of it a reader must know, without the paths of this machine."""
         folds = self.folds_file and Path(self.folds_file)
-        trained = [self.dataset, *(more["name"] for more in json.loads(self.more_datasets))]
         return {
             "dataset": self.test_dataset or self.dataset,
-            "train_datasets": trained if self.test_dataset else None,
+            "train_datasets": self.trained_datasets if self.test_dataset else None,
+            "dataset_options": _without_paths(json.loads(self.dataset_options)),
+            "test_dataset_options": _without_paths(json.loads(self.test_dataset_options)),
+            "more_datasets": [_without_paths(more) for more in json.loads(self.more_datasets)],
             "fold": int(self.fold),
             "repetition": self.repetition,
             "folds_file": folds and f"{folds.name} (sha256 {hashlib.sha256(folds.read_bytes()).hexdigest()[:8]})",
         }
+
+
+def _without_paths(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a data set that change its rows, with the names of files and folders in the place of their paths."""
+    return {
+        name: Path(value).name if isinstance(value, str) else value
+        for name, value in sorted(options.items())
+        if name not in ("num_proc", "cache_dir")
+    }

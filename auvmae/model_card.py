@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from .arguments import RUN
 from .experiments import dealt_folds, tuned_label
 from .report import format_table
 
@@ -190,7 +191,7 @@ def _card_data(run: dict[str, Any], **fields: Any) -> ModelCardData:
     return ModelCardData(
         license="apache-2.0" if _is_synthetic(run) else "other",
         library_name="transformers",
-        base_model=base if "/" in base else None,
+        base_model=base if "/" in base and RUN not in base else None,
         tags=["facial-action-units", "facs", "videomae", "auvmae"],
         **fields,
     )

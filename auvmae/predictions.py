@@ -26,7 +26,7 @@ class Predictions:
     Args:
         au_names: N names, in the order of the columns.
         subjects: `(frames,)`, the person.
-        videos: `(frames,)`, the recording: its path below the folder of the data set's videos.
+        videos: `(frames,)`, the recording: its path below the folder of all videos of the data set.
         frames: `(frames,)` int32, index in the video. The rows are sorted by subject, video and frame.
         probs: `(frames, N)` float32 in [0, 1].
         labels: `(frames, N)` int8: 0, 1, or -100 where not coded.
@@ -81,7 +81,7 @@ class Predictions:
         Args:
             probs: `(clips, T, N)` in [0, 1], of the clips of `rows["test"]`, in order.
             labels: `(clips, T, N)`: 0, 1, or -100.
-            rows: All sides of the fold, as of `load_au_dataset`: a video is named by its path below the folder of all.
+            rows: Of the fold, as of `load_au_dataset`; only "test" is read.
             au_names: N names.
             run: See `Predictions`.
 
@@ -92,8 +92,7 @@ class Predictions:
         lengths, starts = (np.asarray(clips[name], dtype=np.int32) for name in ("num_frames", "start_frame"))
         offsets = np.arange(probs.shape[1], dtype=np.int32)
         real = offsets < lengths[:, None]
-        folder = os.path.commonpath({os.path.dirname(video) for side in rows.values() for video in side["video"]})
-        videos = np.repeat([Path(video).relative_to(folder).as_posix() for video in clips["video"]], lengths)
+        videos = np.repeat(np.asarray(clips["name"]), lengths)
         subjects = np.repeat(np.asarray(clips["subject"]), lengths)
         frames = (starts[:, None] + offsets)[real]
         order = np.lexsort((frames, videos, subjects))

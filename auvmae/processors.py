@@ -22,6 +22,8 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         image_mean, image_std (`list[float]`): Per channel, on the [0, 1] scale. ImageNet's, as VideoMAE was trained.
         crop (`dict`, *optional*): How the faces of the training data were cropped, the fields of
             `auvmae.crop.CropRecipe`. Kept for prediction, which crops in the same way; `preprocess` does not crop.
+        trained_on (`dict`, *optional*): Hashes of the subjects that the weights were trained on, by data set, see
+            `auvmae.trained_on`. Kept with the weights, wherever they go.
         kwargs: Kept and saved with the processor.
     """
 
@@ -33,6 +35,7 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         image_mean: list[float] | None = None,
         image_std: list[float] | None = None,
         crop: dict[str, Any] | None = None,
+        trained_on: dict[str, list[str]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -40,6 +43,7 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         self.image_mean = list(IMAGENET_DEFAULT_MEAN if image_mean is None else image_mean)
         self.image_std = list(IMAGENET_DEFAULT_STD if image_std is None else image_std)
         self.crop = crop
+        self.trained_on = trained_on
 
     def preprocess(self, images: Any, return_tensors: str | None = "pt", **kwargs: Any) -> BatchFeature:
         """Turn one clip or a batch of clips into `pixel_values`.

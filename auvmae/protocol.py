@@ -10,7 +10,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list, release_memory
 from transformers.trainer_utils import get_last_checkpoint
 
-from .arguments import given_flags, parse_arguments
+from .arguments import RUN, given_flags, parse_arguments
 from .arguments_finetune import FinetuneArguments
 from .arguments_protocol import ProtocolArguments
 from .hub import push_run
@@ -20,9 +20,6 @@ from .run_folder import is_finished
 from .summary import summary_tables
 
 FLAGS_FILE = "flags.json"
-RUN = "{run}"
-"""Stands in --model_name_or_path for the name of the run: `fold1`, `repeat1_fold1`."""
-
 FREE_FLAGS = {
     *("output_dir", "resume_from_checkpoint", "fold", "repeats", "repetition", "num_proc", "disable_tqdm"),
     *("report_to", "run_name", "push_to_hub", "dataloader_num_workers", "dataloader_pin_memory"),
@@ -47,8 +44,8 @@ def run_protocol(
 
     Args:
         run_fold: Runs one fold, of the objects of `argument_classes` as its arguments.
-        argument_classes, argv, default_recipe: As for `parse_arguments`. The second class is `ProtocolArguments`, the
-            last `FinetuneArguments`.
+        argument_classes, argv, default_recipe: As for `parse_arguments`. The first class is `ModelArguments`, the
+            second `ProtocolArguments`, the last `FinetuneArguments`.
 
     Returns:
         What `run_fold` gave for the last fold that was run, None if all were finished; and the tables, to print.
@@ -83,10 +80,9 @@ def run_protocol(
     for name in pending:
         if args.process_index == 0:
             save_json(given, output / name / FLAGS_FILE)
-        own = [*flags, *_flags_of(output / name, *runs[name])]
-        if start := parsed[0].model_name_or_path:
-            own += ["--model_name_or_path", start.replace(RUN, name)]
-        report = run_fold(*parse_arguments(argument_classes, own, default_recipe))
+        own = parse_arguments(argument_classes, [*flags, *_flags_of(output / name, *runs[name])], default_recipe)
+        own[0].name_run(name)
+        report = run_fold(*own)
         release_memory()
     return report, _finish(output, list(runs), args) if args.process_index == 0 else ""
 

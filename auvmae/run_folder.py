@@ -18,7 +18,7 @@ def save_run(
 
     Args:
         report: Of the test side.
-        rows: All sides of the fold, see `Predictions.from_clips`.
+        rows: Of the fold, see `Predictions.from_clips`.
         criterion: With the priors of the training fold.
         output_dir: The run's folder.
 
@@ -29,9 +29,7 @@ def save_run(
     # what an earlier run left here is of other weights; and the card says that a run is finished
     (Path(output_dir) / CARD_FILE).unlink(missing_ok=True)
     save_metrics(metrics, output_dir)
-    # training videos of another data set lie in another folder
-    sides = datasets.DatasetDict({"test": rows["test"]}) if report.run.get("train_datasets") else rows
-    Predictions.from_clips(report.probs, report.labels, sides, report.au_names, report.run).save(output_dir)
+    Predictions.from_clips(report.probs, report.labels, rows, report.au_names, report.run).save(output_dir)
     draw_figures(report, rows["test"], criterion, output_dir)
     save_card(render_card(metrics, Path(output_dir).resolve().name), output_dir)
     written = f"Written to {output_dir}: checkpoint, metrics.json, predictions.parquet, README.md (card), figures/"

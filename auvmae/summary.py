@@ -161,6 +161,7 @@ def _common(experiments: Sequence[Experiment]) -> tuple[str, list[str]]:
         if (experiment.dataset, experiment.au_names) != (first.dataset, first.au_names):
             raise ValueError(
                 f"runs on {experiment.dataset} over {', '.join(experiment.au_names)} do not fit into one table with "
-                f"runs on {first.dataset} over {', '.join(first.au_names)}; summarise them apart."
+                f"runs on {first.dataset} over {', '.join(first.au_names)}; summarise them apart, or score "
+                "all over the same ones (--aus)."
             )
     return first.dataset, first.au_names

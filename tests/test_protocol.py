@@ -98,10 +98,11 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
     np.testing.assert_allclose(alone.probs, last.probs, atol=1e-6)
 
     # weights that were trained on these very subjects, in another fold
-    leaky = [recipe, "--model_name_or_path", str(out / "fold1"), "--output_dir", str(tmp_path / "leaky")]
-    assert run_finetune.main([*leaky, "--fold", "2", "--no_do_train"]).run["tuned_on_test"] == ["weights"]
-    assert "TUNED ON TEST DATA: weights" in capsys.readouterr().out
-    assert "TUNED ON TEST DATA: weights" in (tmp_path / "leaky" / "README.md").read_text()
+    leaky = [recipe, "--output_dir", str(tmp_path / "leaky"), "--model_name_or_path", str(out / "fold1")]
+    for start in (out / "fold1", out / "fold1" / "checkpoint-1"):
+        assert run_finetune.main([*leaky[:-1], str(start), "--fold", "2", "--no_do_train"]).run["tuned_on_test"]
+        assert "TUNED ON TEST DATA: weights" in capsys.readouterr().out
+        assert "TUNED ON TEST DATA: weights" in (tmp_path / "leaky" / "README.md").read_text()
     assert run_finetune.main([*leaky, "--fold", "1", "--no_do_train"]).run["tuned_on_test"] == []
 
     everything = times(out)
@@ -120,6 +121,8 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
     for ours, theirs in zip(load_runs(out), load_runs(scored), strict=True):
         assert theirs.run["tuned_on_test"] == []
         np.testing.assert_allclose(ours.probs, theirs.probs, atol=1e-6)
+    (row,) = summary_tables(load_runs(scored))[0].rows
+    assert row.method == "auvmae, video level, folds 1+2+3"
 
 
 def test_a_run_is_gone_on_with_by_other_workers_and_by_no_other_batches(recipe):

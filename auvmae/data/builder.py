@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class ClipConfig(datasets.BuilderConfig):
             uncoded video, cut there.
     """
 
-    version: str = "1.0.0"  # part of the cache's key: raise it when the same files would give other rows
+    version: str = "1.1.0"  # part of the cache's key: raise it when the same files would give other rows
     clip_length: int = 128
     tail: str = "pad"
     drop_lost_faces: bool = False
@@ -99,10 +100,11 @@ class AUClipConfig(ClipConfig):
 class ClipBuilder(datasets.GeneratorBasedBuilder):
     """Base of all builders: rows of clips, cached under a key that follows the files.
 
-    A row is {"video": path of a video file or image folder, "start_frame": index of the first frame (the stem of an
-    image), "num_frames": frames that are there, "subject", "task", "augmented": whether the clip repeats frames of
-    others, "labels": int8 (clip_length, N), 1 = active, 0 = not, -100 = not coded or past `num_frames`; N = 0 in a data
-    set that is not coded}. No pixels. The un-augmented rows hold every frame of every video once (with `tail="pad"`).
+    A row is {"video": path of a video file or image folder, "name": the same below the folder that all videos of the
+    data set share, "start_frame": index of the first frame (the stem of an image), "num_frames": frames that are there,
+    "subject", "task", "augmented": whether the clip repeats frames of others, "labels": int8 (clip_length, N),
+    1 = active, 0 = not, -100 = not coded or past `num_frames`; N = 0 in a data set that is not coded}. No pixels. The
+    un-augmented rows hold every frame of every video once (with `tail="pad"`).
 
     The cache is keyed by the options and by a fingerprint of the files: labels by content, video files by name, size
     and time of change, image folders by the names in them.
@@ -134,6 +136,11 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
     def video_root(self) -> Path:
         """The folder of its videos, absolute."""
         return self.root
+
+    @cached_property
+    def common_folder(self) -> str:
+        """The folder that holds all its videos: not `video_root`, since copies of a data set differ in between."""
+        return os.path.commonpath({os.path.dirname(recording.video) for recording in self.recordings})
 
     def layout_error(self, problem: str, root: Path | None) -> DatasetLayoutError:
         """The error that shows the tree expected and what was found under `root`."""
@@ -168,6 +175,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             description=(type(self).__doc__ or "").strip(),
             features=datasets.Features(
                 video=datasets.Value("string"),
+                name=datasets.Value("string"),
                 start_frame=datasets.Value("int32"),
                 num_frames=datasets.Value("int32"),
                 subject=datasets.Value("string"),
@@ -189,11 +197,13 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             labels: int8 (frames, N).
             clips: (start, stop, augmented) of each clip, in rows of `labels`.
         """
+        name = recording.video.relative_to(self.common_folder).as_posix()
         for number, (start, stop, augmented) in enumerate(clips):
             padded = np.full((self.config.clip_length, len(self.aus)), NOT_CODED, np.int8)
             padded[: stop - start] = labels[start:stop]
             row = {
                 "video": str(recording.video),
+                "name": name,
                 "start_frame": first + start,
                 "num_frames": stop - start,
                 "subject": recording.subject,

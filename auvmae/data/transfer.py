@@ -38,7 +38,14 @@ def select_aus(rows: datasets.Dataset, names: Sequence[str]) -> datasets.Dataset
     Args:
         rows: of `load_au_dataset`.
         names: M of its AUs; the labels become int8 (clip_length, M).
+
+    Raises:
+        ValueError: it does not code one of them.
     """
+    if unknown := [name for name in names if name not in au_names(rows)]:
+        raise ValueError(
+            f"no label of {', '.join(unknown)} is there: the data is coded for {', '.join(au_names(rows))}"
+        )
     columns = [au_names(rows).index(name) for name in names]
     length = rows.features["labels"].shape[0]
     features = rows.features | {"labels": datasets.Array2D((length, len(names)), "int8", id=",".join(names))}

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from auvmae.data.errors import LabelError
 from auvmae.data.folds import k_fold_subjects
 from auvmae.facs import BP4D_AUS, DISFA_AUS
 from auvmae.losses import label_weights
+from auvmae.predictions import Predictions
 
 from .forge_disfa import forge_disfa, intensities, numbered_frame, write_video
 from .forge_folder import CLIP, LENGTHS, check, codes, labels_of, load, wide, write_table
@@ -34,6 +36,20 @@ def test_wide_tables(forged: Path) -> None:
             length = LENGTHS[Path(video).relative_to(forged).as_posix()]
             assert clips == [(start, stop - start) for start, stop in segment_clips(length, CLIP)]
         assert not any(rows["augmented"])
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3, 4])
+def test_a_video_has_one_name_whatever_the_split(forged: Path, fold: int) -> None:
+    data = load(forged, fold=fold, num_folds=4)
+    assert {name for rows in data.values() for name in rows["name"]} == set(LENGTHS)
+    for rows in data.values():
+        assert all(str(forged / row["name"]) == row["video"] for row in rows)
+    assert len(set(data["test"]["video"])) == 1
+    test, names = data["test"], au_names(data)
+    labels = np.array(test.with_format("numpy")["labels"])
+    for sides in (data, datasets.DatasetDict(test=test)):  # in-domain, and after training on another data set
+        predictions = Predictions.from_clips(np.zeros(labels.shape), labels, sides, names)
+        assert set(predictions.videos) == set(test["name"])
 
 
 def test_long_tables(tree: Path) -> None:

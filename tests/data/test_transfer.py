@@ -6,11 +6,14 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+import yaml
 
 from auvmae.arguments import parse_arguments
 from auvmae.arguments_protocol import ProtocolArguments
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.transfer import over_shared_aus, select_aus
+from auvmae.predictions import Predictions
+from auvmae.summary import summary_tables
 
 from .forge_bp4d import forge_bp4d
 from .forge_disfa import LENGTHS, forge_disfa
@@ -89,6 +92,34 @@ def test_from_the_flags_of_a_run(trees: dict[str, Path]) -> None:
     assert both.describe()["train_datasets"] == ["bp4d", "disfa"]
     with pytest.raises(ValueError, match="--more_datasets needs --test_dataset"):
         parse("--more_datasets", more)
+
+
+def test_in_domain_and_cross_domain_over_the_same_aus_go_into_one_table(trees: dict[str, Path]) -> None:
+    study = yaml.safe_load((Path(__file__).parents[2] / "recipes/studies/cross_dataset.yaml").read_text())
+    aus = [str(au) for au in study["flags"]["aus"]]
+    flags = ["--test_dataset", "bp4d", "--test_data_dir", str(trees["bp4d"]), "--clip_length", "16"]
+    runs = []
+    for name in ("bp4d", "disfa"):
+        given = [*flags, "--dataset", name, "--data_dir", str(trees[name])]
+        args = parse_arguments((ProtocolArguments,), [*given, "--aus", *reversed(aus)])[0]
+        rows = args.load()
+        source = load(trees, "bp4d")["test"]
+        assert columns(rows["test"], SHARED) == columns(source, SHARED)
+        assert au_names(rows["train"]) == au_names(rows["test"]) == SHARED
+        probs = np.full((len(rows["test"]), 16, len(SHARED)), 0.6, np.float32)
+        labels = np.array(rows["test"].with_format("numpy")["labels"])
+        run = {"level": "video", "au_names": SHARED, **args.describe()}
+        runs.append(Predictions.from_clips(probs, labels, rows, SHARED, run))
+    table = summary_tables(runs, draws=2)[0]
+    assert [row.method for row in table.rows if row.source == "computed"] == [
+        f"auvmae, video level, fold 1, trained on {name}" for name in ("bp4d", "disfa")
+    ]
+
+
+def test_an_au_that_is_not_coded_cannot_be_chosen(trees: dict[str, Path]) -> None:
+    args = ProtocolArguments(dataset="disfa", data_dir=str(trees["disfa"]), clip_length=16, aus=[12, 7])
+    with pytest.raises(ValueError, match="no label of AU7 is there: the data is coded for AU1, AU2, AU4, AU6, AU9, "):
+        args.load()
 
 
 def test_folds_to_run(tmp_path: Path) -> None:
