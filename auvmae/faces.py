@@ -88,9 +88,9 @@ class MTCNNDetector:
         middle = near[:2] + near[2:] / 2
         left, top = np.maximum(middle - reach, 0).astype(int)
         right, bottom = np.minimum(np.ceil(middle + reach), frame.shape[1::-1]).astype(int)
-        if right <= left or bottom <= top:  # it has left the frame
-            return []
         scale = min(1, NEAR_SIDE / (2 * reach))
+        if min(right - left, bottom - top) * scale < 12:  # it has left the frame: MTCNN's first net looks at 12 pixels
+            return []
         return self._search(frame[top:bottom, left:right], left, top, scale, NEAR_MIN_FACE * side)
 
     def _search(self, seen: np.ndarray, left: int, top: int, scale: float, min_face: float) -> list[Face]:

@@ -1,12 +1,14 @@
 """The recording with what was predicted drawn on it: a box around each face, and beside it a bar per action unit."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .background import read_ahead
 from .crop_files import frame_rate
 from .facs import au_column
 from .prediction import AUPrediction
@@ -18,6 +20,9 @@ COLORS = ("#4c9be8", "#f2a541", "#67c587", "#d981c4")
 
 MAX_BARS = 4
 """So many faces of a frame have bars, those with the lowest numbers; all have boxes."""
+
+AHEAD = 4
+"""Pictures that wait to be encoded, at most."""
 
 MIN_HEIGHT = 20
 """Pixels that an action unit needs, for its name and bar; the picture grows to a panel that is higher than it."""
@@ -41,8 +46,8 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     height, width, _ = first[2].shape
     panel = _Panel(prediction, height)
     timed = not np.isnan(prediction.rows["timestamp"]).any()
-    fps = frame_rate(Path(video))
-    with VideoWriter(path, fps, panel.width + width, panel.height, timed) as writer:
+
+    def draw() -> Generator[tuple[np.ndarray, float], None, None]:
         for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), chain([first], frames), strict=True):
             if frame.shape != first[2].shape:
                 raise ValueError(f"{video}: its frames change their size, from {first[2].shape} to {frame.shape}")
@@ -51,7 +56,15 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
             if boxes:
                 _draw_boxes(picture, rows, panel)
             panel.draw(picture, rows)
-            writer.write(np.asarray(picture), timestamp)
+            yield np.asarray(picture), timestamp
+
+    # drawing beside encoding: each takes about half of the time
+    with (
+        VideoWriter(path, frame_rate(Path(video)), panel.width + width, panel.height, timed) as writer,
+        closing(read_ahead(draw(), AHEAD)) as pictures,
+    ):
+        for picture, timestamp in pictures:
+            writer.write(picture, timestamp)
 
 
 def _rows_of_frames(prediction: AUPrediction) -> Iterator[np.ndarray]:
