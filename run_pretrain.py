@@ -13,7 +13,7 @@ from pathlib import Path
 from transformers import set_seed
 
 from auvmae.allocator import keep_freed_memory
-from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments, parse_arguments
+from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments
 from auvmae.data import load_au_dataset
 from auvmae.data.loader import ClipCollator, ClipDataset
 from auvmae.data.shared_index import index_once
@@ -23,6 +23,7 @@ from auvmae.plotting import save_figure
 from auvmae.plotting_pretraining import plot_losses
 from auvmae.pretraining import PretrainTrainer
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.recipe import parse_arguments
 from auvmae.report import describe_pretraining, save_metrics
 from auvmae.trainer import train
 

@@ -10,11 +10,12 @@ from typing import Any
 from accelerate.utils import broadcast_object_list, release_memory
 from transformers.trainer_utils import get_last_checkpoint
 
-from .arguments import RUN, given_flags, parse_arguments
+from .arguments import RUN
 from .arguments_finetune import FinetuneArguments
 from .arguments_protocol import ProtocolArguments
 from .hub import push_run
 from .predictions import Predictions
+from .recipe import given_flags, parse_arguments
 from .report import FoldReport, save_json
 from .run_folder import is_finished
 from .summary import summary_tables

@@ -13,10 +13,10 @@ from auvmae.arguments import (
     LossArguments,
     ModelArguments,
     RunArguments,
-    parse_arguments,
 )
 from auvmae.arguments_protocol import ProtocolArguments
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.recipe import parse_arguments
 
 from .tiny import SIZES
 

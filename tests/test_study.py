@@ -13,8 +13,8 @@ import yaml
 
 import run_finetune
 import run_pretrain
-from auvmae.arguments import parse_arguments
 from auvmae.data import load_au_dataset
+from auvmae.recipe import parse_arguments
 
 from .data.forge_disfa import forge_disfa
 

@@ -1,0 +1,78 @@
+"""A recipe first, the command line over it: how the two scripts come by their arguments.
+
+A recipe is a YAML file of the very flags of the command line, without their dashes; `null` leaves a flag out.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+
+def parse_arguments(
+    argument_classes: Sequence[type], argv: Sequence[str] | None = None, default_recipe: str | Path | None = None
+) -> tuple[Any, ...]:
+    """Parse `[recipe.yaml] [--flag value ...]` into one object per class.
+
+    Args:
+        argument_classes: Dataclasses, as for `HfArgumentParser`.
+        argv: Arguments without the program's name; those of the process if None.
+        default_recipe: Taken where no recipe is named.
+
+    Returns:
+        One object per class, in order.
+
+    Raises:
+        FileNotFoundError: The recipe does not exist.
+        ValueError: The recipe is no mapping, or names a flag that does not exist.
+    """
+    parser, arguments = _parser_and_arguments(argument_classes, argv, default_recipe)
+    return parser.parse_args_into_dataclasses(arguments)
+
+
+def given_flags(
+    argument_classes: Sequence[type], argv: Sequence[str] | None = None, default_recipe: str | Path | None = None
+) -> dict[str, str]:
+    """The flags that are not at their default, by name, as text; the arguments are those of `parse_arguments`."""
+    parser, arguments = _parser_and_arguments(argument_classes, argv, default_recipe)
+    values, defaults = vars(parser.parse_args(arguments)), vars(parser.parse_args([]))
+    return {name: str(value) for name, value in sorted(values.items()) if value != defaults[name]}
+
+
+def _parser_and_arguments(
+    argument_classes: Sequence[type], argv: Sequence[str] | None, default_recipe: str | Path | None
+) -> tuple[HfArgumentParser, list[str]]:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    recipe = Path(arguments.pop(0)) if arguments and not arguments[0].startswith("-") else default_recipe
+    parser = HfArgumentParser(list[Any](argument_classes))
+    recipe_arguments = [] if recipe is None else _recipe_arguments(Path(recipe), parser, arguments)
+    return parser, recipe_arguments + arguments
+
+
+def _recipe_arguments(path: Path, parser: HfArgumentParser, over_it: list[str]) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no recipe {str(path)!r}. The published ones are in recipes/.")
+    recipe = yaml.safe_load(path.read_text())
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path}: a recipe is a mapping of flags to values, found {type(recipe).__name__}.")
+    known = {option.removeprefix("--"): action for action in parser._actions for option in action.option_strings}
+    unknown = sorted(recipe.keys() - known.keys())
+    if unknown:
+        raise ValueError(f"{path}: no such flags: {', '.join(unknown)}. `--help` lists them all.")
+    dataset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    dataset.add_argument("--dataset", default=recipe.get("dataset"))
+    if dataset.parse_known_args(over_it)[0].dataset != recipe.get("dataset"):
+        recipe.pop("dataset_options", None)  # they are those of the data set that the recipe names
+    arguments = []
+    for flag, value in recipe.items():
+        if value is None:
+            continue
+        values = value if isinstance(value, list) and known[flag].nargs == "+" else [value]
+        texts = (json.dumps(item) if isinstance(item, dict | list) else str(item) for item in values)
+        arguments += [f"--{flag}", *texts]
+    return arguments
