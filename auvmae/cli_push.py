@@ -8,10 +8,12 @@ HELP = "put a finished run on the Hub"
 DESCRIPTION = """\
 Push the folder of a finished run: weights (safetensors), configuration, processor, the code that opens them, scores,
 the training fold's statistics where there are any, and the card, in one commit; broken off at any point, it leaves the
-repository as it was. Training state, pickles and figures stay here. Complete README.md in the folder first (data,
-consent, licence): your text goes up as it stands, but a card of other weights, or with scores that were not measured,
-is refused. Log in before (`hf auth login`, or HF_TOKEN), and see that the licences of the recordings and of the weights
-that training started from let you share what was trained on them.
+repository as it was. Training state, pickles and figures stay here. The processor holds a hash of each training
+subject's name, by which scores on them are labelled: whoever guesses a name can check it, so code people, do not name
+them. Complete README.md in the folder first (data, consent, licence): your text goes up as it stands, but a card of
+other weights, or with scores that were not measured, is refused. Log in before (`hf auth login`, or HF_TOKEN), and see
+that the licences of the recordings and of the weights that training started from let you share what was trained on
+them.
 """
 
 
