@@ -83,16 +83,17 @@ def find_events(
     import pandas
 
     frame, face_id, timestamp, probs = (rows[name] for name in ("frame", "face_id", "timestamp", "probs"))
-    if np.isnan(timestamp).any() and (face_id >= 0).any():
-        raise ValueError(
-            "events last for seconds, but these frames have no timestamps (images and arrays have none): give them as "
-            "(index, seconds, frame)"
-        )
     events = []
     # numbers are one apart from frame to frame, where images are missing, too
     _, first, numbers = np.unique(frame, return_index=True, return_inverse=True)
     shown = timestamp[first]
     edges = np.append(shown, shown[-1:] + np.diff(shown[-2:]).sum())  # a frame lasts until the next one is shown
+    with_face = numbers[face_id >= 0]
+    if np.isnan(edges[[*with_face, *(with_face + 1)]]).any():
+        raise ValueError(
+            "events last for seconds, but these frames have no timestamps (images and arrays have none): give them as "
+            "(index, seconds, frame)"
+        )
     for face in np.unique(face_id[face_id >= 0]).tolist():
         own = np.flatnonzero(face_id == face)
         for run in np.split(own, np.flatnonzero(np.diff(numbers[own]) > 1) + 1):

@@ -19,9 +19,14 @@ class ParallelDetector:
     Args:
         build: makes a detector; called once per thread, here.
         threads: 1 to `MOST_THREADS`.
+
+    Raises:
+        ValueError: another number of threads.
     """
 
     def __init__(self, build: Callable[[], FaceDetector], threads: int) -> None:
+        if not 1 <= threads <= MOST_THREADS:
+            raise ValueError(f"faces are looked for in 1 to {MOST_THREADS} threads, found {threads}")
         self.threads = threads
         self._idle: SimpleQueue[FaceDetector] = SimpleQueue()
         for _ in range(threads):

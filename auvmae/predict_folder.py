@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .detector import AUDetector
 
 REPORT_FILE = "predict_report.json"
-LOCK_FILE = "lock"
+LOCK_FILE = "auvmae_predict.lock"
 
 
 def predict_folder(
@@ -147,7 +147,7 @@ class _Job:
             for extra in self.extras:
                 getattr(self, f"_write_{extra}")(prediction, staged)
             replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / self.files[0])
-            self._make_way()
+            self._make_way(staged)
             for name in [*self.files, staged.file(PROVENANCE).name]:
                 (staged.folder / name).replace(self.target.folder / name)
         return frames, found
@@ -170,18 +170,20 @@ class _Job:
         for path in (self.target.folder / name for name in [*self.files, mark.name]):
             if path.exists() and path.name not in ours and not (path == mark and "files" in found):
                 raise FileExistsError(f"{path} exists and was not written by `auvmae predict`: it is not replaced")
-        if found.get("origin_sha256", self.origin) != self.origin:
+        moved = found.get("origin_sha256", self.origin) != self.origin
+        if moved and found.get("source") != self.provenance()["source"]:
             raise FileExistsError(
                 f"{self.target.folder / self.target.name}.* are of a recording of this name in another folder: name "
                 "another output folder, or remove them"
             )
         return ours
 
-    def _make_way(self) -> None:
+    def _make_way(self, staged: Target) -> None:
         """Remove what an earlier run left, and mark what takes its place as ours; errors as of `_check_way`."""
-        ours = self._check_way()
-        with replacing(self.target.file(PROVENANCE)) as file:
-            json.dump({"unfinished": True, "files": sorted({*ours, *self.files}), "origin_sha256": self.origin}, file)
+        ours, mark = self._check_way(), staged.folder / "unfinished"
+        files = sorted({*ours, *self.files})
+        mark.write_text(json.dumps({"unfinished": True, "files": files, "origin_sha256": self.origin}))
+        mark.replace(self.target.file(PROVENANCE))
         for path in map(self.target.file, SUFFIXES):
             if path.name in ours:
                 path.unlink(missing_ok=True)
@@ -190,9 +192,9 @@ class _Job:
     def _staged(self) -> Iterator[Target]:
         """Where the files are written before they take their places. What a process that died left there is removed."""
         self.target.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp"):
-            with suppress(Timeout), FileLock(leftover / LOCK_FILE, timeout=0):  # held as long as the process lives
-                shutil.rmtree(leftover, ignore_errors=True)
+        for lock in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
+            with suppress(Timeout), FileLock(lock, timeout=0):  # held as long as the process lives
+                shutil.rmtree(lock.parent, ignore_errors=True)
         folder = Path(mkdtemp(prefix=f"{self.target.name}.", suffix=".tmp", dir=self.target.folder))
         try:
             with FileLock(folder / LOCK_FILE):

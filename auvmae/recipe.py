@@ -72,7 +72,8 @@ def _recipe_arguments(path: Path, parser: HfArgumentParser, over_it: list[str]) 
     for flag, value in recipe.items():
         if value is None:
             continue
-        values = value if isinstance(value, list) and known[flag].nargs == "+" else [value]
+        is_json = isinstance(value, list) and known[flag].nargs != "+" and all(isinstance(item, dict) for item in value)
+        values = value if isinstance(value, list) and not is_json else [value]
         texts = (json.dumps(item) if isinstance(item, dict | list) else str(item) for item in values)
         arguments += [f"--{flag}", *texts]
     return arguments

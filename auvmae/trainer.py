@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, cast
 
 import numpy as np
@@ -253,8 +253,9 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         """Put the terms of the loss into the evaluation's metrics."""
         self._terms[False] = []  # of an evaluation that broke off
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
-        loader = cast(Any, dataloader)  # accelerate's
-        size, clips = loader.total_batch_size, len(loader.dataset)
+        batches_are_global = cast(Any, self.args.accelerator_config).split_batches
+        size = self.args.eval_batch_size * (1 if batches_are_global else self.args.world_size)
+        clips = len(cast(Sized, dataloader.dataset))
         terms = self._pop_terms(training=False, clips=[min(size, clips - first) for first in range(0, clips, size)])
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in terms.items()}
         return output._replace(metrics=(output.metrics or {}) | metrics)

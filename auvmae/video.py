@@ -74,16 +74,18 @@ def decode_frames(container: Any, path: Path) -> Iterator[tuple[int, float, np.n
 
 def _timed(container: Any) -> Iterator[tuple[Any, float | None]]:
     """The frames as they are shown, and when, in seconds; None if nobody knows."""
-    if container.format.name != "avi":
+    stream = container.streams.video[0]
+    if container.format.name != "avi" or not stream.codec_context.has_b_frames:
         for frame in container.decode(video=0):
             yield frame, frame.time
         return
     # AVI says when frames are decoded alone; where there are B-frames, FFmpeg guesses wrong when they are shown. As
     # many are decoded as are shown at any time, but for the delay: the k-th is shown when the k-th is decoded.
-    stream = container.streams.video[0]
     times: deque[float | None] = deque()
+    begun = False
     for packet in container.demux(stream):
-        if packet.size:
+        begun = begun or packet.is_keyframe
+        if packet.size and begun:  # of those before a key frame there is no picture
             times.append(None if packet.dts is None else float(packet.dts * stream.time_base))
         for frame in packet.decode():
             yield frame, times.popleft() if times else None

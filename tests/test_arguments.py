@@ -64,6 +64,8 @@ def test_a_recipe_has_lists_and_nothing(recipe):
         assert json.loads(data_args.more_datasets) == given
         assert (data_args.num_proc, data_args.clip_length, level_args.eval_level) == (None, 128, "video")
         assert level_args.levels == ["video", "frame"]
+    recipe.write_text("report_to: [none]")  # a list, of a flag that takes one word, too
+    assert parse_arguments([RunArguments], [str(recipe), "--output_dir", "out"])[0].report_to == []
 
 
 def test_given_folds_are_of_one_data_set(recipe):

@@ -89,6 +89,10 @@ def test_a_face_lasts_until_the_first_frame_without_it():
         table = events_of(np.where(np.array(face_id) < 0, np.nan, 0.9), face_id=face_id, timestamp=times)
         assert table.offset.tolist() == pytest.approx([2.1, 2.5])
         read_eaf(format_eaf(table, NAMES, "a.mp4"))  # refuses annotations that overlap
+    without = events_of([np.nan, 0.9, 0.9], face_id=[-1, 0, 0], timestamp=[np.nan, 0.1, 0.2])
+    assert without.offset.tolist() == pytest.approx([0.3])  # only the times of faces are needed
+    with pytest.raises(ValueError, match="no timestamps"):
+        events_of([0.9, 0.9, np.nan], face_id=[0, 0, -1], timestamp=[0, 0.1, np.nan])
 
 
 def test_nothing_goes_on_across_a_lost_face():

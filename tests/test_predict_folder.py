@@ -11,7 +11,7 @@ from PIL import Image
 
 from auvmae.detector import AUDetector
 from auvmae.overlay import write_overlay
-from auvmae.predict_folder import predict_folder
+from auvmae.predict_folder import LOCK_FILE, predict_folder
 from auvmae.recordings import SUFFIXES, find_recordings
 from auvmae.video import num_frames
 
@@ -207,13 +207,16 @@ def test_a_recording_of_the_same_name_is_not_replaced(detector, tmp_path):
     write_video(tmp_path / "S1" / "interview.mp4", 15)  # the same one, recorded again
     assert statuses(predict_folder(detector, [str(tmp_path / "S1")], out)) == ["done"]
     assert len(pandas.read_csv(out / "interview.csv")) == 15
+    (tmp_path / "S1").rename(tmp_path / "S3")  # the same file, in a folder of another name
+    assert statuses(predict_folder(detector, [str(tmp_path / "S3")], out, extras=["timeline"])) == ["done"]
 
 
 def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, monkeypatch):
     """The second begins and ends while the first one writes; what a third, which was killed, left is removed."""
     video, out = write_video(tmp_path / "in" / "a.mp4"), tmp_path / "out"
     (out / "a.x1y2.tmp").mkdir(parents=True)
-    (out / "a.x1y2.tmp" / "a.csv").touch()
+    for name in ("a.csv", LOCK_FILE):
+        (out / "a.x1y2.tmp" / name).touch()
     others = []
 
     def write_and_run_another(*arguments):
@@ -225,6 +228,16 @@ def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, mo
     assert statuses(predict_folder(detector, [str(video)], out, extras=["overlay"])) == ["done"]
     assert statuses(others) == ["done"]
     assert names(out) == ["a.csv", "a.overlay.mp4", "a.provenance.json", "predict_report.json"]
+    (out / "a.keep.tmp").mkdir()
+    for name in ("a.keep.tmp/thesis.txt", "a.overlay.mp4.123.tmp"):  # of nobody that we know
+        (out / name).write_text("years of work")
+    assert statuses(predict_folder(detector, [str(video)], out, extras=["timeline"])) == ["done"]
+    assert {(out / name).read_text() for name in ("a.keep.tmp/thesis.txt", "a.overlay.mp4.123.tmp")} == {
+        "years of work"
+    }
+    for path in (out / "a.keep.tmp" / "thesis.txt", out / "a.overlay.mp4.123.tmp"):
+        path.unlink()
+    assert statuses(predict_folder(detector, [str(video)], out, extras=["overlay"])) == ["done"]
     predict_folder(detector, [str(video)], tmp_path / "whole", extras=["overlay"])
     assert contents(out) == contents(tmp_path / "whole")
 

@@ -127,9 +127,10 @@ def test_terms_are_logged_in_training_and_evaluation(tmp_path):
     assert "eval_loss_cls" in trainer.state.log_history[-1]
 
 
+@pytest.mark.parametrize("loader", [{}, {"dispatch_batches": True}])
 @pytest.mark.parametrize("size", [3, 5, 8])
-def test_terms_of_an_evaluation_make_up_its_loss_whatever_the_batch(tmp_path, size):
-    trainer = finetuner(tmp_path, per_device_eval_batch_size=size)
+def test_terms_of_an_evaluation_make_up_its_loss_whatever_the_batch(tmp_path, size, loader):
+    trainer = finetuner(tmp_path, per_device_eval_batch_size=size, accelerator_config=loader)
     found = trainer.evaluate()
     assert found["eval_loss"] == pytest.approx(weighted(found), rel=1e-6)
     processor, labels = AUVMAEImageProcessor(20), trainer.eval_dataset.labels

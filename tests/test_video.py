@@ -196,6 +196,25 @@ def test_cut_without_reencoding_is_refused(videos: dict[str, Path], tmp_path: Pa
         num_frames(path)
 
 
+def test_times_of_avi_that_begins_between_key_frames(tmp_path: Path) -> None:
+    """Of the frames before the first key frame there is no picture, and their times are not those of the others."""
+    frames = [numbered_frame(index) for index in range(24)]
+    options = {"bf": "2", "g": "12", "sc_threshold": "0"}
+    with av.open(str(tmp_path / "cut.avi"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        shown = (av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames)
+        packets = [packet for frame in [*shown, None] for packet in stream.encode(frame)]
+        container.mux(packets[1:])
+    found = list(iter_frames(tmp_path / "cut.avi"))
+    numbers = frame_numbers(np.stack([frame for _, _, frame in found]))
+    times = np.array([time for _, time, _ in found])
+    assert numbers[-12:] == list(range(12, 24))
+    np.testing.assert_allclose(np.diff(times[-12:]), 0.04)
+    assert times[-1] == pytest.approx(23 / 25, abs=0.05)
+
+
 def test_one_frame(tmp_path: Path) -> None:
     path = write_h264(tmp_path / "one.mp4", count=1)
     assert num_frames(path) == 1
