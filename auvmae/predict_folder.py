@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from .crop import CroppedFrame
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "predict_report.json"
 LOCK_FILE = "auvmae_predict.lock"
+NO_LOCK = OSError, NotImplementedError
+"""Raised where another process holds a lock, or where the file system has none (Lustre, some NFS)."""
 
 
 def predict_folder(
@@ -192,14 +194,17 @@ class _Job:
     def _staged(self) -> Iterator[Target]:
         """Where the files are written before they take their places. What a process that died left there is removed."""
         self.target.folder.mkdir(parents=True, exist_ok=True)
-        for lock in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
-            with suppress(Timeout), FileLock(lock, timeout=0):  # held as long as the process lives
-                shutil.rmtree(lock.parent, ignore_errors=True)
+        for left in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
+            with suppress(*NO_LOCK), FileLock(left, timeout=0):  # held as long as the process lives
+                shutil.rmtree(left.parent, ignore_errors=True)
         folder = Path(mkdtemp(prefix=f"{self.target.name}.", suffix=".tmp", dir=self.target.folder))
+        lock = FileLock(folder / LOCK_FILE)
         try:
-            with FileLock(folder / LOCK_FILE):
-                yield Target(folder, self.target.name)
+            with suppress(*NO_LOCK):
+                lock.acquire()
+            yield Target(folder, self.target.name)
         finally:
+            lock.release()
             shutil.rmtree(folder, ignore_errors=True)
 
     def _media(self) -> str:

@@ -242,6 +242,19 @@ def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, mo
     assert contents(out) == contents(tmp_path / "whole")
 
 
+def test_a_file_system_without_locks_will_do(detector, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    video = write_video(tmp_path / "a.mp4")
+    (tmp_path / "out" / "a.x1y2.tmp").mkdir(parents=True)
+    (tmp_path / "out" / "a.x1y2.tmp" / LOCK_FILE).touch()
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert statuses(predict_folder(detector, [str(video)], tmp_path / "out")) == ["done"]
+    assert {"a.csv", "a.provenance.json"} <= set(names(tmp_path / "out"))
+    assert [path.name for path in (tmp_path / "out").glob("*.tmp")] == ["a.x1y2.tmp"]  # may be another run's
+
+
 def test_no_two_recordings_write_the_same_file(tmp_path):
     for name in ("x/a.mp4", "x/a.avi", "x/A.mov", "y/a.mp4", "x/a.events.mp4", "z/a.b.c.mkv", "z/..avi", "z/[x]*.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
