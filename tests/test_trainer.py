@@ -1,11 +1,13 @@
 """A real Trainer on real tensors: what it logs, moves, resumes and refuses."""
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainerState
@@ -127,7 +129,18 @@ def test_terms_are_logged_in_training_and_evaluation(tmp_path):
     assert "eval_loss_cls" in trainer.state.log_history[-1]
 
 
-@pytest.mark.parametrize("loader", [{}, {"dispatch_batches": True}])
+@pytest.mark.parametrize(
+    "loader",
+    [
+        {},
+        pytest.param(
+            {"dispatch_batches": True},
+            marks=pytest.mark.skipif(
+                Version(version("accelerate")) < Version("1.4"), reason="accelerate 1.3 cannot dispatch names"
+            ),
+        ),
+    ],
+)
 @pytest.mark.parametrize("size", [3, 5, 8])
 def test_terms_of_an_evaluation_make_up_its_loss_whatever_the_batch(tmp_path, size, loader):
     trainer = finetuner(tmp_path, per_device_eval_batch_size=size, accelerator_config=loader)
