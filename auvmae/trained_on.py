@@ -5,15 +5,14 @@ Names of subjects may be private: of each there is a hash.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import datasets
 from transformers import TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from .processors import AUVMAEImageProcessor
+from .trainer import checkpoint_to_resume
 
 TrainedOn = dict[str, list[str]]
 """Hashes of subjects, sorted, by the name of their data set."""
@@ -30,7 +29,7 @@ def trained_on(
         names: Of the data sets that it trains on; subjects of several count as seen of each of them.
         rows: Of the run. Who is held out to choose by ("inner_val") counts, too.
     """
-    starts = [start, _resumed(args)] if args.do_train else [start]
+    starts = [start, checkpoint_to_resume(args)] if args.do_train else [start]
     found: dict[str, set[str]] = {}
     for path in filter(None, starts):
         for name, hashes in _read(path).items():
@@ -57,11 +56,3 @@ def _read(path: str) -> TrainedOn:
     except OSError:  # bare weights, not of a run of ours
         return {}
     return fields.get("trained_on") or {}
-
-
-def _resumed(args: TrainingArguments) -> str | None:
-    """The checkpoint that training goes on from, see `auvmae.trainer.train`."""
-    resume, folder = args.resume_from_checkpoint, str(args.output_dir)
-    if str(resume).lower() == "true":
-        return get_last_checkpoint(folder) if os.path.isdir(folder) else None
-    return resume

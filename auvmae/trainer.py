@@ -295,6 +295,14 @@ def frame_probs(logits: NDArray[Any]) -> NDArray[np.float32]:
     return torch.as_tensor(logits).float().sigmoid().numpy()
 
 
+def checkpoint_to_resume(args: TrainingArguments) -> str | None:
+    """The checkpoint that `--resume_from_checkpoint` names: `true` is the last one in `output_dir`, if there is one."""
+    resume, folder = args.resume_from_checkpoint, str(args.output_dir)
+    if str(resume).lower() == "true":
+        return get_last_checkpoint(folder) if os.path.isdir(folder) else None
+    return resume
+
+
 def train(trainer: Trainer) -> None:
     """Train, from a checkpoint if `--resume_from_checkpoint` says so, and save.
 
@@ -307,11 +315,9 @@ def train(trainer: Trainer) -> None:
         return
     if args.should_save:
         shutil.rmtree(os.path.join(folder, UNFINISHED_DIR), ignore_errors=True)
-    resume = args.resume_from_checkpoint
-    if str(resume).lower() == "true":
-        resume = get_last_checkpoint(folder) if os.path.isdir(folder) else None
-        if resume is None:
-            logger.warning(f"There is no checkpoint in {folder} to resume from: training starts anew.")
+    resume = checkpoint_to_resume(args)
+    if args.resume_from_checkpoint and resume is None:
+        logger.warning(f"There is no checkpoint in {folder} to resume from: training starts anew.")
     trainer.train(resume_from_checkpoint=resume)
     written = os.path.join(folder, UNFINISHED_DIR)
     trainer.save_model(written)
