@@ -12,20 +12,20 @@ from pathlib import Path
 
 from transformers import set_seed
 
-from auvmae.allocator import keep_freed_memory
-from auvmae.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments
 from auvmae.data import load_au_dataset
-from auvmae.data.loader import ClipCollator, ClipDataset
-from auvmae.data.shared_index import index_once
-from auvmae.model_card import render_pretraining_card, save_card
+from auvmae.data.loading.loader import ClipCollator, ClipDataset
+from auvmae.data.loading.shared_index import index_once
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
-from auvmae.plotting import save_figure
-from auvmae.plotting_pretraining import plot_losses
-from auvmae.pretraining import PretrainTrainer
+from auvmae.plotting.pretraining import plot_losses
+from auvmae.plotting.style import save_figure
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.recipe import parse_arguments
-from auvmae.report import describe_pretraining, save_metrics
-from auvmae.trainer import train
+from auvmae.runs.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments
+from auvmae.runs.model_card import render_pretraining_card, save_card
+from auvmae.runs.recipe import parse_arguments
+from auvmae.runs.report import describe_pretraining, save_metrics
+from auvmae.system.allocator import keep_freed_memory
+from auvmae.training.pretraining import PretrainTrainer
+from auvmae.training.trainer import train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "pretrain_synthetic_tiny.yaml"
 ARGUMENTS = (ModelArguments, DataArguments, PretrainArguments, RunArguments)

@@ -4,12 +4,12 @@ Importing the package registers its classes with `AutoConfig`, `AutoModel`, `Aut
 `AutoModelForVideoClassification` and `AutoImageProcessor`, and `transformers.pipeline("video-au-detection")`.
 """
 
-from .calibration import Calibration
 from .configuration import AUVMAEConfig
-from .detector import AUDetector
+from .inference.calibration import Calibration
+from .inference.detector import AUDetector
+from .inference.pipeline import VideoAUDetectionPipeline
+from .inference.prediction import AUPrediction
 from .modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
-from .pipeline import VideoAUDetectionPipeline
-from .prediction import AUPrediction
 from .processors import AUVMAEImageProcessor
 
 __all__ = [

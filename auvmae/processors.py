@@ -21,9 +21,10 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         size (`int` or `dict`, defaults to 224): Side of the square output in pixels, or `{"height": s, "width": s}`.
         image_mean, image_std (`list[float]`): Per channel, on the [0, 1] scale. ImageNet's, as VideoMAE was trained.
         crop (`dict`, *optional*): How the faces of the training data were cropped, the fields of
-            `auvmae.crop.CropRecipe`. Kept for prediction, which crops in the same way; `preprocess` does not crop.
+            `auvmae.faces.crop.CropRecipe`. Kept for prediction, which crops in the same way; `preprocess` does not
+            crop.
         trained_on (`dict`, *optional*): Hashes of the subjects that the weights were trained on, by data set, see
-            `auvmae.trained_on`. Kept with the weights, wherever they go.
+            `auvmae.training.seen_subjects`. Kept with the weights, wherever they go.
         kwargs: Kept and saved with the processor.
     """
 

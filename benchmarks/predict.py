@@ -40,18 +40,20 @@ from hardware import describe_machine
 from transformers import ResNetConfig, ResNetModel, SwinConfig, SwinModel, VideoMAEConfig, VideoMAEModel
 from transformers.utils import logging
 
-from auvmae import AUDetector, crop, faces, sources
-from auvmae.allocator import keep_freed_memory
-from auvmae.arguments import LEVELS, TINY_ENCODER
+from auvmae import AUDetector
+from auvmae.checkpoints.export import INT8_FILE, export_model
 from auvmae.configuration import AUVMAEConfig
-from auvmae.crop_files import crop_video
-from auvmae.export import INT8_FILE, export_model
-from auvmae.facs import DISFA_AUS
+from auvmae.faces import crop, detection
+from auvmae.faces.crop_files import crop_video
+from auvmae.inference import sources
+from auvmae.inference.onnx_model import OnnxModel
+from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.onnx_model import OnnxModel
-from auvmae.precision import cpu_has_bfloat16
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.video import VideoWriter, iter_frames
+from auvmae.runs.arguments import LEVELS, TINY_ENCODER
+from auvmae.system.allocator import keep_freed_memory
+from auvmae.system.hardware import cpu_has_bfloat16
+from auvmae.video.reading import VideoWriter, iter_frames
 
 WINDOWS = {"ViT-B": 5, "tiny": 40}
 BATCH_SIZE = {"ViT-B": 1, "tiny": 8}
@@ -126,7 +128,7 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
     """Frames per second of the model alone, on crops, with detection; shares of the cores and of the parts; memory."""
     keep_freed_memory()
     clock = time.perf_counter
-    faces.MTCNNDetector.detect = timed("detect", faces.MTCNNDetector.detect, clock)
+    detection.MTCNNDetector.detect = timed("detect", detection.MTCNNDetector.detect, clock)
     crop.align = timed("crop", crop.align, clock)
     sources.iter_frames = timed_iterator("decode", sources.iter_frames, clock)
     AUDetector._predict = timed("model", AUDetector._predict, clock)

@@ -19,11 +19,11 @@ import torch
 from hardware import describe_machine
 from transformers.utils import logging
 
-from auvmae.arguments import TINY_ENCODER
-from auvmae.facs import DISFA_AUS
+from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.video import VideoWriter
+from auvmae.runs.arguments import TINY_ENCODER
+from auvmae.video.reading import VideoWriter
 
 SIDE, FPS = 96, 25
 
@@ -65,7 +65,7 @@ def save_model(folder: Path) -> None:
 
 def predict(video: Path, model: Path, output: Path) -> tuple[float, float]:
     """Peak memory in MB and seconds of the command."""
-    code = "import sys; from auvmae.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from auvmae.cli.main import main; sys.exit(main(sys.argv[1:]))"
     words = ["predict", video, "-m", model, "-o", output, "--cropped", "--events", "--device", "cpu"]
     start = time.perf_counter()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

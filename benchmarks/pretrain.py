@@ -25,11 +25,11 @@ from hardware import describe_machine
 from torch import nn
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
-from auvmae.allocator import keep_freed_memory
 from auvmae.configuration import AUVMAEConfig
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
-from auvmae.precision import cpu_has_bfloat16
+from auvmae.system.allocator import keep_freed_memory
+from auvmae.system.hardware import cpu_has_bfloat16
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "pretrain_face_videos.yaml"
 ROUNDS = 21

@@ -20,7 +20,7 @@ SECONDS = 120
 
 def main(model: str) -> None:
     """Start the page, choose the example, wait for its result, go to the middle, save the picture."""
-    command = [sys.executable, "-m", "auvmae.cli", "demo", "-m", model]
+    command = [sys.executable, "-m", "auvmae.cli.main", "demo", "-m", model]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from auvmae.data.synthetic import render_subject
-from auvmae.plotting import save_figure
-from auvmae.plotting_pretraining import plot_losses
+from auvmae.data.synthetic.dataset import render_subject
+from auvmae.plotting.pretraining import plot_losses
+from auvmae.plotting.style import save_figure
 
 IMAGES = Path(__file__).parent / "images"
 

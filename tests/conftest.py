@@ -11,8 +11,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from auvmae.detector import AUDetector  # noqa: E402
-from auvmae.faces import DETECTORS  # noqa: E402
+from auvmae.faces.detection import DETECTORS  # noqa: E402
+from auvmae.inference.detector import AUDetector  # noqa: E402
 
 from .drawn_faces import TRAINED, SquareDetector  # noqa: E402
 from .tiny import save_checkpoint  # noqa: E402

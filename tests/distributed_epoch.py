@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from auvmae.data import face_videos, load_au_dataset
-from auvmae.data.loader import ClipCollator, ClipDataset
-from auvmae.data.shared_index import index_once
+from auvmae.data.loading.loader import ClipCollator, ClipDataset
+from auvmae.data.loading.shared_index import index_once
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
-from auvmae.pretraining import PretrainTrainer
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.trainer import train
+from auvmae.training.pretraining import PretrainTrainer
+from auvmae.training.trainer import train
 
 from .test_trainer import arguments
 from .tiny import randomise, tiny_config

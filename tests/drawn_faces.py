@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 
-from auvmae.crop import TEMPLATE, CropRecipe
-from auvmae.faces import Face
-from auvmae.video import VideoWriter, iter_frames
+from auvmae.faces.crop import TEMPLATE, CropRecipe
+from auvmae.faces.detection import Face
+from auvmae.video.reading import VideoWriter, iter_frames
 
 RECIPE = CropRecipe(size=32, detect_every=2, max_gap=3, smoothing=1.0)
 TRAINED = RECIPE.to_dict() | {"detector": "square"}  # as a processor holds it, once `square` is in DETECTORS

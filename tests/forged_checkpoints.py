@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from auvmae.cli import main
+from auvmae.cli.main import main
 
 # what no tensor of a tiny model tells
 CONFIG = {"num_frames": 4, "image_size": 20, "clip_length": 8, "num_attention_heads": 2, "layer_norm_eps": 1e-12}

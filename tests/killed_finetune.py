@@ -10,8 +10,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from auvmae import trainer as training
-from auvmae.trainer import AUVMAETrainer
+from auvmae.training import trainer as training
+from auvmae.training.trainer import AUVMAETrainer
 
 from .test_trainer import finetuner
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from auvmae.trainer import train
+from auvmae.training.trainer import train
 
 from .test_pretraining import pretrainer
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from auvmae.predictions import Predictions
+from auvmae.evaluation.saved_predictions import Predictions
 
 NAMES = ["AU1", "AU2", "AU4", "AU6"]
 RATES = (0.5, 0.2, 0.05, 0)

@@ -8,15 +8,10 @@ import yaml
 
 import run_finetune
 import run_pretrain
-from auvmae.arguments import (
-    LevelArguments,
-    LossArguments,
-    ModelArguments,
-    RunArguments,
-)
-from auvmae.arguments_protocol import ProtocolArguments
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.recipe import parse_arguments
+from auvmae.runs.arguments import LevelArguments, LossArguments, ModelArguments, RunArguments
+from auvmae.runs.arguments_protocol import ProtocolArguments
+from auvmae.runs.recipe import parse_arguments
 
 from .tiny import SIZES
 

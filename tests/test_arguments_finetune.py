@@ -3,7 +3,7 @@
 import pytest
 from transformers import EarlyStoppingCallback
 
-from auvmae.arguments_finetune import FinetuneArguments
+from auvmae.runs.arguments_finetune import FinetuneArguments
 
 from .test_trainer import finetuner
 

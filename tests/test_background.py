@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from auvmae.background import read_ahead
+from auvmae.system.read_ahead import read_ahead
 
 
 def threads():

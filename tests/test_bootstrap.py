@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from auvmae.bootstrap import bootstrap_scores, draw_subjects, percentile_interval
-from auvmae.metrics import accuracy_from_counts, counts_by_group
+from auvmae.evaluation.bootstrap import bootstrap_scores, draw_subjects, percentile_interval
+from auvmae.evaluation.metrics import accuracy_from_counts, counts_by_group
 
 from .random_predictions import random_predictions
 

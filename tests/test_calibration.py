@@ -6,8 +6,8 @@ import numpy as np
 import pandas
 import pytest
 
-from auvmae.calibration import REST, Calibration
-from auvmae.prediction import provenance_path
+from auvmae.inference.calibration import REST, Calibration
+from auvmae.inference.prediction import provenance_path
 
 from .test_prediction import collect
 

@@ -14,10 +14,10 @@ import av
 import pandas
 import pytest
 
-from auvmae.camera import Device, live_frames, write_rows
-from auvmae.cli import main
-from auvmae.detector import AUDetector
-from auvmae.video import VideoDecodeError
+from auvmae.cli.main import main
+from auvmae.inference.detector import AUDetector
+from auvmae.video.camera import Device, live_frames, write_rows
+from auvmae.video.reading import VideoDecodeError
 
 from .drawn_faces import draw, write_video
 
@@ -26,8 +26,8 @@ needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="there are no n
 
 RUN = (
     "import sys\n"
-    "from auvmae.cli import main\n"
-    "from auvmae.faces import DETECTORS\n"
+    "from auvmae.cli.main import main\n"
+    "from auvmae.faces.detection import DETECTORS\n"
     "from tests.drawn_faces import SquareDetector\n"
     "DETECTORS['square'] = SquareDetector\n"
     "sys.exit(main(['predict', *sys.argv[1:]]))\n"
@@ -93,7 +93,7 @@ def test_a_camera_without_a_frame_yet_is_asked_again(video, monkeypatch):
                 raise av.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     open_container = av.open
-    monkeypatch.setattr("auvmae.camera.av.open", Camera)
+    monkeypatch.setattr("auvmae.video.camera.av.open", Camera)
     assert [index for index, _, _ in live_frames(Device.of(str(video)))] == list(range(40))
 
 

@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 
-from auvmae.arguments import ModelArguments
-from auvmae.classifier import build_classifier
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
+from auvmae.runs.arguments import ModelArguments
+from auvmae.runs.classifier import build_classifier
 
 from .tiny import randomise, save_checkpoint, tiny_clip, tiny_config
 

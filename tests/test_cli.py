@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from auvmae.cli import build_parser, main
+from auvmae.cli.main import build_parser, main
 
 COMMANDS = {
     "compare": ["a", "b"],

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from auvmae.bootstrap import draw_subjects, percentile_interval
-from auvmae.cli import main
-from auvmae.comparison import compare
-from auvmae.experiments import Experiment
+from auvmae.cli.main import main
+from auvmae.evaluation.bootstrap import draw_subjects, percentile_interval
+from auvmae.evaluation.comparison import compare
+from auvmae.evaluation.experiments import Experiment
 
 from .random_predictions import NAMES, random_predictions
 

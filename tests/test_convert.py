@@ -19,12 +19,12 @@ import pytest
 import torch
 from transformers import VideoMAEForPreTraining, VideoMAEForVideoClassification
 
-from auvmae.arguments import ModelArguments
-from auvmae.checkpoint_layouts import recognise
-from auvmae.convert import read_config
+from auvmae.checkpoints.convert import read_config
+from auvmae.checkpoints.layouts import recognise
 from auvmae.embeddings import sinusoid_table
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
+from auvmae.runs.arguments import ModelArguments
 
 from .forged_checkpoints import (
     CONFIG,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import VideoMAEForPreTraining
 
-from auvmae.cli import main
-from auvmae.convert import convert_checkpoint
+from auvmae.checkpoints.convert import convert_checkpoint
+from auvmae.cli.main import main
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 
 from .forged_checkpoints import PRETRAINING, convert, their_pretraining

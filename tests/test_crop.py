@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auvmae.crop import TEMPLATE, CropRecipe, align, iter_crops
-from auvmae.video import iter_frames
+from auvmae.faces.crop import TEMPLATE, CropRecipe, align, iter_crops
+from auvmae.video.reading import iter_frames
 
 cv2 = pytest.importorskip("cv2", reason="the extra `faces` is missing")
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auvmae.crop import CropRecipe
-from auvmae.crop_files import INDEX_COLUMNS, NoFaceError, crop_video, index_path, read_index, shared_recipe
-from auvmae.video import VideoDecodeError, iter_frames, num_frames
+from auvmae.faces.crop import CropRecipe
+from auvmae.faces.crop_files import INDEX_COLUMNS, NoFaceError, crop_video, index_path, read_index, shared_recipe
+from auvmae.video.reading import VideoDecodeError, iter_frames, num_frames
 
 from .drawn_faces import RECIPE, SHAPE, SquareDetector, draw, read_shades, shade, write_video
 

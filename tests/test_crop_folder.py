@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auvmae.cli import main
-from auvmae.crop import CropRecipe
-from auvmae.crop_files import read_index
-from auvmae.crop_folder import crop_folder, find_videos, summarise
-from auvmae.faces import DETECTORS
-from auvmae.video import VideoWriter, iter_frames
+from auvmae.cli.main import main
+from auvmae.faces.crop import CropRecipe
+from auvmae.faces.crop_files import read_index
+from auvmae.faces.crop_folder import crop_folder, find_videos, summarise
+from auvmae.faces.detection import DETECTORS
+from auvmae.video.reading import VideoWriter, iter_frames
 
 from .drawn_faces import RECIPE, SquareDetector, write_video
 
@@ -108,7 +108,7 @@ def test_a_killed_run_goes_on_to_the_same_files(tmp_path):
         write_video(tmp_path / "in" / f"{number}.mp4", absent=[number])
     crop_folder(tmp_path / "in", tmp_path / "whole", RECIPE, 2, make_detector=SquareDetector)
     script = (
-        "from auvmae.crop_folder import crop_folder\n"
+        "from auvmae.faces.crop_folder import crop_folder\n"
         "from tests.drawn_faces import RECIPE, SlowDetector\n"
         "if __name__ == '__main__':\n"
         f"    crop_folder({str(tmp_path / 'in')!r}, {str(tmp_path / 'out')!r}, RECIPE, 2, SlowDetector)\n"

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import yaml
 
-from auvmae.cli import build_parser, main
+from auvmae.cli.main import build_parser, main
 from auvmae.demo.analysis import analyse
 from auvmae.demo.limits import Limits, RefusedError
 from auvmae.demo.space import export_space
 from auvmae.demo.timeline import format_timeline
-from auvmae.detector import AUDetector
-from auvmae.prediction import AUPrediction
-from auvmae.video import num_frames
+from auvmae.inference.detector import AUDetector
+from auvmae.inference.prediction import AUPrediction
+from auvmae.video.reading import num_frames
 
 from .drawn_faces import write_video
 

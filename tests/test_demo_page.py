@@ -22,8 +22,8 @@ pytest.importorskip("selenium", reason="selenium is missing")
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from auvmae.cli import main
-from auvmae.faces import DETECTORS
+from auvmae.cli.main import main
+from auvmae.faces.detection import DETECTORS
 
 from .chromium import CHROMEDRIVER, CHROMIUM, requested_urls, save_page, start_chromium
 from .drawn_faces import TRAINED, SquareDetector, write_video

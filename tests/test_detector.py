@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from auvmae.crop import CropRecipe, iter_crops
-from auvmae.crop_files import crop_video
-from auvmae.detector import AUDetector
-from auvmae.faces import DETECTORS, Face
+from auvmae.faces.crop import CropRecipe, iter_crops
+from auvmae.faces.crop_files import crop_video
+from auvmae.faces.detection import DETECTORS, Face
+from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.video import VideoDecodeError, VideoWriter, iter_frames
+from auvmae.video.reading import VideoDecodeError, VideoWriter, iter_frames
 
 from .drawn_faces import RECIPE, TRAINED, SquareDetector, draw, write_video
 from .tiny import tiny_config

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from auvmae.detector import AUDetector, weights_sha256
+from auvmae.inference.detector import AUDetector, weights_sha256
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
 from auvmae.processors import AUVMAEImageProcessor
 
@@ -52,7 +52,7 @@ def test_a_device_that_is_not_there_is_refused(checkpoint, name):
 
 def test_bfloat16_is_the_default_where_the_processor_has_it(checkpoint, monkeypatch):
     for has in (True, False):
-        monkeypatch.setattr("auvmae.precision.cpu_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr("auvmae.system.hardware.cpu_has_bfloat16", lambda has=has: has)
         assert load(checkpoint, dtype="auto").model.dtype == (torch.bfloat16 if has else torch.float32)
     assert load(checkpoint, dtype=torch.bfloat16).model.dtype == torch.bfloat16
 

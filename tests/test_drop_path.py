@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from auvmae.drop_path import DropPath, add_drop_path
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.training.drop_path import DropPath, add_drop_path
 
 from .tiny import randomise, tiny_clip, tiny_config
 

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from auvmae.ema import EMA_FILE
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.training.ema import EMA_FILE
 
 from .test_trainer import finetuner
 

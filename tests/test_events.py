@@ -7,8 +7,8 @@ import numpy as np
 import pandas
 import pytest
 
-from auvmae.elan import format_eaf
-from auvmae.events import EVENT_COLUMNS, EventRule, find_active, find_events
+from auvmae.inference.elan import format_eaf
+from auvmae.inference.events import EVENT_COLUMNS, EventRule, find_active, find_events
 
 NAMES = ["AU1", "AU12"]
 

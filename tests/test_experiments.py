@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auvmae.arguments import RUN, DataArguments, ModelArguments
-from auvmae.arguments_protocol import ProtocolArguments
-from auvmae.experiments import Experiment, experiment_names, group_folds, load_runs
-from auvmae.metrics import au_counts
-from auvmae.model_card import render_card
-from auvmae.report import describe_training
+from auvmae.evaluation.experiments import Experiment, experiment_names, group_folds, load_runs
+from auvmae.evaluation.metrics import au_counts
+from auvmae.runs.arguments import RUN, DataArguments, ModelArguments
+from auvmae.runs.arguments_protocol import ProtocolArguments
+from auvmae.runs.model_card import render_card
+from auvmae.runs.report import describe_training
 
 from . import tiny_run
 from .random_predictions import NAMES, random_predictions

@@ -10,12 +10,12 @@ import pandas
 import pytest
 import torch
 
-from auvmae import export
-from auvmae.cli import main
-from auvmae.detector import AUDetector, weights_sha256
+from auvmae.checkpoints import export
+from auvmae.cli.main import main
+from auvmae.inference.detector import AUDetector, weights_sha256
+from auvmae.inference.onnx_model import OnnxModel
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.onnx_model import OnnxModel
 from auvmae.processors import AUVMAEImageProcessor
 
 from .drawn_faces import write_video

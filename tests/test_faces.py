@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auvmae.faces import DETECTORS, MTCNNDetector, load_detector
-from auvmae.video import iter_frames
+from auvmae.faces.detection import DETECTORS, MTCNNDetector, load_detector
+from auvmae.video.reading import iter_frames
 
 CLIP = Path(__file__).parents[2] / "shared" / "videos" / "liveportrait_d19.mp4"
 

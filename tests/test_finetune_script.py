@@ -15,12 +15,12 @@ from transformers import AutoImageProcessor, AutoModelForVideoClassification
 
 import run_finetune
 import run_pretrain
-from auvmae.crop import CropRecipe
 from auvmae.data.errors import DatasetLayoutError
-from auvmae.detector import AUDetector
-from auvmae.metrics import au_metrics
-from auvmae.predictions import Predictions
-from auvmae.recipe import parse_arguments
+from auvmae.evaluation.metrics import au_metrics
+from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.faces.crop import CropRecipe
+from auvmae.inference.detector import AUDetector
+from auvmae.runs.recipe import parse_arguments
 
 from .data.forge_disfa import forge_disfa
 from .test_distributed import ROOT

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from auvmae.fsm import cooccurrence_matrix, straight_through, transition_tensor
+from auvmae.knowledge.fsm import cooccurrence_matrix, straight_through, transition_tensor
 
 from .literal_fsm import literal_cooccurrence, literal_transitions
 

@@ -9,10 +9,10 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from auvmae.cli import main
-from auvmae.hub import push_run
+from auvmae.cli.main import main
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.trainer import ClipTrainer
+from auvmae.runs.hub import push_run
+from auvmae.training.trainer import ClipTrainer
 
 from .loopback_hub import LoopbackHub
 from .tiny import tiny_config
@@ -163,7 +163,7 @@ def test_killed_at_any_point_the_repository_is_as_it_was(hub, run_folder, tmp_pa
     other = write_run(tmp_path / "other", 1)
     hub.hold(stage)
     environment = hub.environment | {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "hf")}
-    command = [sys.executable, "-m", "auvmae.cli", "push", str(other), REPO]
+    command = [sys.executable, "-m", "auvmae.cli.main", "push", str(other), REPO]
     with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
         assert hub.reached.wait(120)
         process.kill()

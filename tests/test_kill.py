@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from auvmae.trainer import UNFINISHED_DIR, train
+from auvmae.training.trainer import UNFINISHED_DIR, train
 
 from .killed_run import FIELDS
 from .test_distributed import ROOT

@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerState
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.trainer import train
+from auvmae.training.trainer import train
 
 from .test_distributed import ROOT
 from .test_trainer import finetuner, losses_of

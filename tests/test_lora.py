@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auvmae.lora import MergeLora, add_lora
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.training.lora import MergeLora, add_lora
 
 from .test_trainer import finetuner, losses_of
 from .tiny import tiny_clip, tiny_config

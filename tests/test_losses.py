@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from auvmae.losses import KnowledgeGuidedLoss, label_weights
+from auvmae.knowledge.losses import KnowledgeGuidedLoss, label_weights
 
 from .literal_fsm import literal_cooccurrence, literal_transitions
 

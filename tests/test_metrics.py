@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from auvmae.metrics import AUF1, au_counts, au_metrics, counts_by_group, f1_averages, f1_from_counts
+from auvmae.evaluation.metrics import AUF1, au_counts, au_metrics, counts_by_group, f1_averages, f1_from_counts
 
 NAMES = ["AU1", "AU2", "AU4", "AU6"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from auvmae.metrics_ranking import average_precision, expected_calibration_error, roc_auc
+from auvmae.evaluation.ranking_metrics import average_precision, expected_calibration_error, roc_auc
 
 from .random_predictions import random_predictions
 

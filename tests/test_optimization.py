@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.optimization import layer_decay_groups
+from auvmae.training.layer_decay import layer_decay_groups
 
 from .test_trainer import finetuner
 from .tiny import tiny_config

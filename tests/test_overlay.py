@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auvmae.crop import iter_crops
-from auvmae.overlay import write_overlay
-from auvmae.prediction import AUPrediction
-from auvmae.video import iter_frames
+from auvmae.faces.crop import iter_crops
+from auvmae.inference.overlay import write_overlay
+from auvmae.inference.prediction import AUPrediction
+from auvmae.video.reading import iter_frames
 
 from .drawn_faces import RECIPE, SquareDetector, draw, write_video
 

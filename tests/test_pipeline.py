@@ -58,7 +58,7 @@ def test_batches_are_of_windows(checkpoint, tmp_path, monkeypatch):
         sizes.append(batch_size)
         return auvmae.AUDetector(*parts, batch_size=batch_size, **options)
 
-    monkeypatch.setattr("auvmae.pipeline.AUDetector", detector)
+    monkeypatch.setattr("auvmae.inference.pipeline.AUDetector", detector)
     detect = detect_by(checkpoint, batch_size=2)
     for found in (detect(videos), detect(videos, batch_size=3), [detect_by(checkpoint)(video) for video in videos]):
         for one, other in zip(found, expected, strict=True):

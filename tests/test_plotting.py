@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auvmae.plotting import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
-from auvmae.plotting_pretraining import plot_losses
-from auvmae.plotting_reconstruction import plot_frame_rows
-from auvmae.plotting_statistics import plot_occurrence, plot_state_machine
+from auvmae.plotting.knowledge import plot_occurrence, plot_state_machine
+from auvmae.plotting.pretraining import plot_losses
+from auvmae.plotting.reconstruction import plot_frame_rows
+from auvmae.plotting.style import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
 
 NAMES = ["AU1", "AU2", "AU12"]
 

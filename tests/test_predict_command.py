@@ -12,8 +12,8 @@ import numpy as np
 import pandas
 import pytest
 
-from auvmae.cli import main
-from auvmae.predict_folder import predict_folder
+from auvmae.cli.main import main
+from auvmae.inference.predict_folder import predict_folder
 
 from .drawn_faces import write_video
 from .test_predict_folder import contents, names, statuses
@@ -77,8 +77,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
     extras = ["events", "overlay"]
     predict_folder(detector, [str(tmp_path / "in")], tmp_path / "whole", extras=extras)
     script = (
-        "from auvmae.cli import main\n"
-        "from auvmae.faces import DETECTORS\n"
+        "from auvmae.cli.main import main\n"
+        "from auvmae.faces.detection import DETECTORS\n"
         "from tests.drawn_faces import SlowDetector\n"
         "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
         f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
@@ -152,7 +152,7 @@ def test_two_hundred_recordings_twenty_of_them_broken(checkpoint, tmp_path):
             spoil(path, broken[path], sound)
     assert len(broken) == 20
     words = ["predict", str(videos), "-m", str(checkpoint), "--cropped", "--events", "--device", "cpu", "-o"]
-    script = f"from auvmae.cli import main\nmain({[*words, str(tmp_path / 'out')]!r})"
+    script = f"from auvmae.cli.main import main\nmain({[*words, str(tmp_path / 'out')]!r})"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300

@@ -9,11 +9,11 @@ import pandas
 import pytest
 from PIL import Image
 
-from auvmae.detector import AUDetector
-from auvmae.overlay import write_overlay
-from auvmae.predict_folder import LOCK_FILE, predict_folder
-from auvmae.recordings import SUFFIXES, find_recordings
-from auvmae.video import num_frames
+from auvmae.inference.detector import AUDetector
+from auvmae.inference.overlay import write_overlay
+from auvmae.inference.predict_folder import LOCK_FILE, predict_folder
+from auvmae.inference.recordings import SUFFIXES, find_recordings
+from auvmae.video.reading import num_frames
 
 from .drawn_faces import draw, write_video
 from .test_events import read_eaf
@@ -163,7 +163,9 @@ def test_files_that_are_not_ours_are_kept(detector, tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("out of luck"), KeyboardInterrupt()])
-@pytest.mark.parametrize("part", ["auvmae.predict_folder.write_overlay", "auvmae.detector.AUDetector.collect"])
+@pytest.mark.parametrize(
+    "part", ["auvmae.inference.predict_folder.write_overlay", "auvmae.inference.detector.AUDetector.collect"]
+)
 def test_a_recording_that_fails_on_the_way_leaves_what_was_there(detector, tmp_path, monkeypatch, part, error):
     video, out = write_video(tmp_path / "a.mp4"), tmp_path / "out"
     assert statuses(predict_folder(detector, [str(video)], out, extras=["events"])) == ["done"]
@@ -220,11 +222,11 @@ def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, mo
     others = []
 
     def write_and_run_another(*arguments):
-        monkeypatch.setattr("auvmae.predict_folder.write_overlay", write_overlay)
+        monkeypatch.setattr("auvmae.inference.predict_folder.write_overlay", write_overlay)
         others.extend(predict_folder(detector, [str(video)], out, extras=["overlay"]))
         write_overlay(*arguments)
 
-    monkeypatch.setattr("auvmae.predict_folder.write_overlay", write_and_run_another)
+    monkeypatch.setattr("auvmae.inference.predict_folder.write_overlay", write_and_run_another)
     assert statuses(predict_folder(detector, [str(video)], out, extras=["overlay"])) == ["done"]
     assert statuses(others) == ["done"]
     assert names(out) == ["a.csv", "a.overlay.mp4", "a.provenance.json", "predict_report.json"]

@@ -7,10 +7,10 @@ import pandas
 import pytest
 from PIL import Image
 
-from auvmae.crop import CroppedFrame
-from auvmae.plotting import save_figure
-from auvmae.prediction import AUPrediction, provenance_path
-from auvmae.tracking import TrackedFace
+from auvmae.faces.crop import CroppedFrame
+from auvmae.faces.tracking import TrackedFace
+from auvmae.inference.prediction import AUPrediction, provenance_path
+from auvmae.plotting.style import save_figure
 
 AU_COLUMNS = ["AU01_c", "AU12_c", "smile_c", "AU01_p", "AU12_p", "smile_p"]
 PROVENANCE = {"source": {"name": "a.mp4"}, "weights_sha256": "0" * 64}

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from auvmae.metrics import au_metrics
-from auvmae.predictions import Predictions
+from auvmae.evaluation.metrics import au_metrics
+from auvmae.evaluation.saved_predictions import Predictions
 
 from .random_predictions import NAMES, random_predictions
 

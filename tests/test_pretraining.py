@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from auvmae.data import load_au_dataset
-from auvmae.data.loader import MAX_TRIES, ClipCollator, ClipDataset
+from auvmae.data.loading.loader import MAX_TRIES, ClipCollator, ClipDataset
 from auvmae.masking import running_cells, tube_mask
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
-from auvmae.plotting_pretraining import plot_losses
-from auvmae.pretraining import PretrainTrainer
+from auvmae.plotting.pretraining import plot_losses
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.references import nearest_visible, reference_losses
-from auvmae.skipped import SkippedClips
-from auvmae.trainer import train
-from auvmae.video import VideoDecodeError
+from auvmae.training.pretraining import PretrainTrainer
+from auvmae.training.reference_losses import nearest_visible, reference_losses
+from auvmae.training.skipped import SkippedClips
+from auvmae.training.trainer import train
+from auvmae.video.reading import VideoDecodeError
 
 from .data.forge_disfa import numbered_frame, write_video
 from .test_trainer import TinyClips, arguments

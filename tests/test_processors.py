@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from auvmae.crop import CropRecipe
+from auvmae.faces.crop import CropRecipe
 from auvmae.processors import AUVMAEImageProcessor
 
 

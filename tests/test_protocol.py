@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 import run_finetune
-from auvmae.cli import main
+from auvmae.cli.main import main
 from auvmae.data.folds import fold_subjects
-from auvmae.experiments import group_folds, load_runs
-from auvmae.facs import DISFA_AUS, au_label
-from auvmae.predictions import Predictions
-from auvmae.protocol import run_protocol
-from auvmae.summary import summary_tables
-from auvmae.trainer import AUVMAETrainer
+from auvmae.evaluation.experiments import group_folds, load_runs
+from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.summary import summary_tables
+from auvmae.knowledge.facs import DISFA_AUS, au_label
+from auvmae.runs.protocol import run_protocol
+from auvmae.training.trainer import AUVMAETrainer
 
 from .data.forge_disfa import SUBJECTS, forge_disfa
 from .test_distributed import LAUNCH, ROOT

@@ -8,10 +8,10 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from auvmae.arguments import LevelArguments, LossArguments, ModelArguments
-from auvmae.arguments_finetune import FinetuneArguments
-from auvmae.arguments_protocol import ProtocolArguments
-from auvmae.protocol import run_protocol
+from auvmae.runs.arguments import LevelArguments, LossArguments, ModelArguments
+from auvmae.runs.arguments_finetune import FinetuneArguments
+from auvmae.runs.arguments_protocol import ProtocolArguments
+from auvmae.runs.protocol import run_protocol
 
 from .loopback_hub import LoopbackHub
 from .random_predictions import random_predictions

@@ -5,8 +5,8 @@ import pytest
 
 from auvmae.data.bp4d import Bp4d
 from auvmae.data.disfa import Disfa
-from auvmae.facs import au_label
-from auvmae.published import PUBLISHED, PUBLISHED_TRANSFER, published_table
+from auvmae.evaluation.published import PUBLISHED, PUBLISHED_TRANSFER, published_table
+from auvmae.knowledge.facs import au_label
 
 # printed averages that are not the mean of their row to the digits printed, and that mean
 OTHER_AVERAGES = {

@@ -10,10 +10,10 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 
-from auvmae.detector import AUDetector
-from auvmae.model_card import card_digest
+from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.runs.model_card import card_digest
 
 from .loopback_hub import LoopbackHub
 from .test_finetune_script import MODEL

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from auvmae.report import format_table
+from auvmae.runs.report import format_table
 
 ROOT = Path(__file__).parents[1]
 

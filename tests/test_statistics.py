@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from auvmae.cli import main
-from auvmae.data.augmentation import rare_au_clips
-from auvmae.losses import label_weights
-from auvmae.plotting_statistics import plot_occurrence, plot_state_machine
-from auvmae.statistics import SELF_LOOPS, fold_statistics
+from auvmae.cli.main import main
+from auvmae.data.loading.augmentation import rare_au_clips
+from auvmae.data.statistics import SELF_LOOPS, fold_statistics
+from auvmae.knowledge.losses import label_weights
+from auvmae.plotting.knowledge import plot_occurrence, plot_state_machine
 
 from .data.forge_disfa import numbered_frame, write_video
 from .literal_fsm import literal_cooccurrence, literal_transitions

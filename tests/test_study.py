@@ -14,7 +14,7 @@ import yaml
 import run_finetune
 import run_pretrain
 from auvmae.data import load_au_dataset
-from auvmae.recipe import parse_arguments
+from auvmae.runs.recipe import parse_arguments
 
 from .data.forge_disfa import forge_disfa
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from auvmae.bootstrap import bootstrap_scores, draw_subjects, percentile_interval
-from auvmae.cli import main
-from auvmae.experiments import Experiment
-from auvmae.facs import DISFA_AUS, au_label
-from auvmae.metrics import f1_averages
-from auvmae.metrics_events import event_counts
-from auvmae.published import PUBLISHED
-from auvmae.scores import SCORES, f1_by_subject, fold_counts
-from auvmae.summary import averages_table, score_table, subjects_table, summary_tables
+from auvmae.cli.main import main
+from auvmae.evaluation.bootstrap import bootstrap_scores, draw_subjects, percentile_interval
+from auvmae.evaluation.experiments import Experiment
+from auvmae.evaluation.fold_metrics import SCORES, f1_by_subject, fold_counts
+from auvmae.evaluation.metrics import f1_averages
+from auvmae.evaluation.metrics_events import event_counts
+from auvmae.evaluation.published import PUBLISHED
+from auvmae.evaluation.summary import averages_table, score_table, subjects_table, summary_tables
+from auvmae.knowledge.facs import DISFA_AUS, au_label
 
 from .random_predictions import NAMES, random_predictions
 

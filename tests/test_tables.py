@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from auvmae.tables import Row, Table, markdown_table
+from auvmae.evaluation.tables import Row, Table, markdown_table
 
 NAN = float("nan")
 TABLE = Table(

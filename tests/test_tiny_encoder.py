@@ -2,8 +2,8 @@
 
 import torch
 
-from auvmae.arguments import TINY_ENCODER, ModelArguments
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEModel
+from auvmae.runs.arguments import TINY_ENCODER, ModelArguments
 
 
 def test_it_fills_the_backbone():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from auvmae.faces import Face
-from auvmae.tracking import steady_rows, track_face
+from auvmae.faces.detection import Face
+from auvmae.faces.tracking import steady_rows, track_face
 
 SHAPE = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]])  # landmarks in a unit box
 

@@ -5,8 +5,8 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from auvmae.tracking import track_face
-from auvmae.tracking_faces import track_faces
+from auvmae.faces.multi_face_tracking import track_faces
+from auvmae.faces.tracking import track_face
 
 from .test_tracking import Script, face_at, frames, furthest_behind
 

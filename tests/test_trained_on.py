@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.trained_on import has_seen, trained_on
+from auvmae.training.seen_subjects import has_seen, trained_on
 
 from .test_trainer import arguments, finetuner
 

@@ -12,13 +12,13 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainerState
 
-from auvmae.arguments import RunArguments
-from auvmae.data.loader import ClipCollator
-from auvmae.losses import KnowledgeGuidedLoss
-from auvmae.metrics import au_metrics
+from auvmae.data.loading.loader import ClipCollator
+from auvmae.evaluation.metrics import au_metrics
+from auvmae.knowledge.losses import KnowledgeGuidedLoss
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.trainer import AUVMAETrainer, ClipTrainer, FrameAUMetrics, train
+from auvmae.runs.arguments import RunArguments
+from auvmae.training.trainer import AUVMAETrainer, ClipTrainer, FrameAUMetrics, train
 
 from .tiny import randomise, tiny_config
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auvmae.video import BACKENDS, VideoDecodeError, VideoWriter, iter_frames, num_frames, read_frames
+from auvmae.video.reading import BACKENDS, VideoDecodeError, VideoWriter, iter_frames, num_frames, read_frames
 
 from .data.forge_disfa import frame_numbers, numbered_frame, write_video
 

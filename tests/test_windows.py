@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from auvmae.crop import CroppedFrame
-from auvmae.tracking import TrackedFace
-from auvmae.windows import blend_windows, window_weights
+from auvmae.faces.crop import CroppedFrame
+from auvmae.faces.tracking import TrackedFace
+from auvmae.inference.windows import blend_windows, window_weights
 
 LENGTH = 6
 # track of each frame's faces: a short run, frames without a face, a long one, two at a time, a single frame, a jump

@@ -8,10 +8,10 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import save_file
 
-from auvmae.model_card import card_digest, render_card, save_card
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.report import FoldReport, save_metrics
+from auvmae.runs.model_card import card_digest, render_card, save_card
+from auvmae.runs.report import FoldReport, save_metrics
 
 from .tiny import AUS, randomise, tiny_config
 

@@ -13,7 +13,7 @@ from .bp4d import Bp4d
 from .builder import ClipBuilder
 from .disfa import Disfa
 from .face_videos import FaceVideos
-from .synthetic import RENDERER_VERSION, write_synthetic_disfa, write_synthetic_faces
+from .synthetic.dataset import RENDERER_VERSION, write_synthetic_disfa, write_synthetic_faces
 
 __all__ = ["au_names", "load_au_dataset"]
 

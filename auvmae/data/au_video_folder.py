@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from transformers.utils import logging
 
-from ..facs import au_label
-from ..video import VIDEO_SUFFIXES
-from .augmentation import find_rare_aus
+from ..knowledge.facs import au_label
+from ..video.reading import VIDEO_SUFFIXES
 from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording
 from .errors import LabelError
+from .files import find_videos, frame_numbers
 from .folds import k_fold_subjects
-from .video_files import find_videos, frame_numbers
+from .loading.augmentation import find_rare_aus
 
 logger = logging.get_logger(__name__)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..facs import BP4D_AUS
-from .augmentation import RARE_AUS
+from ..knowledge.facs import BP4D_AUS
 from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording
 from .errors import LabelError
+from .files import VIDEO_FILE, find_files, frame_numbers
 from .label_files import check_values, read_label_file
-from .video_files import VIDEO_FILE, find_files, frame_numbers
+from .loading.augmentation import RARE_AUS
 
 UNCODABLE = 9
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..facs import DISFA_AUS
-from .augmentation import RARE_AUS
+from ..knowledge.facs import DISFA_AUS
 from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording, match_length
 from .errors import LabelError
+from .files import VIDEO_FILE, find_files
 from .label_files import check_values, read_label_file
-from .video_files import VIDEO_FILE, find_files
+from .loading.augmentation import RARE_AUS
 
 # 0-based, inclusive ranges where the face was lost in the recording of the data set's own tracker
 BAD_FRAMES: dict[str, tuple[tuple[int, int], ...]] = {

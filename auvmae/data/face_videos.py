@@ -11,10 +11,10 @@ import datasets
 import numpy as np
 from transformers.utils import logging
 
-from ..crop_files import read_index
-from ..video import VideoDecodeError, image_files, iter_frames, num_frames, read_frames
+from ..faces.crop_files import read_index
+from ..video.reading import VideoDecodeError, image_files, iter_frames, num_frames, read_frames
 from .builder import ClipBuilder, ClipConfig, Recording
-from .video_files import find_videos
+from .files import find_videos
 
 logger = logging.get_logger(__name__)
 

@@ -20,7 +20,7 @@ def over_shared_aus(training: Sequence[datasets.DatasetDict], test: datasets.Dat
     Raises:
         ValueError: they share no AU.
 
-    >>> from auvmae.facs import BP4D_AUS, DISFA_AUS
+    >>> from auvmae.knowledge.facs import BP4D_AUS, DISFA_AUS
     >>> [au for au in DISFA_AUS if au in BP4D_AUS]  # what it comes to for these two
     [1, 2, 4, 6, 12]
     """

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..crop_files import frame_rate
-from ..detector import AUDetector
-from ..overlay import write_overlay
-from ..prediction import AUPrediction
-from ..tracking import Frame
-from ..video import VideoDecodeError, iter_frames, num_frames
+from ..faces.crop_files import frame_rate
+from ..faces.tracking import Frame
+from ..inference.detector import AUDetector
+from ..inference.overlay import write_overlay
+from ..inference.prediction import AUPrediction
+from ..video.reading import VideoDecodeError, iter_frames, num_frames
 from .limits import Limits, RefusedError, unreadable
 from .timeline import format_timeline
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..crop_files import frame_rate
-from ..video import VIDEO_SUFFIXES, VideoDecodeError, num_frames
+from ..faces.crop_files import frame_rate
+from ..video.reading import VIDEO_SUFFIXES, VideoDecodeError, num_frames
 
 
 class RefusedError(ValueError):

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..detector import AUDetector
-from ..video import VIDEO_SUFFIXES
+from ..inference.detector import AUDetector
+from ..video.reading import VIDEO_SUFFIXES
 from .analysis import analyse
 from .limits import Limits, RefusedError
 from .timeline import SCRIPT, STYLE

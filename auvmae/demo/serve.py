@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..data.synthetic import write_synthetic_faces
-from ..detector import AUDetector
-from ..faces import load_detector
-from ..video import VIDEO_SUFFIXES
+from ..data.synthetic.dataset import write_synthetic_faces
+from ..faces.detection import load_detector
+from ..inference.detector import AUDetector
+from ..video.reading import VIDEO_SUFFIXES
 from .limits import Limits
 from .page import build_page
 

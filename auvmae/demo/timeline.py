@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import find_active
-from ..facs import AU_NAMES, au_column, au_number
-from ..prediction import AUPrediction
+from ..inference.events import find_active
+from ..inference.prediction import AUPrediction
+from ..knowledge.facs import AU_NAMES, au_column, au_number
 
 STYLE = Path(__file__).with_name("timeline.css").read_text()
 SCRIPT = Path(__file__).with_name("timeline.js").read_text()

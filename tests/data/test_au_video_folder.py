@@ -9,16 +9,16 @@ import datasets
 import numpy as np
 import pytest
 
-from auvmae.crop_files import INDEX_COLUMNS, index_path
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.au_video_folder import AUVideoFolder
-from auvmae.data.augmentation import RARE_AUS, fit_clip, rare_au_clips
 from auvmae.data.clips import segment_clips
 from auvmae.data.errors import LabelError
 from auvmae.data.folds import k_fold_subjects
-from auvmae.facs import BP4D_AUS, DISFA_AUS
-from auvmae.losses import label_weights
-from auvmae.predictions import Predictions
+from auvmae.data.loading.augmentation import RARE_AUS, fit_clip, rare_au_clips
+from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.faces.crop_files import INDEX_COLUMNS, index_path
+from auvmae.knowledge.facs import BP4D_AUS, DISFA_AUS
+from auvmae.knowledge.losses import label_weights
 
 from .forge_disfa import forge_disfa, intensities, numbered_frame, write_video
 from .forge_folder import CLIP, LENGTHS, check, codes, labels_of, load, wide, write_table

@@ -8,7 +8,7 @@ import pytest
 
 from auvmae.data import load_au_dataset
 from auvmae.data.errors import DatasetLayoutError, LabelError
-from auvmae.video import VideoDecodeError
+from auvmae.video.reading import VideoDecodeError
 
 from .forge_folder import check, load, wide, write_table
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from auvmae.data.augmentation import augment_clip, fit_clip, rare_au_clips
+from auvmae.data.loading.augmentation import augment_clip, fit_clip, rare_au_clips
 
 
 def stream_clips(labels: np.ndarray, rare: list[int], patience: int) -> list[tuple[int, int]]:

@@ -10,8 +10,8 @@ from auvmae.data.bp4d import Bp4d
 from auvmae.data.clips import segment_clips, video_labels
 from auvmae.data.errors import DatasetLayoutError, LabelError
 from auvmae.data.folds import fold_subjects
-from auvmae.facs import BP4D_AUS
-from auvmae.video import read_frames
+from auvmae.knowledge.facs import BP4D_AUS
+from auvmae.video.reading import read_frames
 
 from .forge_bp4d import AUS, TASKS, codes, forge_bp4d
 from .forge_disfa import frame_numbers
@@ -95,7 +95,7 @@ def test_crops_in_place_of_images(tmp_path: Path) -> None:
 
 
 def _write_index(video: Path, images: int, lost: int) -> None:
-    from auvmae.crop_files import INDEX_COLUMNS, index_path
+    from auvmae.faces.crop_files import INDEX_COLUMNS, index_path
 
     lines = [",".join(INDEX_COLUMNS)]
     for position in range(images):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from auvmae.data import au_names, load_au_dataset
-from auvmae.data.augmentation import fit_clip, rare_au_clips
 from auvmae.data.clips import segment_clips, video_labels
 from auvmae.data.disfa import BAD_FRAMES, Disfa
 from auvmae.data.errors import DatasetLayoutError, LabelError
 from auvmae.data.folds import fold_subjects
-from auvmae.video import VideoDecodeError
+from auvmae.data.loading.augmentation import fit_clip, rare_au_clips
+from auvmae.video.reading import VideoDecodeError
 
 from .forge_disfa import AUS, LENGTHS, forge_disfa, intensities, numbered_frame, write_labels, write_video
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from auvmae.data import recycling
-from auvmae.data.loader import ClipCollator
-from auvmae.data.recycling import FramePool
+from auvmae.data.loading import shared_frames
+from auvmae.data.loading.loader import ClipCollator
+from auvmae.data.loading.shared_frames import FramePool
 
 
 def clip(number: int, size: int = 16) -> torch.Tensor:
@@ -94,15 +94,15 @@ def test_an_epoch_takes_no_more_than_is_looked_at():
 def own_worker(monkeypatch):
     """This process stands for its own worker, too."""
     own = SimpleNamespace(pid=os.getpid())
-    monkeypatch.setattr(recycling.multiprocessing, "active_children", lambda: [own])
+    monkeypatch.setattr(shared_frames.multiprocessing, "active_children", lambda: [own])
 
 
 def test_memory_of_workers_that_ended_is_given_back(own_worker, monkeypatch):
     received(FramePool().stack([clip(1)]))
-    assert [process for process, _ in recycling._MAPPED] == [os.getpid()]
-    monkeypatch.setattr(recycling.multiprocessing, "active_children", lambda: [SimpleNamespace(pid=0)])
-    recycling._receive((0, 0), torch.zeros(13, dtype=torch.uint8), (1, 1, 2, 2, 3))
-    assert list(recycling._MAPPED) == [(0, 0)]
+    assert [process for process, _ in shared_frames._MAPPED] == [os.getpid()]
+    monkeypatch.setattr(shared_frames.multiprocessing, "active_children", lambda: [SimpleNamespace(pid=0)])
+    shared_frames._receive((0, 0), torch.zeros(13, dtype=torch.uint8), (1, 1, 2, 2, 3))
+    assert list(shared_frames._MAPPED) == [(0, 0)]
 
 
 def received(frames: object) -> torch.Tensor:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from auvmae.data.levels import Level
-from auvmae.data.sampling import ClipSampler, rare_au_weights
+from auvmae.data.loading.levels import Level
+from auvmae.data.loading.sampling import ClipSampler, rare_au_weights
 
 
 class Numbers:

@@ -6,7 +6,7 @@ import pytest
 
 from auvmae.data import load_au_dataset
 from auvmae.data.errors import DatasetLayoutError
-from auvmae.data.shared_index import index_once
+from auvmae.data.loading.shared_index import index_once
 
 from ..test_trainer import arguments
 from .forge_disfa import numbered_frame, write_video

@@ -6,20 +6,21 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from auvmae.data import load_au_dataset, synthetic
+from auvmae.data import load_au_dataset
 from auvmae.data.folds import fold_subjects
-from auvmae.data.synthetic import (
+from auvmae.data.synthetic import dataset
+from auvmae.data.synthetic.dataset import (
     LABELLED_AUS,
     SUBJECTS,
     render_subject,
     write_synthetic_disfa,
     write_synthetic_faces,
 )
-from auvmae.data.synthetic_face import FaceIdentity, draw_identity, render_faces
-from auvmae.data.synthetic_script import script_intensities
-from auvmae.facs import DISFA_AUS
-from auvmae.losses import label_weights
-from auvmae.video import num_frames, read_frames
+from auvmae.data.synthetic.face import FaceIdentity, draw_identity, render_faces
+from auvmae.data.synthetic.script import script_intensities
+from auvmae.knowledge.facs import DISFA_AUS
+from auvmae.knowledge.losses import label_weights
+from auvmae.video.reading import num_frames, read_frames
 
 TREE = {"num_subjects": 3, "frames_per_subject": 70, "image_size": 64, "progress": False}
 
@@ -97,7 +98,7 @@ def test_subjects_seeds_and_streams_differ():
 
 def test_identity_does_not_depend_on_the_length(monkeypatch):
     seen = []
-    monkeypatch.setattr(synthetic, "render_faces", lambda face, *rest: seen.append(repr(face)))
+    monkeypatch.setattr(dataset, "render_faces", lambda face, *rest: seen.append(repr(face)))
     for length in (1, 500):
         render_subject(5, length, 64)
     assert seen[0] == seen[1]
@@ -193,13 +194,13 @@ def test_unlabelled_videos_lie_flat(tmp_path):
 
 
 def test_finished_tree_is_kept(tree, monkeypatch):
-    monkeypatch.setattr(synthetic, "render_subject", None)
+    monkeypatch.setattr(dataset, "render_subject", None)
     assert write_synthetic_disfa(tree, **TREE) == tree
 
 
 def test_other_rates_are_another_tree(tmp_path, monkeypatch):
     still = np.zeros((40, 32, 32, 3), np.uint8)
-    monkeypatch.setattr(synthetic, "render_faces", lambda *_: still)  # the labels are what counts here
+    monkeypatch.setattr(dataset, "render_faces", lambda *_: still)  # the labels are what counts here
     small = {"num_subjects": 4, "frames_per_subject": 40, "image_size": 32}
     found = {}
     for options in ({}, {"rates": "balanced"}, {"rates": "disfa"}):
@@ -228,7 +229,7 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch, num_proc):
             raise RuntimeError("power cut")
         return np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 12), np.int8)
 
-    monkeypatch.setattr(synthetic, "render_subject", fail_on_the_second)
+    monkeypatch.setattr(dataset, "render_subject", fail_on_the_second)
     with pytest.raises(RuntimeError, match="power cut"):
         write_synthetic_disfa(tmp_path / "disfa", **TREE, num_proc=num_proc)
     assert list(tmp_path.iterdir()) == []

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
-from auvmae.arguments_protocol import ProtocolArguments
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.transfer import over_shared_aus, select_aus
-from auvmae.predictions import Predictions
-from auvmae.recipe import parse_arguments
-from auvmae.summary import summary_tables
+from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.summary import summary_tables
+from auvmae.runs.arguments_protocol import ProtocolArguments
+from auvmae.runs.recipe import parse_arguments
 
 from .forge_bp4d import forge_bp4d
 from .forge_disfa import LENGTHS, forge_disfa

@@ -1,0 +1,229 @@
+"""Others' weights to ours: checkpoints of VideoMAE (both versions) and MARLIN, as their own code writes them.
+
+What the tensors' shapes tell is read off them; the rest is the published models', and is said. Nothing is filled in or
+dropped without a word.
+"""
+
+import argparse
+import math
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors.torch import load_file
+from tqdm.auto import tqdm
+
+from ..configuration import AUVMAEConfig
+from ..embeddings import sinusoid_table
+from ..modeling_auvmae import AUVMAEPreTrainedModel
+from .layouts import QKV, Source, Tensors, recognise
+
+WRAPPERS = ("model", "module", "state_dict")
+"""Where VideoMAE's script, DeepSpeed and Lightning put the weights in what they save."""
+
+HEADS = {1280: 16, 1408: 16, 640: 8}
+"""Attention heads of the published widths whose heads are not 64 wide: ViT-H, ViT-g, ViT-H's first decoder."""
+
+TABLE_TOLERANCE = 1e-3
+"""MARLIN computes the angles in float32: 1e-4 off at the last position, 5e-5 in its features. Other tables: about 1."""
+
+UNLIKE_OURS = {
+    r"\.attn\.scale$": "cosine attention (cos_attn)",
+    r"\.gamma_[12]$": "layer scale (init_values)",
+    r"\bcls_token$": "a class token",
+}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted checkpoint.
+
+    Args:
+        model: `AUVMAEForVideoPretraining`, or `AUVMAEModel` where there was no decoder; float32.
+        format: "VideoMAE" or "MARLIN".
+        assumed: Fields of the configuration that the file does not tell and the caller did not give.
+        dropped: Names of the tensors that have no place here, such as a classifier's.
+    """
+
+    model: AUVMAEPreTrainedModel
+    format: str
+    assumed: dict[str, Any]
+    dropped: list[str]
+
+
+def convert_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Conversion:
+    """Convert a checkpoint of VideoMAE, VideoMAE V2 or MARLIN.
+
+    Args:
+        path: `.pth`, `.pt`, `.ckpt` or `.safetensors`.
+        overrides: Fields of `AUVMAEConfig` that go over what is read off the shapes or assumed.
+
+    Returns:
+        The model, and what was assumed and dropped.
+
+    Raises:
+        ValueError: The file is damaged, holds more than tensors, is none of these, has tensors missing, left over or of
+            another shape, or its architecture is not ours. Tensors are named.
+        OSError: It cannot be read.
+    """
+    tensors = read_tensors(path)
+    try:
+        source = recognise(tensors)
+        config, assumed = read_config(tensors, source, overrides or {})
+        renamed, dropped = rename_tensors(tensors, source, config)
+    except (ValueError, StrictDataclassError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    model = source.model_class.from_pretrained(None, config=config, state_dict=renamed)
+    return Conversion(model, source.layout.name, assumed, dropped)
+
+
+def read_tensors(path: str | Path) -> Tensors:
+    """The tensors of a file by name, without running any code that is in it. See `convert_checkpoint`."""
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # VideoMAE's script saves its command line along, a bare holder of values
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            # mapped, because an optimizer of twice the weights' size may be in the file
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except OSError:
+        raise
+    except Exception as error:  # bytes that are no checkpoint end in any of them
+        asked = re.search(r"(?:GLOBAL|class|function) (\S+)", str(error))
+        if asked and isinstance(error, pickle.UnpicklingError):
+            raise ValueError(
+                f"{path}: not only tensors, it asks for {asked[1]}, and code in a file is never run. If you trust it, "
+                "load it with the code that made it and save model.state_dict() alone."
+            ) from None
+        raise ValueError(f"{path}: not a checkpoint, or damaged ({type(error).__name__}).") from error
+    if isinstance(loaded, dict):
+        loaded = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), loaded)
+    names = list(loaded) if isinstance(loaded, dict) else []
+    others = [str(name) for name in names if not isinstance(loaded[name], torch.Tensor)]
+    if others or not names:
+        raise ValueError(
+            f"{path}: weights were looked for under {', '.join(WRAPPERS)} and at the top; found instead: "
+            f"{', '.join(others) or type(loaded).__name__}."
+        )
+    return loaded
+
+
+def read_config(tensors: Tensors, source: Source, overrides: Mapping[str, Any]) -> tuple[AUVMAEConfig, dict[str, Any]]:
+    """The configuration, and those of its fields that had to be assumed. See `convert_checkpoint`."""
+    if unknown := sorted(set(overrides) - set(AUVMAEConfig().to_dict())):
+        raise ValueError(f"AUVMAEConfig has no field {', '.join(unknown)}.")
+    for pattern, what in UNLIKE_OURS.items():
+        if found := [name for name in tensors if re.search(pattern, name)]:
+            raise ValueError(f"VideoMAEConfig has no {what}, but there is {found[0]}.")
+
+    kernel = shape_of(tensors, f"{source.encoder}{source.layout.patch_embedding}.weight", 5)
+    if kernel[3] != kernel[4]:
+        raise ValueError(f"AU-vMAE's patches are squares, but theirs are {kernel[3]} x {kernel[4]} pixels.")
+    fields: dict[str, Any] = dict(zip(("num_channels", "tubelet_size", "patch_size"), kernel[1:4], strict=True))
+    fields |= read_blocks(tensors, source, source.encoder)
+    if source.has_decoder:
+        decoder = read_blocks(tensors, source, f"{source.root}decoder.")
+        fields |= {f"decoder_{name}": value for name, value in decoder.items()}
+    fields["qv_bias"] = any(name.endswith("attn.q_bias") for name in tensors)
+    # a fine-tuned VideoMAE normalises the mean over tokens (fc_norm), which is the head's; all others each token
+    fields["use_mean_pooling"] = f"{source.encoder}fc_norm.weight" in tensors
+
+    assumed: dict[str, Any] = {"num_frames": 16, "image_size": 224, **source.layout.fields}
+    for prefix in ("", "decoder_") if source.has_decoder else ("",):
+        width, heads = fields[f"{prefix}hidden_size"], f"{prefix}num_attention_heads"
+        if heads not in overrides:
+            if width not in HEADS and width % 64:
+                raise ValueError(f"how many heads share a width of {width} is not known: give {heads} in --config.")
+            assumed[heads] = HEADS.get(width, width // 64)
+    table = tensors.get(next(iter(source.tables())))
+    if table is not None and table.ndim == 3:
+        slots = int(overrides.get("num_frames", assumed["num_frames"])) // fields["tubelet_size"]
+        assumed["image_size"] = math.isqrt(table.shape[1] // max(slots, 1)) * fields["patch_size"]
+    assumed = {name: value for name, value in assumed.items() if name not in overrides}
+    return AUVMAEConfig(**(fields | assumed | dict(overrides))), assumed
+
+
+def read_blocks(tensors: Tensors, source: Source, within: str) -> dict[str, int]:
+    """Width, depth and inner width of the blocks whose names begin with `within`."""
+    index = re.compile(re.escape(f"{within}blocks.") + r"(\d+)\.")
+    depth = max((int(found[1]) for name in tensors if (found := index.match(name))), default=0) + 1
+    inner, width = shape_of(tensors, f"{within}blocks.0.{source.layout.names['intermediate.dense']}.weight", 2)
+    return {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": inner}
+
+
+def shape_of(tensors: Tensors, name: str, dimensions: int) -> torch.Size:
+    """The shape of a tensor that sizes are read off.
+
+    Raises:
+        ValueError: There is none, or it has not so many dimensions.
+    """
+    if name not in tensors:
+        raise ValueError(f"missing: {name}.")
+    if tensors[name].ndim != dimensions:
+        raise ValueError(f"of another shape: {name} {tuple(tensors[name].shape)} instead of {dimensions} dimensions.")
+    return tensors[name].shape
+
+
+def rename_tensors(tensors: Tensors, source: Source, config: AUVMAEConfig) -> tuple[Tensors, list[str]]:
+    """Ours by our names, float32, and the names of what was dropped. See `convert_checkpoint`."""
+    with torch.device("meta"):
+        expected = source.model_class(config).state_dict()
+    tables = source.tables()
+    dropped = [name for name in tensors if name.startswith(source.dropped)]
+    left_over = set(tensors) - set(tables) - set(dropped)
+    missing, misshapen, renamed = [], [], {}
+    for ours, parameter in tqdm(expected.items(), "convert", unit="tensor"):
+        theirs, shape = source.name_of(ours), parameter.shape
+        if theirs not in tensors:
+            missing.append(theirs)
+            continue
+        left_over.discard(theirs)
+        tensor = tensors[theirs]
+        part = next((QKV.index(part) for part in QKV if ours.endswith(f".{part}.weight")), None)
+        if part is not None:  # three matrices in one
+            shape = torch.Size((3 * shape[0], shape[1]))
+        if tensor.shape != shape:
+            misshapen.append(f"{theirs} {tuple(tensor.shape)} instead of {tuple(shape)}")
+            continue
+        if part is not None:
+            tensor = tensor.chunk(3)[part]
+        elif source.layout.channels_first and ours.startswith("decoder.head."):
+            tensor = tensor.unflatten(0, (config.num_channels, -1)).transpose(0, 1).flatten(0, 1)
+        renamed[ours] = tensor.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    faults = {
+        "missing": list(dict.fromkeys(missing)),
+        "left over": sorted(left_over),
+        "of another shape": list(dict.fromkeys(misshapen)),
+    }
+    if any(faults.values()):
+        raise ValueError("; ".join(f"{fault}: {', '.join(names)}" for fault, names in faults.items() if names) + ".")
+    for name in tables.keys() & tensors.keys():
+        check_table(name, tensors[name], getattr(config, tables[name]), config)
+    return renamed, dropped
+
+
+def check_table(name: str, table: torch.Tensor, width: int, config: AUVMAEConfig) -> None:
+    """Compare their position table with ours, which is fixed and never loaded.
+
+    Raises:
+        ValueError: It is for another number of frames or pixels, or is no sine and cosine (learned positions).
+    """
+    positions = config.num_frames // config.tubelet_size * config.patches_per_slot
+    if table.shape != (1, positions, width):
+        raise ValueError(
+            f"{name} is {tuple(table.shape)} instead of {(1, positions, width)} for {config.num_frames} frames of "
+            f"{config.image_size} pixels: give num_frames and image_size in --config."
+        )
+    difference = (table.float() - sinusoid_table(positions, width)).abs().max().item()
+    if not difference < TABLE_TOLERANCE:
+        raise ValueError(
+            f"{name} differs from the fixed sine-cosine table by {difference:.2g}: learned positions have no place in "
+            "VideoMAEConfig."
+        )

@@ -1,0 +1,183 @@
+"""A fine-tuned model as ONNX, in float32 and with int8 weights: one window in, its action units out.
+
+A file computes what `AUDetector` asks the model for, at one level, and is checked against the model before it counts.
+"""
+
+import json
+import warnings
+from copy import copy
+from hashlib import file_digest
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.models.videomae.modeling_videomae import VideoMAEModel
+
+from ..head import interpolate_frames
+from ..inference.detector import AUDetector, weights_sha256
+from ..inference.onnx_model import OnnxModel
+from ..masking import tube_mask
+from ..modeling_auvmae import AUVMAEForFrameAUClassification
+from ..system.files import replacing_folder
+
+ONNX_FILE, INT8_FILE, RECORD_FILE = "model.onnx", "model.int8.onnx", "export.json"
+OPSET = 20  # the first in which GELU is one operator
+TOLERANCE = 1e-4
+"""How far the logits of `model.onnx` may be from the model's."""
+MAX_BYTES = 2**31  # of a protobuf message
+PACKAGES = ("auvmae", "torch", "transformers", "onnx", "onnxscript", "onnxruntime")
+
+
+def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict[str, Any]:
+    """Write what the detector runs as `output/model.onnx`, with its configuration and processor.
+
+    Args:
+        detector: on the CPU, in float32. Its level is the file's.
+        output: the folder, there whole or not at all; one that is there is replaced.
+        int8: also `output/model.int8.onnx`: the weights of all matrix products in int8, by row, and their inputs
+            quantised as they come (dynamic quantisation); the rest in float32.
+
+    Returns:
+        What `output/export.json` says: weights, level, inputs, output, SHA-256 of the files, how far they are from the
+        model on random windows.
+
+    Raises:
+        ImportError: onnx, onnxscript or onnxruntime is not installed.
+        ValueError: the detector runs an exported model already, the model does not fit into a file, or the file's
+            logits are further than `TOLERANCE` from the model's.
+    """
+    model = detector.model
+    if not isinstance(model, AUVMAEForFrameAUClassification):
+        raise ValueError("this is an exported model already: export the checkpoint that it came from")
+    if 4 * model.num_parameters() >= MAX_BYTES:
+        raise ValueError(f"an ONNX file holds 2 GiB, the model has {4 * model.num_parameters() / 2**30:.1f} in float32")
+    window = _Window(model, detector.mask_ratio)
+    config = copy(model.config)
+    config.sampling_rate, config.mask_ratio = detector.sampling_rate, detector.mask_ratio
+    del config.auto_map  # no code stands beside the file
+    with replacing_folder(output) as folder:
+        config.to_json_file(folder / "config.json")
+        detector.processor.to_json_file(folder / "preprocessor_config.json")
+        _write_onnx(window, folder / ONNX_FILE)
+        differences = {ONNX_FILE: _largest_differences(window, folder / ONNX_FILE)}
+        found = differences[ONNX_FILE]["logits"]
+        if not found <= TOLERANCE:
+            raise ValueError(
+                f"the exported model's logits on random windows are {found:.1e} from the model's, more than "
+                f"{TOLERANCE:.0e}: with these versions of torch and onnxruntime it cannot be exported"
+            )
+        if int8:
+            _quantise(folder / ONNX_FILE, folder / INT8_FILE)
+            differences[INT8_FILE] = _largest_differences(window, folder / INT8_FILE)
+        record = {
+            "model": Path(model.name_or_path or "").name,
+            "weights_sha256": weights_sha256(model),
+            "sampling_rate": detector.sampling_rate,
+            "mask_ratio": detector.mask_ratio,
+            "opset": OPSET,
+            "inputs": {
+                name: {"dtype": str(tensor.dtype), "shape": ["batch", *tensor.shape[1:]]}
+                for name, tensor in window.random_inputs(1).items()
+            },
+            "logits": ["batch", config.clip_length, len(config.au_names)],
+            "au_names": config.au_names,
+            "largest_difference": differences,
+            "sha256": {name: _sha256(folder / name) for name in differences},
+            "versions": {package: version(package) for package in PACKAGES},
+        }
+        (folder / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return record
+
+
+class _Window(nn.Module):
+    """The model on one window, from tensors to logits: without checks, and with a mask that hides a fixed number."""
+
+    def __init__(self, model: AUVMAEForFrameAUClassification, mask_ratio: float) -> None:
+        super().__init__()
+        self.model, self.mask_ratio = model, mask_ratio
+        self.num_slots = model.config.num_frames // model.config.tubelet_size
+        self.eval()
+
+    def forward(self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, num_frames, C, H, W), (B, L) True = hidden -> (B, clip_length, N)."""
+        visible = None if bool_masked_pos is None else self.visible_tokens(bool_masked_pos)
+        tokens = VideoMAEModel.forward(self.model.videomae, pixel_values, visible).last_hidden_state
+        return interpolate_frames(self.model.head(tokens, self.num_slots), self.model.config.clip_length)
+
+    def visible_tokens(self, bool_masked_pos: torch.Tensor) -> torch.Tensor:
+        """`tube_token_indices` where the number of hidden patches is known: (B, L), True = hidden -> (B, K).
+
+        The graph must not depend on values, and an operator cannot raise. Where a slot hides another number, indices
+        lie past the last token, at which onnxruntime stops.
+        """
+        hidden = bool_masked_pos.reshape(bool_masked_pos.shape[0], self.num_slots, -1).long()
+        patches = hidden.shape[2]
+        num_hidden = int(self.mask_ratio * patches)
+        order = (torch.arange(patches) + patches * hidden).sort(dim=2)[0][..., : patches - num_hidden]
+        wrong = hidden.sum(dim=2, keepdim=True) != num_hidden
+        starts = torch.arange(self.num_slots)[:, None] * patches
+        return (order + starts + wrong * hidden[0].numel()).flatten(1)
+
+    def random_inputs(self, batch_size: int) -> dict[str, torch.Tensor]:
+        """Noise, and masks where there are any; the same at every call."""
+        config, generator = self.model.config, torch.Generator().manual_seed(batch_size)
+        shape = (batch_size, config.num_frames, config.num_channels, config.image_size, config.image_size)
+        inputs = {"pixel_values": torch.randn(shape, generator=generator)}
+        if self.mask_ratio:
+            masks = tube_mask(batch_size, self.num_slots, config.patches_per_slot, self.mask_ratio, generator)
+            inputs["bool_masked_pos"] = masks
+        return inputs
+
+
+def _write_onnx(window: _Window, path: Path) -> None:
+    try:
+        import onnxruntime  # noqa: F401  # the check needs it; say so before the work
+        import onnxscript  # noqa: F401  # torch.onnx writes with it
+        from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # comes with onnxscript
+    except ImportError as error:
+        raise ImportError(f"exporting needs the extra `onnx`: pip install auvmae[onnx] ({error})") from error
+    inputs = window.random_inputs(2)
+    batch = torch.export.Dim("batch")
+    with warnings.catch_warnings():
+        # torch's exporter calls what torch deprecates, and says that it renames an axis to what it is called
+        warnings.simplefilter("ignore")
+        program: Any = torch.onnx.export(
+            window,
+            kwargs=inputs,
+            dynamo=True,
+            dynamic_shapes={name: {0: batch} for name in inputs},
+            input_names=list(inputs),
+            output_names=["logits"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    # torch notes at each operator where it was called: paths of this machine, which are nobody's business
+    ClearMetadataAndDocStringPass()(program.model)
+    program.save(path, external_data=False)
+
+
+def _quantise(source: Path, target: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # unsigned: where the CPU has no VNNI, sums of products with signed weights saturate
+    quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QUInt8)
+
+
+@torch.inference_mode()
+def _largest_differences(window: _Window, path: Path) -> dict[str, float]:
+    """Of the logits and of the probabilities, over batches of other sizes than the one that was traced."""
+    exported: Any = OnnxModel(path)
+    largest = {"logits": 0.0, "probs": 0.0}
+    for batch_size in (1, 3):
+        inputs = window.random_inputs(batch_size)
+        found, expected = (model(**inputs).logits for model in (exported, window.model))
+        for name, difference in (("logits", found - expected), ("probs", found.sigmoid() - expected.sigmoid())):
+            largest[name] = max(largest[name], float(difference.abs().max()))
+    return largest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,140 @@
+"""How VideoMAE (both versions) and MARLIN name their tensors: one architecture under three sets of names."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..modeling_auvmae import AUVMAEForVideoPretraining, AUVMAEModel, AUVMAEPreTrainedModel
+
+Tensors = dict[str, torch.Tensor]
+
+QKV = ("query", "key", "value")
+"""Order of the three in one `attn.qkv.weight`."""
+
+BLOCK_NAMES = {
+    "encoder.layer.": "blocks.",
+    "decoder.decoder_layers.": "decoder.blocks.",
+    "attention.attention.query.bias": "attn.q_bias",
+    "attention.attention.value.bias": "attn.v_bias",
+    **{f"attention.attention.{part}.weight": "attn.qkv.weight" for part in QKV},
+    "attention.output.dense": "attn.proj",
+    "layernorm_before": "norm1",
+    "layernorm_after": "norm2",
+    "layernorm.": "norm.",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a code base names what we have.
+
+    Args:
+        name: What it is called.
+        patch_embedding: Its name of the patch embedding, by which a file is recognised.
+        names: Ours to theirs, replaced in this order.
+        tables: Names of the position tables of the encoder (after its prefix) and of the decoder.
+        fields: Of `AUVMAEConfig`, which no shape tells.
+        dropped: Beginnings of the names that are of no use here.
+        channels_first: Whether a patch is predicted as (channel, pixel); ours and VideoMAE's are (pixel, channel).
+    """
+
+    name: str
+    patch_embedding: str
+    names: dict[str, str]
+    tables: tuple[str, str]
+    fields: dict[str, Any]
+    dropped: tuple[str, ...]
+    channels_first: bool = False
+
+
+LAYOUTS = (
+    Layout(
+        "VideoMAE",
+        "patch_embed.proj",
+        {
+            "embeddings.patch_embeddings.projection": "patch_embed.proj",
+            **BLOCK_NAMES,
+            "intermediate.dense": "mlp.fc1",
+            "output.dense": "mlp.fc2",
+        },
+        tables=("pos_embed", "pos_embed"),
+        # Transformers' decoder has 1e-5 in its last normalisation, whatever the configuration says
+        fields={"layer_norm_eps": 1e-6},
+        dropped=("head.", "fc_norm."),
+    ),
+    Layout(
+        "MARLIN",
+        "patch_embedding.projection",
+        {
+            "embeddings.patch_embeddings.projection": "patch_embedding.projection",
+            **BLOCK_NAMES,
+            "intermediate.dense": "mlp.layers.0.linear",
+            "output.dense": "mlp.layers.1.linear",
+            "encoder_to_decoder": "enc_dec_proj",
+            "mask_token": "decoder.mask_token",
+        },
+        tables=("pos_embedding.emb", "decoder.pos_embedding.emb"),
+        # it sees and predicts pixels in [0, 1]
+        fields={"layer_norm_eps": 1e-5, "norm_pix_loss": False, "image_mean": [0.0] * 3, "image_std": [1.0] * 3},
+        dropped=("discriminator.",),
+        channels_first=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whose tensors they are, and what stands before their names.
+
+    Args:
+        layout: How they are named.
+        root: Before every name: "", "module.", ...
+        encoder: Before the encoder's: `root`, or `root` + "encoder.".
+        has_decoder: Whether the decoder is there.
+    """
+
+    layout: Layout
+    root: str
+    encoder: str
+    has_decoder: bool
+
+    @property
+    def model_class(self) -> type[AUVMAEPreTrainedModel]:
+        """Ours that holds it all."""
+        return AUVMAEForVideoPretraining if self.has_decoder else AUVMAEModel
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Beginnings of their names of what has no place here."""
+        return tuple(prefix + name for prefix in (self.root, self.encoder) for name in self.layout.dropped)
+
+    def name_of(self, ours: str) -> str:
+        """Their name of a parameter of `model_class`."""
+        inner = ours.removeprefix("videomae.")
+        prefix = self.root if self.has_decoder and inner == ours else self.encoder
+        for name, theirs in self.layout.names.items():
+            inner = inner.replace(name, theirs)
+        return prefix + inner
+
+    def tables(self) -> dict[str, str]:
+        """Their names of position tables, each with the field that is its width."""
+        encoder, decoder = self.layout.tables
+        widths = {self.encoder + encoder: "hidden_size"}
+        return widths | ({self.root + decoder: "decoder_hidden_size"} if self.has_decoder else {})
+
+
+def recognise(tensors: Tensors) -> Source:
+    """Tell by the names whose tensors they are. See `convert_checkpoint`."""
+    for layout in LAYOUTS:
+        ending = f"{layout.patch_embedding}.weight"
+        for name in tensors:
+            if name.endswith(ending):
+                encoder = name.removesuffix(ending)
+                root = encoder.removesuffix("encoder.")
+                has_decoder = root != encoder and any(other.startswith(f"{root}decoder.") for other in tensors)
+                return Source(layout, root, encoder, has_decoder)
+    if any(name.endswith("patch_embeddings.projection.weight") for name in tensors):
+        raise ValueError("Transformers' own names: no conversion is needed, --model_name_or_path reads its folder.")
+    endings = " nor ".join(f"{layout.patch_embedding}.weight ({layout.name})" for layout in LAYOUTS)
+    raise ValueError(f"neither {endings} is there. Its first tensors: {', '.join(list(tensors)[:5])}.")

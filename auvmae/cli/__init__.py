@@ -1,0 +1,1 @@
+"""Provide the `auvmae` command, one file per sub-command."""

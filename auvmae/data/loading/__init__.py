@@ -1,0 +1,1 @@
+"""Turn rows of clips into batches."""

@@ -1,0 +1,1 @@
+"""Draw synthetic faces, lay them out as DISFA, and render them to video files."""

@@ -1,0 +1,1 @@
+"""Turn probabilities into the tables of the paper."""

@@ -1,0 +1,139 @@
+"""The saved predictions of several runs put together: which of them are the folds of one experiment."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .metrics import counts_by_group
+from .saved_predictions import FILE_NAME, Predictions
+
+PER_FOLD = {
+    *("fold", "thresholds", "tuned_on_test", "train_clips", "steps", "train_runtime", "hardware", "versions"),
+    *("weights_sha256", "co2_grams", "coded_test_frames", "metrics", "metrics_at_half", "all_ones"),
+}
+"""What differs between the folds of one experiment. Runs in which anything else differs are two experiments."""
+
+DESCRIBED = {"level", "dataset", "au_names", "train_datasets", "repetition", "folds_file"}
+"""What the description of an experiment or the table says already."""
+
+
+def dealt_folds(run: dict[str, Any]) -> str:
+    """How the folds of a run differ from the published ones; nothing if they do not."""
+    if folds_file := run.get("folds_file"):
+        return f" of {folds_file}"
+    repetition = run.get("repetition", 0)
+    return f" of repetition {repetition} (not the published folds)" if repetition else ""
+
+
+def tuned_label(*runs: dict[str, Any]) -> str:
+    """What stands beside every score of runs in which something was tuned on the data that is scored; else nothing."""
+    tuned = sorted({name for run in runs for name in run.get("tuned_on_test", [])})
+    return f"TUNED ON TEST DATA: {', '.join(tuned)}" if tuned else ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs with the same settings, one per fold.
+
+    Args:
+        folds: Their predictions, by fold; no subject is in two of them.
+
+    Raises:
+        ValueError: A subject is tested in two folds, or the folds are over different AUs.
+    """
+
+    folds: list[Predictions]
+
+    def __post_init__(self) -> None:
+        subjects = [subject for fold in self.folds for subject in np.unique(fold.subjects)]
+        twice = sorted({str(subject) for subject in subjects if subjects.count(subject) > 1})
+        if twice:
+            raise ValueError(
+                f"{self.description} is scored on {', '.join(twice[:5])} by two runs of the same settings; "
+                "give one run per fold."
+            )
+        if any(fold.au_names != self.au_names for fold in self.folds):
+            raise ValueError(f"the folds of {self.description} are over different AUs.")
+
+    @property
+    def au_names(self) -> list[str]:
+        """N names."""
+        return self.folds[0].au_names
+
+    @property
+    def dataset(self) -> str:
+        """The data set that was scored."""
+        return str(self.folds[0].run.get("dataset", "unknown data"))
+
+    @property
+    def description(self) -> str:
+        """Level, folds, other training data, and what was tuned on the data that is scored: no number goes without."""
+        run, folds = self.folds[0].run, "+".join(str(fold.run.get("fold", "?")) for fold in self.folds)
+        text = f"auvmae, {run.get('level', 'unknown')} level, fold{'s' * (len(self.folds) > 1)} {folds}"
+        text += dealt_folds(run)
+        if train_datasets := run.get("train_datasets"):
+            text += f", trained on {' and '.join(train_datasets)}"
+        label = tuned_label(*(fold.run for fold in self.folds))
+        return f"{text}, {label}" if label else text
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What makes this experiment another one, by name, as JSON; parts of a part as `loss.intra_weight`."""
+        flat: dict[str, Any] = {}
+        for name, value in self.folds[0].run.items():
+            if name not in PER_FOLD:
+                is_group = isinstance(value, dict)
+                flat |= {f"{name}.{part}": inner for part, inner in value.items()} if is_group else {name: value}
+        return {name: json.dumps(value, sort_keys=True) for name, value in flat.items()}
+
+    def subject_counts(self) -> list[NDArray[np.int64]]:
+        """Per fold `(subjects, 4, N)` at the run's thresholds, see `auvmae.evaluation.metrics.counts_by_group`."""
+        return [counts_by_group(fold.probs, fold.labels, fold.subjects, fold.thresholds) for fold in self.folds]
+
+
+def load_runs(path: str | Path) -> list[Predictions]:
+    """Read the predictions of a run, or of every run in a folder.
+
+    Args:
+        path: `predictions.parquet`, the folder of a run, or a folder of such folders.
+
+    Raises:
+        FileNotFoundError: There are none.
+        ValueError: See `Predictions.load`.
+    """
+    path = Path(path)
+    inside = sorted(path.glob(f"*/{FILE_NAME}"))
+    if (path / FILE_NAME).exists() or not inside:
+        return [Predictions.load(path)]
+    return [Predictions.load(file) for file in inside]
+
+
+def group_folds(runs: Iterable[Predictions]) -> list[Experiment]:
+    """Put the folds of one experiment together, experiments in the order of their first run.
+
+    Raises:
+        ValueError: See `Experiment`.
+    """
+    groups: dict[str, list[Predictions]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(Experiment([run]).settings, sort_keys=True), []).append(run)
+    return [Experiment(sorted(group, key=lambda run: str(run.run.get("fold")))) for group in groups.values()]
+
+
+def experiment_names(experiments: Sequence[Experiment]) -> list[str]:
+    """Name each experiment by its description and by the settings that not all of them share."""
+    settings = [experiment.settings for experiment in experiments]
+    shown = [
+        name
+        for name in dict.fromkeys(name for one in settings for name in one)
+        if name not in DESCRIBED and len({one.get(name) for one in settings}) > 1
+    ]
+    return [
+        ", ".join([experiment.description, *(f"{name}={one.get(name, 'null').strip(chr(34))}" for name in shown)])
+        for experiment, one in zip(experiments, settings, strict=True)
+    ]

@@ -1,0 +1,163 @@
+"""The saved predictions of a run: one Parquet file from which every score can be computed again."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..knowledge.losses import NOT_CODED
+
+FILE_NAME = "predictions.parquet"
+METADATA_KEY = b"auvmae"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of every real frame of the test side, coded or not, and what the coders said.
+
+    Args:
+        au_names: N names, in the order of the columns.
+        subjects: `(frames,)`, the person.
+        videos: `(frames,)`, the recording: its path below the folder of all videos of the data set.
+        frames: `(frames,)` int32, index in the video. The rows are sorted by subject, video and frame.
+        probs: `(frames, N)` float32 in [0, 1].
+        labels: `(frames, N)` int8: 0, 1, or -100 where not coded.
+        run: What describes the run, as in `metrics.json`. Among it `dataset`, `fold`, `level`, `thresholds` (N numbers;
+            without, 0.5 for every AU) and `tuned_on_test` (names of what was chosen on the very data that is scored,
+            e.g. `["epoch"]`).
+
+    Raises:
+        ValueError: Arrays do not fit together, a value is out of its range, or a frame occurs twice.
+    """
+
+    au_names: list[str]
+    subjects: NDArray[np.str_]
+    videos: NDArray[np.str_]
+    frames: NDArray[np.int32]
+    probs: NDArray[np.float32]
+    labels: NDArray[np.int8]
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.frames), len(self.au_names))
+        if {self.probs.shape, self.labels.shape} != {shape} or not len(self.subjects) == len(self.videos) == shape[0]:
+            raise ValueError(
+                f"probs and labels must be {shape} (frames, AUs), found {self.probs.shape} and {self.labels.shape}."
+            )
+        if not ((self.probs >= 0) & (self.probs <= 1)).all():
+            raise ValueError("probabilities must be in [0, 1]; NaN and others were found.")
+        if self.thresholds.shape != shape[1:]:
+            raise ValueError(f"thresholds must be one per AU ({shape[1]}), found {self.run['thresholds']}.")
+        wrong = sorted(set(np.unique(self.labels).tolist()) - {0, 1, NOT_CODED})
+        if wrong:
+            raise ValueError(f"labels must be 0, 1 or {NOT_CODED}, found {wrong[:5]}.")
+        last, this = slice(None, -1), slice(1, None)
+        same = (self.subjects[last] == self.subjects[this]) & (self.videos[last] == self.videos[this])
+        step = np.diff(self.frames)
+        if (same & (step <= 0)).any():
+            row = int(np.argmax(same & (step <= 0))) + 1
+            problem = "occurs twice" if step[row - 1] == 0 else "is out of order"
+            raise ValueError(f"frame {self.frames[row]} of {self.subjects[row]} {self.videos[row]} {problem}.")
+
+    @classmethod
+    def from_clips(
+        cls,
+        probs: NDArray[Any],
+        labels: NDArray[Any],
+        rows: datasets.DatasetDict,
+        au_names: Sequence[str],
+        run: dict[str, Any] | None = None,
+    ) -> "Predictions":
+        """Put the clips of a test side together again, without their padded tails.
+
+        Args:
+            probs: `(clips, T, N)` in [0, 1], of the clips of `rows["test"]`, in order.
+            labels: `(clips, T, N)`: 0, 1, or -100.
+            rows: Of the fold, as of `load_au_dataset`; only "test" is read.
+            au_names: N names.
+            run: See `Predictions`.
+
+        Raises:
+            ValueError: As `Predictions`; two clips that share a frame among others.
+        """
+        clips = rows["test"]
+        lengths, starts = (np.asarray(clips[name], dtype=np.int32) for name in ("num_frames", "start_frame"))
+        offsets = np.arange(probs.shape[1], dtype=np.int32)
+        real = offsets < lengths[:, None]
+        videos = np.repeat(np.asarray(clips["name"]), lengths)
+        subjects = np.repeat(np.asarray(clips["subject"]), lengths)
+        frames = (starts[:, None] + offsets)[real]
+        order = np.lexsort((frames, videos, subjects))
+        return cls(
+            list(au_names),
+            subjects[order],
+            videos[order],
+            frames[order],
+            probs[real][order].astype(np.float32),
+            labels[real][order].astype(np.int8),
+            dict(run or {}),
+        )
+
+    @property
+    def thresholds(self) -> NDArray[np.float64]:
+        """`(N,)`: an AU is called present where its probability is greater."""
+        return np.array(self.run.get("thresholds") or [0.5] * len(self.au_names))
+
+    @property
+    def recordings(self) -> NDArray[np.int64]:
+        """`(frames,)`: which recording a frame is of, numbered from 0 in the order of the rows."""
+        changes = (self.subjects[1:] != self.subjects[:-1]) | (self.videos[1:] != self.videos[:-1])
+        return np.concatenate([np.zeros(min(len(self.frames), 1), np.int64), np.cumsum(changes)])
+
+    def save(self, output_dir: str | Path) -> Path:
+        """Write `predictions.parquet` into a folder, whole or not at all."""
+        columns = {
+            "subject": pa.array(self.subjects).dictionary_encode(),
+            "video": pa.array(self.videos).dictionary_encode(),
+            "frame": pa.array(self.frames),
+        }
+        columns |= {f"prob_{name}": pa.array(self.probs[:, i]) for i, name in enumerate(self.au_names)}
+        columns |= {f"label_{name}": pa.array(self.labels[:, i]) for i, name in enumerate(self.au_names)}
+        metadata = json.dumps({"au_names": self.au_names, "run": self.run})
+        path = Path(output_dir) / FILE_NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
+        pq.write_table(pa.table(columns).replace_schema_metadata({METADATA_KEY: metadata.encode()}), temporary)
+        os.replace(temporary, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Predictions":
+        """Read what `save` wrote.
+
+        Args:
+            path: The file, or the folder of the run that it is in.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is another file, or a damaged one.
+        """
+        path = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no {path}: run_finetune.py writes it (--no_do_train only scores).")
+        try:
+            table = pq.read_table(path)
+            metadata = json.loads(table.schema.metadata[METADATA_KEY])
+            names = metadata["au_names"]
+            probs, labels = (
+                np.stack([table[f"{kind}_{name}"].to_numpy() for name in names], axis=1) for kind in ("prob", "label")
+            )
+            subjects, videos = (np.asarray(table[name].to_pylist(), dtype=np.str_) for name in ("subject", "video"))
+            return cls(names, subjects, videos, table["frame"].to_numpy(), probs, labels, metadata["run"])
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} holds no predictions of AU-vMAE ({error}). Write it again: run_finetune.py --no_do_train."
+            ) from error

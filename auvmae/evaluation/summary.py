@@ -1,0 +1,167 @@
+"""The tables of a paper from saved predictions: ours beside the published rows, per AU and on average."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bootstrap import DRAWS, bootstrap_scores, draw_subjects, percentile_interval
+from .experiments import Experiment, experiment_names, group_folds
+from .fold_metrics import COUNT_SCORES, SCORES, fold_counts
+from .metrics import f1_averages, f1_from_counts
+from .published import PUBLISHED, published_table
+from .repetitions import repetition_rows
+from .saved_predictions import Predictions
+from .tables import Row, Table
+
+UNDEFINED = (
+    "nan is not defined: of an AU that is never present (average precision), never or always (ROC AUC), or neither "
+    "present nor predicted (event F1, F1 of subjects). An average over it is not defined either."
+)
+
+
+def summary_tables(
+    runs: Iterable[Predictions],
+    metrics: Sequence[str] = ("f1", "accuracy"),
+    by_subject: bool = False,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[Table]:
+    """All tables of some runs, data set by data set: one per metric, the averages and, if wanted, the subjects'.
+
+    Args:
+        runs: In any order; those with the same settings are the folds of one experiment.
+        metrics: Keys of `SCORES`, or "all".
+        by_subject: Add `subjects_table`.
+        draws, seed: See `draw_subjects`.
+
+    Raises:
+        ValueError: An unknown metric, or runs that do not fit together (see `Experiment`).
+    """
+    metrics = list(SCORES) if list(metrics) == ["all"] else metrics
+    if unknown := sorted(set(metrics) - set(SCORES)):
+        raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(SCORES)}")
+    by_dataset: dict[str, list[Experiment]] = {}
+    for experiment in group_folds(runs):
+        by_dataset.setdefault(experiment.dataset, []).append(experiment)
+    tables = []
+    for experiments in by_dataset.values():
+        tables += [score_table(experiments, metric, draws, seed) for metric in metrics]
+        tables.append(averages_table(experiments, metrics))
+        if by_subject:
+            tables.append(subjects_table(experiments))
+    return tables
+
+
+def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRAWS, seed: int = 0) -> Table:
+    """One metric per AU, mean over folds, and its mean over AUs: the paper's Tables 1 and 2 for `f1`.
+
+    Args:
+        experiments: On one data set.
+        metric: A key of `SCORES`. `f1` and `accuracy` come with the published rows of the data set, if the AUs are the
+            published ones, and with an interval of the mean by bootstrap over subjects.
+        draws, seed: See `draw_subjects`.
+
+    Raises:
+        ValueError: The experiments are not over the same AUs of the same data set.
+    """
+    dataset, au_names = _common(experiments)
+    title, score = SCORES[metric]
+    rows, notes = [], []
+    if published := published_table(dataset, metric, au_names):
+        rows = [Row(name, "published", [value / 100 for value in row]) for name, row in published.rows.items()]
+        notes.append(f"published: as the paper (arXiv:2407.11468) prints it, {published.source}; three folds.")
+    elif (dataset, metric) in PUBLISHED:
+        notes.append("The published rows are left out: they are over other AUs.")
+    for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
+        values = np.mean([score(fold) for fold in experiment.folds], axis=0)
+        interval = None
+        if metric in COUNT_SCORES:
+            counts = experiment.subject_counts()
+            drawn = draw_subjects([len(part) for part in counts], draws, seed)
+            means = bootstrap_scores(counts, drawn, COUNT_SCORES[metric]).mean(axis=1)
+            low, high = percentile_interval(means).tolist()
+            interval = low, high
+        rows.append(Row(name, "computed", [*values, values.mean()], interval))
+    rows += repetition_rows(experiments, rows[-len(experiments) :])
+    if metric in COUNT_SCORES:
+        notes.append(
+            f"95 % interval of the average: {draws} draws of the test subjects, with replacement, in each fold."
+        )
+        if any(fold.run.get("thresholds") for experiment in experiments for fold in experiment.folds):
+            notes.append(
+                "At the thresholds of each run, or 0.5 where it has none; metrics.json has the F1 at 0.5, too."
+            )
+    absent = [name for name, column in zip(au_names, _present(experiments).T, strict=True) if not column.all()]
+    if metric == "f1" and absent:
+        notes.append(f"Present in no coded frame of a fold: {', '.join(absent)}. Its F1 there is 0, by convention.")
+    if any(fold.run.get("repetition") for experiment in experiments for fold in experiment.folds):
+        notes.append("Repetitions: the same subjects, dealt into other folds than the published ones.")
+    if any(np.isnan(row.values).any() for row in rows):
+        notes.append(UNDEFINED)
+    return Table(f"{dataset}_{metric}", f"{title} on {dataset}, percent", [*au_names, "Avg."], rows, notes)
+
+
+def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) -> Table:
+    """Metrics as one number each: F1 in the four ways of averaging, the others as mean over AUs, then folds.
+
+    Args:
+        experiments: On one data set.
+        metrics: Keys of `SCORES`; `f1` is always there.
+
+    Raises:
+        ValueError: The experiments are not over the same AUs of the same data set.
+    """
+    dataset, _ = _common(experiments)
+    others = {title: score for metric, (title, score) in SCORES.items() if metric in metrics and metric != "f1"}
+    rows = []
+    for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
+        averages = f1_averages(np.stack([fold_counts(fold) for fold in experiment.folds]))
+        means = [float(np.mean([score(fold) for fold in experiment.folds])) for score in others.values()]
+        rows.append(Row(name, "computed", [*averages.values(), *means]))
+    rows += repetition_rows(experiments, rows)
+    columns = [name.replace("_", " F1, ", 1).replace("_", " ") for name in averages]
+    notes = [UNDEFINED] if any(np.isnan(row.values).any() for row in rows) else []
+    return Table(f"{dataset}_averages", f"Averages on {dataset}, percent", [*columns, *others], rows, notes)
+
+
+def subjects_table(experiments: Sequence[Experiment]) -> Table:
+    """F1 of each test subject, per AU and of the counts summed over AUs.
+
+    Args:
+        experiments: On one data set.
+
+    Raises:
+        ValueError: The experiments are not over the same AUs of the same data set.
+    """
+    dataset, au_names = _common(experiments)
+    rows = []
+    for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
+        for fold, counts in zip(experiment.folds, experiment.subject_counts(), strict=True):
+            with_total = np.concatenate([counts, counts.sum(axis=-1, keepdims=True)], axis=-1)
+            scores = f1_from_counts(with_total, undefined=np.nan).tolist()
+            rows += [
+                Row(f"{subject}, {name}", "computed", values)
+                for subject, values in zip(np.unique(fold.subjects), scores, strict=True)
+            ]
+    return Table(
+        f"{dataset}_subjects", f"F1 of each subject on {dataset}, percent", [*au_names, "all AUs"], rows, [UNDEFINED]
+    )
+
+
+def _present(experiments: Sequence[Experiment]) -> NDArray[np.bool_]:
+    """`(folds of all experiments, N)`: whether an AU is present in any frame."""
+    return np.array([(fold.labels == 1).any(axis=0) for experiment in experiments for fold in experiment.folds])
+
+
+def _common(experiments: Sequence[Experiment]) -> tuple[str, list[str]]:
+    """The data set and the AUs that all experiments share."""
+    first = experiments[0]
+    for experiment in experiments:
+        if (experiment.dataset, experiment.au_names) != (first.dataset, first.au_names):
+            raise ValueError(
+                f"runs on {experiment.dataset} over {', '.join(experiment.au_names)} do not fit into one table with "
+                f"runs on {first.dataset} over {', '.join(first.au_names)}; summarise them apart, or score "
+                "all over the same ones (--aus)."
+            )
+    return first.dataset, first.au_names

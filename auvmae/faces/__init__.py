@@ -1,0 +1,1 @@
+"""Turn frames into steady face crops."""

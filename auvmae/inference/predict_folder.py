@@ -1,0 +1,236 @@
+"""Prediction of many recordings: where each one's files go, what is finished, what failed, and one report at the end.
+
+Of a recording `X` there are `X.csv` (or `X.parquet`), and if they were asked for `X.events.csv`, `X.eaf`,
+`X.timeline.png` and `X.overlay.mp4`. All are written in a folder of their own, `X.*.tmp`, and take the place of those
+of an earlier run together, once they are whole. `X.provenance.json` is moved last, after a mark in its place, so that
+files without it are not ours, and ones with another provenance are out of date.
+"""
+
+import glob
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from ..faces.crop import CroppedFrame
+from ..faces.crop_files import replacing
+from ..faces.crop_folder import VideoResult, summarise
+from ..faces.detection import load_detector
+from ..plotting.style import save_figure
+from ..video.reading import num_frames
+from .overlay import write_overlay
+from .prediction import AUPrediction
+from .recordings import FILES, PROVENANCE, SUFFIXES, Target, find_recordings
+
+if TYPE_CHECKING:
+    from .detector import AUDetector
+
+REPORT_FILE = "predict_report.json"
+LOCK_FILE = "auvmae_predict.lock"
+NO_LOCK = OSError, NotImplementedError
+"""Raised where another process holds a lock, or where the file system has none (Lustre, some NFS)."""
+
+
+def predict_folder(
+    detector: "AUDetector",
+    inputs: Sequence[str],
+    output: str | Path,
+    table: str = "csv",
+    extras: Sequence[str] = (),
+) -> list[VideoResult]:
+    """Predict every recording that `inputs` name, skip those that are finished, and go on after those that fail.
+
+    Args:
+        detector: predicts them.
+        inputs: as for `find_recordings`.
+        output: a folder, made if need be, beyond which nothing is written.
+        table: "csv" or "parquet".
+        extras: what to write beside the tables, of `FILES`.
+
+    Returns:
+        One result per recording, in the order of `inputs`; `output/predict_report.json` holds them, too.
+
+    Raises:
+        FileNotFoundError: one of the inputs names nothing.
+        ValueError: one of the inputs is `output`.
+        ImportError: what the face detector needs is not installed.
+    """
+    output = Path(output)
+    if not detector.cropped:
+        load_detector(detector.recipe.detector, detector.recipe.min_face)  # what cannot work fails now, and once
+    results: dict[Path, VideoResult] = {}
+    jobs: dict[Path, _Job] = {}
+    total = 0
+    for video, target in tqdm(find_recordings(inputs, output), "look", unit="video", leave=False):
+        job = jobs[video] = _Job(detector, video, target, table, tuple(extras))
+        with job.failures_into(results):
+            if not target.folder.resolve().is_relative_to(output.resolve()):
+                raise ValueError("a link leads out of the output folder")
+            if counts := job.finished_counts():
+                results[video] = job.result("skipped", *counts)
+            else:
+                frames = num_frames(video)
+                if "events" in extras and video.is_dir():
+                    raise ValueError(f"the images of {video} have no clock, and events need one: leave --events out")
+                total += frames
+    with tqdm(desc="predict", total=total, unit="frame", disable=not total) as bar:
+        for video, job in jobs.items():
+            if video not in results:
+                bar.set_postfix_str(video.name)
+                with job.failures_into(results):
+                    results[video] = job.result("done", *job.run(bar))
+    in_order = [results[video] for video in jobs]
+    output.mkdir(parents=True, exist_ok=True)
+    with replacing(output / REPORT_FILE) as file:
+        json.dump({**summarise(in_order), "videos": [asdict(result) for result in in_order]}, file, indent=1)
+    return in_order
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One recording, and what is to be written of it."""
+
+    detector: "AUDetector"
+    video: Path
+    target: Target
+    table: str
+    extras: tuple[str, ...]
+
+    @property
+    def files(self) -> list[str]:
+        """The names of its files: the table first."""
+        suffixes = [f".{self.table}", *(suffix for extra in self.extras for suffix in FILES[extra])]
+        return [self.target.file(suffix).name for suffix in suffixes]
+
+    def result(self, status: str, frames: int = 0, found: int = 0, reason: str = "") -> VideoResult:
+        return VideoResult(str(self.video), str(self.target.folder / self.files[0]), status, reason, frames, found)
+
+    @contextmanager
+    def failures_into(self, results: dict[Path, VideoResult]) -> Iterator[None]:
+        """Whatever is wrong with one recording must not stop the others."""
+        try:
+            yield
+        except Exception as error:
+            results[self.video] = self.result("failed", reason=f"{type(error).__name__}: {error}")
+
+    @property
+    def origin(self) -> str:
+        """Where the recording stands, seen from its files: as a digest, since folders may be called after people."""
+        return sha256(os.fsencode(self._media())).hexdigest()
+
+    def provenance(self) -> dict[str, Any]:
+        return self.detector.provenance(self.video) | {"files": self.files}
+
+    def finished_counts(self) -> tuple[int, int] | None:
+        """Its frames, and those with a face, if everything is there and would come out the same; None otherwise."""
+        found = self._mark()
+        counts = found.pop("counts", None)
+        for name in ("logits_taken_off", "origin_sha256"):
+            found.pop(name, None)
+        whole = all((self.target.folder / name).exists() for name in self.files)
+        return counts if whole and found == self.provenance() else None
+
+    def run(self, bar: Any) -> tuple[int, int]:
+        """Predict and write; returns the number of frames, and of those with a face."""
+        self._check_way()
+        prediction = self.detector.collect(_counted(self.detector.stream(self.video, live=False), bar), self.video)
+        frames, found = (len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success]))
+        ours = {"files": self.files, "counts": [frames, found], "origin_sha256": self.origin}
+        with self._staged() as staged:
+            for extra in self.extras:
+                getattr(self, f"_write_{extra}")(prediction, staged)
+            replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / self.files[0])
+            self._make_way(staged)
+            for name in [*self.files, staged.file(PROVENANCE).name]:
+                (staged.folder / name).replace(self.target.folder / name)
+        return frames, found
+
+    def _mark(self) -> dict[str, Any]:
+        """What stands in the provenance of an earlier run; nothing if there was none."""
+        try:
+            return json.loads(self.target.file(PROVENANCE).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+
+    def _check_way(self) -> list[str]:
+        """The names of the files that an earlier run left.
+
+        Raises:
+            FileExistsError: there is a file that is not ours, or it is of another recording.
+        """
+        mark, found = self.target.file(PROVENANCE), self._mark()
+        ours: list[str] = found.get("files", [])
+        for path in (self.target.folder / name for name in [*self.files, mark.name]):
+            if path.exists() and path.name not in ours and not (path == mark and "files" in found):
+                raise FileExistsError(f"{path} exists and was not written by `auvmae predict`: it is not replaced")
+        moved = found.get("origin_sha256", self.origin) != self.origin
+        if moved and found.get("source") != self.provenance()["source"]:
+            raise FileExistsError(
+                f"{self.target.folder / self.target.name}.* are of a recording of this name in another folder: name "
+                "another output folder, or remove them"
+            )
+        return ours
+
+    def _make_way(self, staged: Target) -> None:
+        """Remove what an earlier run left, and mark what takes its place as ours; errors as of `_check_way`."""
+        ours, mark = self._check_way(), staged.folder / "unfinished"
+        files = sorted({*ours, *self.files})
+        mark.write_text(json.dumps({"unfinished": True, "files": files, "origin_sha256": self.origin}))
+        mark.replace(self.target.file(PROVENANCE))
+        for path in map(self.target.file, SUFFIXES):
+            if path.name in ours:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _staged(self) -> Iterator[Target]:
+        """Where the files are written before they take their places. What a process that died left there is removed."""
+        self.target.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
+            with suppress(*NO_LOCK), FileLock(left, timeout=0):  # held as long as the process lives
+                shutil.rmtree(left.parent, ignore_errors=True)
+        folder = Path(mkdtemp(prefix=f"{self.target.name}.", suffix=".tmp", dir=self.target.folder))
+        lock = FileLock(folder / LOCK_FILE)
+        try:
+            with suppress(*NO_LOCK):
+                lock.acquire()
+            yield Target(folder, self.target.name)
+        finally:
+            lock.release()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _media(self) -> str:
+        """The recording, seen from the folder of its files."""
+        media = self.video.resolve()
+        with suppress(ValueError):  # on Windows no path leads from one drive to another
+            media = Path(os.path.relpath(media, self.target.folder.resolve()))
+        return media.as_posix()
+
+    def _write_events(self, prediction: AUPrediction, staged: Target) -> None:
+        with replacing(staged.file(".events.csv")) as file:
+            prediction.to_events().round(6).to_csv(file, index=False, lineterminator="\n")
+        with replacing(staged.file(".eaf")) as file:
+            file.write(prediction.to_eaf(self._media()))
+
+    def _write_timeline(self, prediction: AUPrediction, staged: Target) -> None:
+        save_figure(prediction.plot(), staged.file(".timeline.png"))
+
+    def _write_overlay(self, prediction: AUPrediction, staged: Target) -> None:
+        write_overlay(self.video, prediction, staged.file(".overlay.mp4"), not self.detector.cropped)
+
+
+def _counted(stream: Iterable[tuple[CroppedFrame, Any]], bar: Any) -> Iterator[tuple[CroppedFrame, Any]]:
+    """The stream, whose frames (not rows) the bar counts."""
+    last = None
+    for cropped, probs in stream:
+        bar.update(cropped.index != last)
+        last = cropped.index
+        yield cropped, probs

@@ -1,0 +1,250 @@
+"""What was predicted of a recording: one row per frame and face, as a table, as events, as a picture, as files."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.recfunctions import assign_fields_by_name
+from numpy.typing import NDArray
+
+from ..faces.crop import CroppedFrame
+from ..faces.crop_files import replacing
+from ..knowledge.facs import au_column
+from ..video.writing import whole_file
+from .calibration import Calibration, find_shifts, shift_probs
+from .elan import format_eaf
+from .events import EventRule, find_events
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+NO_FACE_ID = -1
+"""`face_id` of a frame that shows no face."""
+
+TABLE_SUFFIXES = (".csv", ".parquet")
+
+
+def provenance_path(table: str | Path) -> Path:
+    """Where the provenance of a table stands: `X.provenance.json` beside `X.csv` or `X.parquet`."""
+    return Path(table).with_suffix(".provenance.json")
+
+
+@dataclass(frozen=True)
+class AUPrediction:
+    """The action units of a recording, one row per frame and face.
+
+    Args:
+        rows: structured array (R,) in order of frames, then faces, with the fields
+            frame (int, index in the video, from 0; of an image folder the images' numbers), face_id (int, from 0; -1
+            in the one row of a frame without a face), timestamp (seconds in the recording's clock, NaN without one),
+            confidence (of the face, in [0, 1]; 0 where the detector missed it for a moment and it was bridged, and
+            without a face), box (4: x, y, width, height in pixels of the frame), probs (N, in [0, 1], six decimals),
+            and, if it is calibrated, raw (N, the probabilities before that). NaN where there is no face.
+        au_names: N names, e.g. ["AU1", "AU12"].
+        thresholds: N probabilities from which an action unit counts as present.
+        provenance: how the rows came about, ready for JSON.
+    """
+
+    rows: np.ndarray
+    au_names: list[str]
+    thresholds: list[float]
+    provenance: dict[str, Any]
+
+    @classmethod
+    def collect(
+        cls,
+        stream: Iterable[tuple[CroppedFrame, NDArray[np.floating] | None]],
+        au_names: list[str],
+        thresholds: list[float],
+        provenance: dict[str, Any],
+    ) -> "AUPrediction":
+        """Gather a stream as `AUDetector.stream` gives it; of each frame only the row is kept, about 100 bytes."""
+        fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
+        rows = np.fromiter(
+            (_to_row(cropped, probs, len(au_names)) for cropped, probs in stream),
+            np.dtype([*fields, ("probs", "f8", (len(au_names),))]),
+        )
+        return cls(rows, au_names, thresholds, provenance)
+
+    def calibrated(self, calibration: Calibration) -> "AUPrediction":
+        """The same with a person's resting face taken off, see `calibration`; `uncalibrated` is the way back.
+
+        Everything that is drawn from the rows follows; `rows["raw"]` keeps what the model said, and the provenance
+        has the settings and, per face, the logits that were taken off. What was calibrated before is so anew.
+
+        Raises:
+            ValueError: the neutral stretch shows no face, or the recording has no timestamps.
+        """
+        raw = self.uncalibrated()
+        shifts = find_shifts(raw.rows, self.thresholds, calibration, self.provenance["source"]["name"])
+        rows = np.empty(len(raw.rows), [*raw.rows.dtype.descr, ("raw", "f8", (len(self.au_names),))])
+        assign_fields_by_name(rows, raw.rows)
+        rows["raw"] = raw.rows["probs"]
+        for face, shift in shifts.items():
+            own = rows["face_id"] == face
+            rows["probs"][own] = shift_probs(rows["raw"][own], shift)
+        provenance = raw.provenance | {
+            "calibration": calibration.to_dict(),
+            "logits_taken_off": {str(face): shift.round(6).tolist() for face, shift in shifts.items()},
+        }
+        return replace(self, rows=rows, provenance=provenance)
+
+    def uncalibrated(self) -> "AUPrediction":
+        """The same with the model's own probabilities; itself if it is not calibrated."""
+        if not self._calibrated:
+            return self
+        rows = np.empty(len(self.rows), self.rows.dtype.descr[:-1])  # raw is the last field
+        assign_fields_by_name(rows, self.rows)
+        rows["probs"] = self.rows["raw"]
+        provenance = {name: value for name, value in self.provenance.items() if name != "logits_taken_off"}
+        return replace(self, rows=rows, provenance=provenance | {"calibration": None})
+
+    @property
+    def success(self) -> NDArray[np.bool_]:
+        """bool, shape (R,): the row is of a face."""
+        return self.rows["face_id"] != NO_FACE_ID
+
+    @property
+    def occurrence(self) -> NDArray[np.int8]:
+        """int8, shape (R, N): 1 where the probability has reached its threshold, 0 where not, -100 without a face."""
+        present = (self.rows["probs"] >= np.asarray(self.thresholds)).astype(np.int8)
+        present[~self.success] = -100
+        return present
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The table in the columns that readers of OpenFace's output know.
+
+        Returns:
+            frame, face_id, timestamp, confidence, success (1 with a face), AU01_c ... (0, 1), AU01_p ... (probability),
+            if it is calibrated AU01_raw ... (probability before that), box_x, box_y, box_w, box_h. Empty where there is
+            no face. OpenFace counts frames from 1, this from 0.
+        """
+        import pandas
+
+        columns: dict[str, Any] = {
+            "frame": self.rows["frame"],
+            "face_id": self.rows["face_id"].astype(np.int64),
+            "timestamp": self.rows["timestamp"].round(6),
+            "confidence": self.rows["confidence"].astype(float).round(4),
+            "success": self.success.astype(np.int64),
+        }
+        for name, values in zip(self.au_names, self.occurrence.T, strict=True):
+            columns[f"{au_column(name)}_c"] = pandas.array(values, "Int8")
+            columns[f"{au_column(name)}_c"][~self.success] = pandas.NA
+        for field, suffix in (("probs", "p"), ("raw", "raw"))[: 1 + self._calibrated]:
+            for name, values in zip(self.au_names, self.rows[field].T, strict=True):
+                columns[f"{au_column(name)}_{suffix}"] = values
+        for name, values in zip("xywh", self.rows["box"].astype(float).round(2).T, strict=True):
+            columns[f"box_{name}"] = values
+        return pandas.DataFrame(columns)
+
+    def to_fex(self) -> "pandas.DataFrame":
+        """The table in the columns of Py-Feat's `Fex`, as a plain `DataFrame`.
+
+        Returns:
+            frame, approx_time ("MM:SS"), FaceRectX, FaceRectY, FaceRectWidth, FaceRectHeight, FaceScore, AU01 ...
+            (probabilities), input (name of the recording). NaN where there is no face.
+        """
+        import pandas
+
+        whole = [None if np.isnan(time) else divmod(int(time), 60) for time in self.rows["timestamp"]]
+        times = ["" if time is None else "{:02d}:{:02d}".format(*time) for time in whole]
+        columns: dict[str, Any] = {"frame": self.rows["frame"], "approx_time": times}
+        for name, values in zip(("X", "Y", "Width", "Height"), self.rows["box"].astype(float).T, strict=True):
+            columns[f"FaceRect{name}"] = values
+        columns["FaceScore"] = np.where(self.success, self.rows["confidence"].astype(float).round(4), np.nan)
+        columns |= zip(map(au_column, self.au_names), self.rows["probs"].T, strict=True)
+        return pandas.DataFrame({**columns, "input": self.provenance["source"]["name"]})
+
+    def to_events(self, rule: EventRule | None = None) -> "pandas.DataFrame":
+        """Onset, apex, offset, duration and mean probability of every event, see `events.find_events`.
+
+        Raises:
+            ValueError: the recording has no timestamps.
+        """
+        return find_events(self.rows, self.au_names, self.thresholds, rule or EventRule())
+
+    def to_eaf(self, media: str, rule: EventRule | None = None) -> str:
+        """The events as an ELAN document for the recording at `media`, see `elan.format_eaf`."""
+        return format_eaf(self.to_events(rule), self.au_names, media, self._overlap)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table, and its provenance beside it, each whole or not at all.
+
+        Args:
+            path: .csv or .parquet; its folder is made.
+
+        Raises:
+            ValueError: another suffix.
+        """
+        path = Path(path)
+        if path.suffix not in TABLE_SUFFIXES:
+            raise ValueError(f"a prediction is saved as {' or '.join(TABLE_SUFFIXES)}, not as {path.name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = self.to_dataframe()
+        with whole_file(path) as temporary:
+            if path.suffix == ".csv":
+                table.to_csv(temporary, index=False, lineterminator="\n")
+            else:
+                table.to_parquet(temporary, index=False)
+        with replacing(provenance_path(path)) as file:
+            json.dump(self.provenance, file, indent=1)
+        return path
+
+    def plot(self, face_id: int | None = None) -> "Figure":
+        """Draw the probabilities over time and where they reach the threshold; frames without a face are grey.
+
+        Args:
+            face_id: which face. By default all, one after the other; where faces are seen together, the one that is
+                seen in most frames.
+
+        Raises:
+            ValueError: there is no such face.
+        """
+        from ..plotting.style import plot_timeline
+
+        faces, counts = np.unique(self.rows["face_id"][self.success], return_counts=True)
+        if face_id is None and self._overlap:
+            face_id = int(faces[counts.argmax()])
+        if face_id is not None and face_id not in faces:
+            raise ValueError(f"there is no face {face_id}; there are {', '.join(map(str, faces)) or 'none'}")
+        # one row per frame: that of the face, or whichever is the frame's first if it is without it
+        chosen = self.success if face_id is None else self.rows["face_id"] == face_id
+        order = np.lexsort((~chosen, self.rows["frame"]))
+        rows = order[np.unique(self.rows["frame"][order], return_index=True)[1]]
+        absent = ~chosen[rows, None]
+        times = self.rows["timestamp"][rows]
+        seconds = None if np.isnan(times).any() or len(times) < 2 else np.append(times, 2 * times[-1] - times[-2])
+        who = "" if face_id is None else f", face {face_id} of {len(faces)}"
+        name = os.fsencode(self.provenance["source"]["name"]).decode(errors="replace")  # which need not be UTF-8
+        return plot_timeline(
+            np.where(absent, np.nan, self.rows["probs"][rows]),
+            np.where(absent, -100, self.occurrence[rows]),
+            [au_column(name) for name in self.au_names],
+            f"{name}{who}",
+            self.thresholds,
+            seconds,
+            ("predicted present", "no face"),
+        )
+
+    @property
+    def _calibrated(self) -> bool:
+        return "raw" in (self.rows.dtype.fields or {})
+
+    @property
+    def _overlap(self) -> bool:
+        """Whether a frame shows several faces."""
+        return len(np.unique(self.rows["frame"])) < len(self.rows)
+
+
+def _to_row(cropped: CroppedFrame, probs: NDArray[np.floating] | None, num_aus: int) -> tuple[Any, ...]:
+    face = cropped.face
+    if face is None or probs is None:
+        return cropped.index, NO_FACE_ID, cropped.timestamp, 0.0, [np.nan] * 4, [np.nan] * num_aus
+    # rounded once and here, so that no output can show a probability on the other side of its threshold
+    return cropped.index, face.track, cropped.timestamp, face.confidence, face.box, np.round(probs, 6)

@@ -1,0 +1,118 @@
+"""Pictures of a data set's labels: occurrence rates side by side (Fig. 5), and the state machine of a pair (Fig. 4)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.path import Path
+from numpy.typing import NDArray
+
+from .style import COLUMN_WIDTH, STYLE
+
+
+def plot_occurrence(rates: dict[str, NDArray[Any]], au_names: Sequence[str]) -> Figure:
+    """Draw how often each AU occurs, as groups of bars (Fig. 5).
+
+    Args:
+        rates: Name of a bar -> `(N,)` fractions in [0, 1], e.g. before and after augmentation.
+        au_names: N names.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN_WIDTH, 2.2), layout="constrained")
+        axis = figure.subplots()
+        width = 0.8 / len(rates)
+        for position, (name, values) in enumerate(rates.items()):
+            places = np.arange(len(au_names)) + (position - (len(rates) - 1) / 2) * width
+            bars = axis.bar(places, 100 * values, width, color=f"C{position}", label=name)
+            # two digits over each bar are as wide as a bar of 12 AUs
+            axis.bar_label(bars, [f"{100 * value:.0f}" for value in values], fontsize=5, padding=1)
+        axis.set_xticks(range(len(au_names)), au_names, rotation=90 if len(au_names) > 8 else 0)
+        axis.set_ylabel("occurrence (% of coded frames)")
+        axis.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside upper center", ncols=len(rates), frameon=False)
+    return figure
+
+
+# off-off below left, then counterclockwise, so that a step along a side changes one AU
+NODES = {0: (-1, -1), 1: (1, -1), 3: (1, 1), 2: (-1, 1)}
+RADIUS = 0.38
+CURVES: dict[int, list[Any]] = {
+    3: [Path.MOVETO, Path.CURVE3, Path.CURVE3],
+    4: [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4],
+}
+
+
+def plot_state_machine(transitions: NDArray[Any], pair: tuple[str, str]) -> Figure:
+    """Draw the 16 transitions of a pair of AUs as a graph (Fig. 4).
+
+    Nearly all the mass lies in the self-loops, so that arrows drawn by it would show nothing else: their width and
+    colour are where a state goes *when it is left*; the numbers are the joint probabilities, in percent.
+
+    Args:
+        transitions: `(16,)`, the pair's entry of `auvmae.knowledge.fsm.transition_tensor`.
+        pair: Names of its AUs, first and second bit of a state.
+    """
+    joint = np.asarray(transitions, dtype=float).reshape(4, 4).T  # [from, to]: the low two bits are the state at t
+    leaving = joint * ~np.eye(4, dtype=bool)
+    leaving = 100 * leaving / np.maximum(leaving.sum(1, keepdims=True), np.finfo(float).tiny)
+    colors = ScalarMappable(Normalize(0, 100), matplotlib.colormaps["viridis_r"])
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN_WIDTH, COLUMN_WIDTH * 1.12), layout="constrained")
+        axis = figure.subplots()
+        for start, center in NODES.items():
+            active = "\n".join(name for bit, name in enumerate(pair) if start >> bit & 1) or "neither"
+            axis.add_patch(Circle(center, RADIUS, facecolor="white", edgecolor="black", zorder=3))
+            axis.text(*center, f"{start & 1}{start >> 1}\n{active}", ha="center", va="center", fontsize=7, zorder=4)
+            for stop in np.flatnonzero(joint[start]).tolist():
+                share, percent = leaving[start, stop], _percent(joint[start, stop])
+                if start == stop:
+                    _draw_arrow(axis, _loop(np.array(center)), 1.2, "0.6", percent, 0.5)
+                else:
+                    # on the diagonals nearer to the start, off their crossing
+                    at = 0.5 if start ^ stop != 3 else 0.27
+                    curve = _bend(np.array(center), np.array(NODES[stop]))
+                    _draw_arrow(axis, curve, 0.8 + share / 40, colors.to_rgba(share), percent, at)
+        axis.set(xlim=(-1.8, 1.8), ylim=(-1.72, 1.72), aspect="equal")
+        axis.set_axis_off()
+        axis.set_title(f"{pair[0]} and {pair[1]} from frame t to t + 1 (% of all transitions)")
+        label = "next state, when a state is left (%)"
+        figure.colorbar(colors, ax=axis, location="bottom", label=label, shrink=0.8, aspect=30)
+    return figure
+
+
+def _bend(first: NDArray[Any], last: NDArray[Any]) -> NDArray[Any]:
+    """From the rim of a node to that of another, bent to the right: points of a quadratic curve, `(3, 2)`."""
+    along = (last - first) / np.linalg.norm(last - first)
+    right = 0.34 * np.array([along[1], -along[0]])
+    aside = 2 * right / np.abs(last - first).sum()  # half on the diagonals: they end between two sides
+    start, stop = first + RADIUS * (along + aside), last - RADIUS * (along - aside)
+    return np.stack([start, (first + last) / 2 + right, stop])
+
+
+def _loop(center: NDArray[Any]) -> NDArray[Any]:
+    """From the rim of a node, outwards, and back to it: points of a cubic curve, `(4, 2)`."""
+    out = center / np.linalg.norm(center)
+    side = np.array([out[1], -out[0]])
+    shape = np.array([[0.30, 0.23], [0.95, 0.6], [0.95, -0.6], [0.30, -0.23]])
+    return center + shape @ np.stack([out, side])
+
+
+def _draw_arrow(axis: Any, points: NDArray[Any], width: float, color: Any, text: str, at: float) -> None:
+    """An arrow along a Bezier curve, with its number on it, `at` in [0, 1] of the way."""
+    style = f"-|>,head_width={1.2 + width / 2},head_length={2.2 + width / 2}"
+    axis.add_patch(FancyArrowPatch(path=Path(points, CURVES[len(points)]), arrowstyle=style, lw=width, color=color))
+    while len(points) > 1:  # de Casteljau's construction of a point of the curve
+        points = (1 - at) * points[:-1] + at * points[1:]
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    axis.text(*points[0], text, ha="center", va="center", fontsize=6.5, zorder=5, bbox=box)
+
+
+def _percent(probability: float) -> str:
+    """As many digits as say something: 72.1, 4.15, 0.12, 0.003."""
+    percent = 100 * probability
+    return f"{percent:.1f}" if percent >= 10 else f"{percent:.2f}" if percent >= 0.1 else f"{percent:.1g}"

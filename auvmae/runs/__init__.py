@@ -1,0 +1,1 @@
+"""Turn flags into a finished run: its folder, its card, its push."""

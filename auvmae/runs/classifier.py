@@ -1,0 +1,75 @@
+"""The classifier that a run starts from: of another classifier, the head's rows go by the name of their action unit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from ..configuration import AUVMAEConfig
+from ..modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEPreTrainedModel
+from .arguments import ModelArguments
+
+logger = logging.get_logger(__name__)
+
+
+def build_classifier(
+    model_args: ModelArguments, au_names: Sequence[str], do_train: bool, **fields: Any
+) -> AUVMAEPreTrainedModel:
+    """The model of a fine-tuning run, see `ModelArguments.build`.
+
+    A classifier's head is kept if it has the same action units, in any order; to score, the data's may also be some of
+    its own. A head of others is not: to train, there is a new one.
+
+    Args:
+        model_args: Say where to start.
+        au_names: N action units of the data, in the order of the logits.
+        do_train: Whether it will be trained. If not, the thresholds of the checkpoint are kept, too: to train, they
+            would be those of other weights.
+        fields: As for `ModelArguments.build`.
+
+    Raises:
+        ValueError: The checkpoint, which is only to be scored, lacks an action unit of the data.
+    """
+    names, path = list(au_names), model_args.model_name_or_path
+    fields |= {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    config = None if path is None else _classifier_config(path)
+    own = config.au_names if config else names
+    if not do_train and not set(names) <= set(own):
+        common = " ".join(name.removeprefix("AU") for name in names if name in own)
+        raise ValueError(
+            f"{path} detects {', '.join(own)}, and the data is coded for {', '.join(names)}: it says nothing of "
+            f"{', '.join(name for name in names if name not in own)}. Train it on such data"
+            + (f", or score the common ones alone: --aus {common}" if common else ".")
+        )
+    thresholds = None
+    if config and config.thresholds and not do_train:
+        thresholds = [config.thresholds[own.index(name)] for name in names]
+    fields["thresholds"] = thresholds
+    if own == names:
+        return model_args.build(AUVMAEForFrameAUClassification, **fields)
+
+    start = AUVMAEForFrameAUClassification.from_pretrained(path, dtype=torch.float32)
+    weights = start.state_dict()
+    if do_train and set(own) != set(names):
+        logger.warning(
+            f"{path} detects {', '.join(own)}, and the data is coded for {', '.join(names)}: its head is left out, and "
+            "a new one trained from random weights."
+        )
+        weights = {name: value for name, value in weights.items() if not name.startswith("head.")}
+    else:
+        columns = [own.index(name) for name in names]
+        for name in ("head.projection.weight", "head.projection.bias"):
+            # one row per frame of a tubelet and action unit
+            rows = weights[name].unflatten(0, (start.config.tubelet_size, len(own)))
+            weights[name] = rows[:, columns].flatten(0, 1)
+    model = AUVMAEForFrameAUClassification(model_args.configure(**fields))
+    model.load_state_dict(weights, strict=False)  # but for a head that is new
+    return model.eval()
+
+
+def _classifier_config(path: str) -> AUVMAEConfig | None:
+    """The configuration of a checkpoint with our head; None of any other."""
+    fields, _ = AUVMAEConfig.get_config_dict(path)
+    is_classifier = AUVMAEForFrameAUClassification.__name__ in (fields.get("architectures") or [])
+    return AUVMAEConfig.from_dict(fields) if is_classifier else None

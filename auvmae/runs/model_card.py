@@ -1,0 +1,260 @@
+"""The model card of a run, rendered from what `metrics.json` holds."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from ..evaluation.experiments import dealt_folds, tuned_label
+from .arguments import RUN
+from .report import format_table
+
+CARD_FILE = "README.md"
+
+TEMPLATE = """---
+{card_data}
+---
+
+# {title}
+
+{summary}
+
+## Use
+
+```python
+from transformers import AutoImageProcessor, {auto_class}
+
+repository = "{repository}"  # the folder of the run, or its name on the Hub
+model = {auto_class}.from_pretrained(repository, trust_remote_code=True)
+processor = AutoImageProcessor.from_pretrained(repository, trust_remote_code=True)
+# frames: uint8 array ({num_frames}, height, width, 3), {sampling}, of one cropped face
+{call}
+```
+
+This needs `torch` and `transformers>=5.18`. {outputs}
+
+{weights}
+
+## Training
+
+{training}
+
+## Evaluation
+
+{evaluation}
+
+## Limits and responsible use
+
+{limits}
+"""
+
+SUMMARY = """Detects facial action units in every frame of a face video. Made with
+[AU-vMAE](https://arxiv.org/abs/2407.11468), a video masked autoencoder fine-tuned with AU-pair state machines as prior
+knowledge."""
+
+PRETRAINING_SUMMARY = """A video encoder for faces, to be fine-tuned on action units. Made with
+[AU-vMAE](https://arxiv.org/abs/2407.11468)'s masked autoencoder; no labels were used."""
+
+LIMITS = """- {subjects} on cropped, near-frontal faces of the data set named above; nothing is known of other
+  cameras, poses, ages or skin tones. Demographic coverage: unknown.
+- An action unit is a muscle movement. It is no emotion, intention or truthfulness, and must not be read as one.
+- Analyse people only with their consent and within the licence of the recordings."""
+
+UNCALIBRATED = "- Probabilities are not calibrated."
+
+LICENSED = """- Licence: the code is Apache-2.0. What may be done with the weights also depends on the licences of the
+  recordings and of the weights that training started from."""
+
+SYNTHETIC = (
+    """- **For demonstration only**: trained on drawn faces. It does not work on photographs or recordings of people."""
+)
+
+SYNTHETIC_SCORES = """- The shipped recipe (`recipes/synthetic_tiny.yaml`) was chosen while looking at its own test
+  subjects: what it scores there is no estimate for other faces."""
+
+
+def render_card(run: dict[str, Any], repository: str) -> ModelCard:
+    """Render the card of a fine-tuned model.
+
+    Args:
+        run: What `metrics.json` holds: `FoldReport.to_dict()`.
+        repository: Hub name or folder that the example loads.
+
+    Returns:
+        A `huggingface_hub.ModelCard` with `model-index` metadata.
+    """
+    dataset, fold, level = run["dataset"], run["fold"], run["level"]
+    folds = f"fold {fold}{dealt_folds(run)}"
+    trained = " and ".join(run.get("train_datasets") or [dataset])
+    synthetic = [SYNTHETIC_SCORES] if dataset == "synthetic" else []
+    if not run["steps"]:
+        chosen = "those the run was given"
+    elif run.get("load_best_model_at_end"):
+        chosen = "those that scored best on training subjects held out for this"
+    else:
+        chosen = "the last step's"
+    return _render(
+        run,
+        repository,
+        card_data=_card_data(
+            run,
+            pipeline_tag="video-classification",
+            model_name=f"AU-vMAE {trained} {folds} {level}",
+            eval_results=metric_results(run),
+        ),
+        title=f"AU-vMAE: {trained}, {folds}, {level} level",
+        summary=SUMMARY,
+        auto_class="AutoModelForVideoClassification",
+        call=f"probs = model(**processor(frames)).logits.sigmoid()  # (1, {run['clip_length']}, "
+        f"{len(run['au_names'])}): one row per frame",
+        outputs=f"Action units, in order: {', '.join(run['au_names'])}.",
+        training=f"- Data: {trained}, training subjects of {folds} ({run['train_clips']} clips of "
+        f"{run['clip_length']} frames)\n"
+        f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}; weights per AU and "
+        "priors, from these subjects' labels, go with the model as `criterion.safetensors`\n" + _options(run),
+        evaluation=f"{_warning(run)}Test subjects of {folds} of {dataset} (no subject is in both sides), "
+        f"{run['coded_test_frames']} coded frames, in percent. The weights are {chosen}, {_thresholds(run)}. All-ones: "
+        "every AU is called present in every frame.\n\n"
+        f"{format_table(run['au_names'], run['metrics'], run['all_ones'], run.get('metrics_at_half'))}",
+        limits=[*synthetic, LIMITS.format(subjects="Trained and scored"), UNCALIBRATED],
+    )
+
+
+def render_pretraining_card(run: dict[str, Any], repository: str) -> ModelCard:
+    """Render the card of a pre-trained encoder; `run` and `repository` as in `render_card`."""
+    return _render(
+        run,
+        repository,
+        card_data=_card_data(run),
+        title=f"AU-vMAE: masked autoencoder, {run['dataset']}",
+        summary=PRETRAINING_SUMMARY,
+        auto_class="AutoModel",
+        call="features = model(**processor(frames)).last_hidden_state  # (1, tokens in time order, width)",
+        outputs="To fine-tune it: `python run_finetune.py RECIPE --model_name_or_path REPOSITORY`. "
+        "`AutoModelForPreTraining` opens encoder and decoder.",
+        training=f"- Data: {run['dataset']}, {run['train_clips']} clips of {run['clip_length']} frames\n"
+        f"- Tube mask: {run['mask_ratio']:.0%} of the patches are hidden; loss: mean squared error over them, "
+        f"{run['train_loss']:.4g} on average over the training\n",
+        evaluation="None: fine-tune it and score that.",
+        limits=[LIMITS.format(subjects="Trained")],
+    )
+
+
+def metric_results(run: dict[str, Any]) -> list[EvalResult]:
+    """The scores of a run as entries of the `model-index`: fractions, to four places; none of a pre-training run."""
+    if "metrics" not in run:
+        return []
+    side = f"fold {run['fold']}{dealt_folds(run)}, test subjects"
+    if tuned := tuned_label(run):
+        side += f"; {tuned}"
+    return [
+        EvalResult(
+            task_type="video-classification",
+            task_name="Facial action unit detection",
+            dataset_type=run["dataset"],
+            dataset_name=f"{run['dataset']} ({side})",
+            dataset_split="test",
+            metric_type=name,
+            metric_name=label,
+            metric_value=round(run["metrics"][name], 4),
+        )
+        for name, label in (("f1", "F1 (macro over AUs)"), ("accuracy", "Accuracy (mean over AUs)"))
+    ]
+
+
+def card_digest(card: ModelCard) -> str | None:
+    """SHA-256 of the weights that the card says it is of; None if it does not say."""
+    found = re.search(r"sha256 `([0-9a-f]{64})`", card.text)
+    return found and found[1]
+
+
+def name_repository(text: str, repository: str) -> str:
+    """The card's text, with an example that loads `repository`."""
+    return re.sub(r'(?m)^repository = ".*$', lambda _: f'repository = "{repository}"', text, count=1)
+
+
+def save_card(card: ModelCard, folder: str | Path) -> Path:
+    """Write the card as `README.md`, whole or not at all."""
+    path = Path(folder) / CARD_FILE
+    temporary = path.with_suffix(".md.tmp")
+    card.save(temporary)
+    os.replace(temporary, path)
+    return path
+
+
+def _card_data(run: dict[str, Any], **fields: Any) -> ModelCardData:
+    base, co2 = run["base_model"] or "", run.get("co2_grams")
+    if co2 is not None:
+        fields["co2_eq_emissions"] = {"emissions": round(co2, 3), "source": "codecarbon"}
+    return ModelCardData(
+        license="apache-2.0" if _is_synthetic(run) else "other",
+        library_name="transformers",
+        base_model=base if "/" in base and RUN not in base else None,
+        tags=["facial-action-units", "facs", "videomae", "auvmae"],
+        **fields,
+    )
+
+
+def _warning(run: dict[str, Any]) -> str:
+    label = tuned_label(run)
+    return f"**{label}.** These scores are no estimate for other people.\n\n" if label else ""
+
+
+def _thresholds(run: dict[str, Any]) -> str:
+    if not (thresholds := run.get("thresholds")):
+        return "the threshold is 0.5"
+    pairs = zip(run["au_names"], thresholds, strict=True)
+    is_tuned = run.get("options", {}).get("tune_thresholds")
+    origin = "tuned on training subjects that were held out" if is_tuned else "given to the run"
+    return f"the thresholds, {origin}, are {', '.join(f'{name} {value:.3f}' for name, value in pairs)}"
+
+
+def _options(run: dict[str, Any]) -> str:
+    """What of training is neither the paper's nor every run's; nothing where there is nothing."""
+    options = [f"{name} {value}" for name, value in run.get("options", {}).items()]
+    if len(levels := run.get("train_levels", [])) > 1:
+        options.insert(0, f"levels {', '.join(levels)}, one drawn per batch")
+    return f"- Options: {'; '.join(options)}\n" if options else ""
+
+
+def _is_synthetic(run: dict[str, Any]) -> bool:
+    """Nothing but drawn faces went in."""
+    trained = set(run.get("train_datasets") or [run["dataset"]])
+    return trained == {"synthetic"} and run["base_model"] in (None, "tiny_encoder")
+
+
+def _render(
+    run: dict[str, Any], repository: str, card_data: ModelCardData, training: str, limits: list[str], **fields: str
+) -> ModelCard:
+    rate = run["sampling_rate"]
+    training += f"- Start: {run['base_model'] or 'random weights'}\n"
+    if run["steps"]:
+        training += (
+            f"- {run['steps']} steps of {run['batch_size']} clips, learning rate {run['learning_rate']:g}, "
+            f"seed {run['seed']}, {run['train_runtime']:.0f} s on {run['hardware']}\n"
+        )
+    else:
+        training += "- No step: this run only scored these weights; the card of the run that trained them says how\n"
+    training += f"- Versions: {', '.join(f'{name} {number}' for name, number in run['versions'].items())}"
+    if (co2 := run.get("co2_grams")) is not None:
+        training += f"\n- CO2: about {co2:.3g} g, estimated by codecarbon"
+    digest = run.get("weights_sha256")
+    demonstration = [SYNTHETIC] if "synthetic" in (run.get("train_datasets") or [run["dataset"]]) else []
+    licence = [] if _is_synthetic(run) else [LICENSED]
+    return ModelCard(
+        TEMPLATE.format(
+            card_data=card_data.to_yaml(),
+            repository=repository,
+            num_frames=run["clip_length"] // rate,
+            sampling="consecutive" if rate == 1 else f"one frame in {rate}",
+            weights=f"This card is of the `model.safetensors` with sha256 `{digest}`."
+            if digest
+            else "The weights of this run were not kept.",
+            training=training,
+            limits="\n".join(demonstration + limits + licence),
+            **fields,
+        ),
+        ignore_metadata_errors=False,
+    )

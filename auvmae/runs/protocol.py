@@ -1,0 +1,139 @@
+"""All folds of an experiment by one command: one after the other, resumable, and the table of them all."""
+
+import itertools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list, release_memory
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..evaluation.saved_predictions import Predictions
+from ..evaluation.summary import summary_tables
+from .arguments import RUN
+from .arguments_finetune import FinetuneArguments
+from .arguments_protocol import ProtocolArguments
+from .hub import push_run
+from .recipe import given_flags, parse_arguments
+from .report import FoldReport, save_json
+from .run_folder import is_finished
+
+FLAGS_FILE = "flags.json"
+FREE_FLAGS = {
+    *("output_dir", "resume_from_checkpoint", "fold", "repeats", "repetition", "num_proc", "disable_tqdm"),
+    *("report_to", "run_name", "push_to_hub", "dataloader_num_workers", "dataloader_pin_memory"),
+    *("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context"),
+}
+FREE_PREFIXES = ("hub_", "logging_")
+"""Flags that do not change what comes out: a run that is gone on with may have others."""
+
+
+def run_protocol(
+    run_fold: Callable[..., FoldReport],
+    argument_classes: Sequence[type],
+    argv: Sequence[str] | None = None,
+    default_recipe: str | Path | None = None,
+) -> tuple[FoldReport | None, str]:
+    """Run the folds that the flags ask for; of several, save the tables of them all in `OUTPUT_DIR/tables`.
+
+    One fold of one repetition is run into the output folder itself. Several are each run into a folder of their own in
+    it, with arguments parsed anew: `foldK`, and `repeatR_foldK` from the first repetition on. Those that are finished
+    are not run again, one that broke off goes on from its last checkpoint. With `--push_to_hub` all go up at the end,
+    each to a repository of its own.
+
+    Args:
+        run_fold: Runs one fold, of the objects of `argument_classes` as its arguments.
+        argument_classes, argv, default_recipe: As for `parse_arguments`. The first class is `ModelArguments`, the
+            second `ProtocolArguments`, the last `FinetuneArguments`.
+
+    Returns:
+        What `run_fold` gave for the last fold that was run, None if all were finished; and the tables, to print.
+
+    Raises:
+        ValueError: The folder of a run holds one with other flags, or one checkpoint would be scored on every fold.
+    """
+    flags = list(sys.argv[1:] if argv is None else argv)
+    parsed = parse_arguments(argument_classes, flags, default_recipe)
+    data_args, args = parsed[1], parsed[-1]
+    runs = _runs(data_args)
+    if len(runs) == 1 and data_args.fold != "all":
+        return run_fold(*parsed), ""
+
+    if not args.do_train and RUN not in str(parsed[0].model_name_or_path):
+        raise ValueError(
+            f"--no_do_train would score one checkpoint on every fold, though it was trained on the test subjects of "
+            f"some: name the checkpoint of each, e.g. --model_name_or_path 'outputs/my_run/{RUN}'."
+        )
+    if str(args.resume_from_checkpoint).lower() not in ("none", "true"):
+        raise ValueError(
+            f"--resume_from_checkpoint {args.resume_from_checkpoint} is of one fold; of several, each goes on from its "
+            "own last checkpoint without being told."
+        )
+    output = Path(str(args.output_dir))
+    given = _fixed_flags(given_flags(argument_classes, flags, default_recipe))
+    for name in runs:
+        _check_flags(output / name, given)
+    # processes that come late would find finished what the first has finished meanwhile
+    (pending,) = broadcast_object_list([[name for name in runs if not is_finished(output / name)]])
+    report = None
+    for name in pending:
+        if args.process_index == 0:
+            save_json(given, output / name / FLAGS_FILE)
+        own = parse_arguments(argument_classes, [*flags, *_flags_of(output / name, *runs[name])], default_recipe)
+        own[0].name_run(name)
+        report = run_fold(*own)
+        release_memory()
+    return report, _finish(output, list(runs), args) if args.process_index == 0 else ""
+
+
+def _runs(data_args: ProtocolArguments) -> dict[str, tuple[int, int]]:
+    """Fold and repetition of every run, by the name of its folder; all folds of a repetition, then the next."""
+    first = data_args.repetition
+    pairs = itertools.product(range(first, first + data_args.repeats), data_args.folds)
+    return {f"repeat{repeat}_fold{fold}" if repeat else f"fold{fold}": (fold, repeat) for repeat, fold in pairs}
+
+
+def _flags_of(folder: Path, fold: int, repetition: int) -> list[str]:
+    flags = ["--output_dir", str(folder), "--fold", str(fold), "--repetition", str(repetition), "--repeats", "1"]
+    flags += ["--push_to_hub", "false"]
+    if folder.is_dir() and get_last_checkpoint(str(folder)):
+        flags += ["--resume_from_checkpoint", "true"]
+    return flags
+
+
+def _fixed_flags(flags: dict[str, str]) -> dict[str, str]:
+    return {
+        name: value for name, value in flags.items() if name not in FREE_FLAGS and not name.startswith(FREE_PREFIXES)
+    }
+
+
+def _check_flags(folder: Path, given: dict[str, str]) -> None:
+    path = folder / FLAGS_FILE
+    if not path.is_file():
+        if is_finished(folder):
+            raise ValueError(f"{folder} holds a run that was not made with --fold all: choose another --output_dir.")
+        return
+    found: dict[str, Any] = json.loads(path.read_text())
+    differing = sorted(name for name in found.keys() | given.keys() if found.get(name) != given.get(name))
+    if differing:
+        changes = ", ".join(f"--{name} {found.get(name, '(default)')}" for name in differing)
+        raise ValueError(
+            f"{folder} holds a run with {changes}, other than what is asked for now: choose another --output_dir, or "
+            "remove that folder."
+        )
+
+
+def _finish(output: Path, names: list[str], args: FinetuneArguments) -> str:
+    tables = summary_tables(Predictions.load(output / name) for name in names)
+    for table in tables:
+        table.save(output / "tables")
+    if args.push_to_hub:
+        repository = args.hub_model_id or output.resolve().name
+        for name in names:
+            push_run(
+                output / name, f"{repository}-{name}", bool(args.hub_private_repo), args.hub_revision, args.hub_token
+            )
+    texts = [*(table.markdown() for table in tables), f"Written to {output}: {', '.join(names)}, tables/\n"]
+    return "\n" + "\n".join(texts)

@@ -1,0 +1,1 @@
+"""Provide what every folder stands on: files, threads, hardware, reports of jobs."""

@@ -1,0 +1,70 @@
+"""The threshold of each action unit, tuned on training subjects that were held out of training."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+from transformers import Trainer
+from transformers.utils import CONFIG_NAME, logging
+
+from ..configuration import AUVMAEConfig
+from ..faces.crop_files import replacing
+from ..knowledge.losses import NOT_CODED
+from .trainer import frame_probs
+
+logger = logging.get_logger(__name__)
+
+
+def best_thresholds(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """The threshold per AU with the greatest F1 over these frames; of several, the one nearest to 0.5.
+
+    Args:
+        probs: `(frames, N)` in [0, 1].
+        labels: `(frames, N)`: 0, 1, or -100 where not coded.
+
+    Returns:
+        `(N,)` in (0, 1): half-way between two probabilities that occur, or 0.5 for an AU that is present in no frame.
+
+    Example:
+        >>> best_thresholds(np.array([[0.1], [0.3], [0.4]]), np.array([[0], [1], [1]]))
+        array([0.2])
+    """
+    coded = labels != NOT_CODED
+    columns = zip(probs.T, labels.T, coded.T, strict=True)
+    return np.array([_best(of_au[used], present[used] == 1) for of_au, present, used in columns])
+
+
+def _best(probs: NDArray[Any], present: NDArray[np.bool_]) -> float:
+    if not probs[present].any():  # no threshold finds one
+        return 0.5
+    order = np.argsort(-probs)
+    # a threshold below the k-th greatest probability calls k frames present; 0 itself is never above one
+    edges = np.append(probs[order].astype(np.float64), 0)
+    last = np.flatnonzero(edges[:-1] > edges[1:])
+    f1 = 2 * present[order].cumsum()[last] / (last + 1 + present.sum())
+    thresholds = ((edges[:-1] + edges[1:]) / 2)[last][f1 == f1.max()]
+    return float(thresholds[np.abs(thresholds - 0.5).argmin()])
+
+
+def tune_thresholds(trainer: Trainer, clips: Dataset) -> None:
+    """Put the `best_thresholds` on these clips into the model's configuration and, after training, the checkpoint's.
+
+    Args:
+        trainer: With the trained model.
+        clips: Of training subjects that it was not trained on.
+    """
+    prediction: Any = trainer.predict(clips)
+    config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
+    probs, labels = (
+        np.reshape(values, (-1, len(config.au_names)))
+        for values in (frame_probs(prediction.predictions), prediction.label_ids)
+    )
+    absent = [name for name, column in zip(config.au_names, labels.T, strict=True) if not (column == 1).any()]
+    if absent:
+        logger.warning(f"{', '.join(absent)}: never present in the subjects of --inner_val, so the threshold is 0.5.")
+    config.thresholds = best_thresholds(probs, labels).tolist()
+    if trainer.args.do_train and trainer.args.should_save:
+        with replacing(Path(str(trainer.args.output_dir), CONFIG_NAME)) as file:
+            file.write(config.to_json_string())

@@ -1,0 +1,1 @@
+"""Read and write the frames of videos."""
