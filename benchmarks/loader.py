@@ -37,7 +37,8 @@ from auvmae.data.loading.loader import ClipCollator, ClipDataset
 from auvmae.data.synthetic.dataset import render_subject
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.video.reading import VideoWriter, read_frames
+from auvmae.video.random_access import read_frames
+from auvmae.video.writing import VideoWriter
 
 VIDEOS, CLIPS_PER_VIDEO, CLIP_LENGTH, SIZE, ROUNDS = 2, 3, 128, 224, 5
 WHATS = ("raw", "handed over", "loader", "augmented")

@@ -42,7 +42,7 @@ from transformers.utils import logging
 
 from auvmae import AUDetector
 from auvmae.checkpoints.export import INT8_FILE, export_model
-from auvmae.configuration import AUVMAEConfig
+from auvmae.configuration import LEVELS, AUVMAEConfig
 from auvmae.faces import crop, detection
 from auvmae.faces.crop_files import crop_video
 from auvmae.inference import sources
@@ -50,10 +50,10 @@ from auvmae.inference.onnx_model import OnnxModel
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.runs.arguments import LEVELS, TINY_ENCODER
-from auvmae.system.allocator import keep_freed_memory
-from auvmae.system.hardware import cpu_has_bfloat16
-from auvmae.video.reading import VideoWriter, iter_frames
+from auvmae.runs.arguments import TINY_ENCODER
+from auvmae.system.hardware import cpu_has_bfloat16, keep_freed_memory
+from auvmae.video.reading import iter_frames
+from auvmae.video.writing import VideoWriter
 
 WINDOWS = {"ViT-B": 5, "tiny": 40}
 BATCH_SIZE = {"ViT-B": 1, "tiny": 8}

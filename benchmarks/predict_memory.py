@@ -23,7 +23,7 @@ from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.runs.arguments import TINY_ENCODER
-from auvmae.video.reading import VideoWriter
+from auvmae.video.writing import VideoWriter
 
 SIDE, FPS = 96, 25
 

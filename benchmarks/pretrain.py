@@ -28,8 +28,7 @@ from transformers import VideoMAEConfig, VideoMAEForPreTraining
 from auvmae.configuration import AUVMAEConfig
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
-from auvmae.system.allocator import keep_freed_memory
-from auvmae.system.hardware import cpu_has_bfloat16
+from auvmae.system.hardware import cpu_has_bfloat16, keep_freed_memory
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "pretrain_face_videos.yaml"
 ROUNDS = 21

@@ -35,7 +35,7 @@ import yaml
 from hardware import describe_machine
 from tqdm import tqdm
 
-from auvmae.faces.crop_files import replacing
+from auvmae.system.files import replacing
 
 ROOT = Path(__file__).parents[1]
 COMMAND_FILE = "command.txt"

@@ -14,8 +14,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
-from auvmae.evaluation.metrics import au_counts
-from auvmae.training.trainer import AUVMAETrainer, frame_probs
+from auvmae.evaluation.metrics import au_counts, frame_probs
+from auvmae.training.finetuning import AUVMAETrainer
 
 from .test_pretraining import pretrainer
 from .test_trainer import TinyClips, finetuner, losses_of

@@ -8,7 +8,8 @@ import numpy as np
 
 from auvmae.faces.crop import TEMPLATE, CropRecipe
 from auvmae.faces.detection import Face
-from auvmae.video.reading import VideoWriter, iter_frames
+from auvmae.video.reading import iter_frames
+from auvmae.video.writing import VideoWriter
 
 RECIPE = CropRecipe(size=32, detect_every=2, max_gap=3, smoothing=1.0)
 TRAINED = RECIPE.to_dict() | {"detector": "square"}  # as a processor holds it, once `square` is in DETECTORS

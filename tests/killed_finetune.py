@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from auvmae.training import trainer as training
-from auvmae.training.trainer import AUVMAETrainer
+from auvmae.training.finetuning import AUVMAETrainer
 
 from .test_trainer import finetuner
 

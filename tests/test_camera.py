@@ -15,9 +15,10 @@ import pandas
 import pytest
 
 from auvmae.cli.main import main
+from auvmae.cli.predict_live import write_rows
 from auvmae.inference.detector import AUDetector
-from auvmae.video.camera import Device, live_frames, write_rows
-from auvmae.video.reading import VideoDecodeError
+from auvmae.video.camera import Device, live_frames
+from auvmae.video.container import VideoDecodeError
 
 from .drawn_faces import draw, write_video
 

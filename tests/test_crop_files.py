@@ -4,7 +4,8 @@ from PIL import Image
 
 from auvmae.faces.crop import CropRecipe
 from auvmae.faces.crop_files import INDEX_COLUMNS, NoFaceError, crop_video, index_path, read_index, shared_recipe
-from auvmae.video.reading import VideoDecodeError, iter_frames, num_frames
+from auvmae.video.container import VideoDecodeError
+from auvmae.video.reading import iter_frames, num_frames
 
 from .drawn_faces import RECIPE, SHAPE, SquareDetector, draw, read_shades, shade, write_video
 

@@ -13,9 +13,11 @@ import pytest
 from auvmae.cli.main import main
 from auvmae.faces.crop import CropRecipe
 from auvmae.faces.crop_files import read_index
-from auvmae.faces.crop_folder import crop_folder, find_videos, summarise
+from auvmae.faces.crop_folder import crop_folder
 from auvmae.faces.detection import DETECTORS
-from auvmae.video.reading import VideoWriter, iter_frames
+from auvmae.system.folder_report import summarise
+from auvmae.video.reading import find_videos, iter_frames
+from auvmae.video.writing import VideoWriter
 
 from .drawn_faces import RECIPE, SquareDetector, write_video
 

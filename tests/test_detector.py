@@ -16,7 +16,9 @@ from auvmae.faces.detection import DETECTORS, Face
 from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.video.reading import VideoDecodeError, VideoWriter, iter_frames
+from auvmae.video.container import VideoDecodeError
+from auvmae.video.reading import iter_frames
+from auvmae.video.writing import VideoWriter
 
 from .drawn_faces import RECIPE, TRAINED, SquareDetector, draw, write_video
 from .tiny import tiny_config

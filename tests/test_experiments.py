@@ -10,8 +10,8 @@ from auvmae.evaluation.experiments import Experiment, experiment_names, group_fo
 from auvmae.evaluation.metrics import au_counts
 from auvmae.runs.arguments import RUN, DataArguments, ModelArguments
 from auvmae.runs.arguments_protocol import ProtocolArguments
+from auvmae.runs.description import describe_training
 from auvmae.runs.model_card import render_card
-from auvmae.runs.report import describe_training
 
 from . import tiny_run
 from .random_predictions import NAMES, random_predictions

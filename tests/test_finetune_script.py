@@ -15,7 +15,7 @@ from transformers import AutoImageProcessor, AutoModelForVideoClassification
 
 import run_finetune
 import run_pretrain
-from auvmae.data.errors import DatasetLayoutError
+from auvmae.data.files import DatasetLayoutError
 from auvmae.evaluation.metrics import au_metrics
 from auvmae.evaluation.saved_predictions import Predictions
 from auvmae.faces.crop import CropRecipe

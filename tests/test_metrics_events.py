@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from auvmae.evaluation.metrics import f1_from_counts
-from auvmae.evaluation.metrics_events import event_counts
+from auvmae.evaluation.metrics import event_counts, f1_from_counts
 
 from .random_predictions import random_predictions
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, metadata_eval_result
 
+from auvmae.runs.description import co2_grams
 from auvmae.runs.model_card import card_digest, render_card, render_pretraining_card
-from auvmae.runs.report import co2_grams
 
 from .tiny_run import RUN, write_run
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
+from auvmae.faces.detection import ParallelDetector
 from auvmae.faces.multi_face_tracking import track_faces
-from auvmae.faces.parallel_detector import ParallelDetector
 from auvmae.faces.tracking import to_row, track_face
 
 from .test_tracking import Script, face_at, frames, furthest_behind

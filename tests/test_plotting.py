@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auvmae.plotting.knowledge import plot_occurrence, plot_state_machine
-from auvmae.plotting.pretraining import plot_losses
-from auvmae.plotting.reconstruction import plot_frame_rows
-from auvmae.plotting.style import plot_cooccurrence, plot_timeline, plot_transitions, save_figure
+from auvmae.plotting.knowledge import plot_cooccurrence, plot_occurrence, plot_state_machine, plot_transitions
+from auvmae.plotting.pretraining import plot_frame_rows, plot_losses
+from auvmae.plotting.style import save_figure
+from auvmae.plotting.timeline import plot_timeline
 
 NAMES = ["AU1", "AU2", "AU12"]
 

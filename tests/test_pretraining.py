@@ -15,11 +15,10 @@ from auvmae.masking import running_cells, tube_mask
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 from auvmae.plotting.pretraining import plot_losses
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.training.pretraining import PretrainTrainer
+from auvmae.training.pretraining import PretrainTrainer, SkippedClips
 from auvmae.training.reference_losses import nearest_visible, reference_losses
-from auvmae.training.skipped import SkippedClips
 from auvmae.training.trainer import train
-from auvmae.video.reading import VideoDecodeError
+from auvmae.video.container import VideoDecodeError
 
 from .data.forge_disfa import numbered_frame, write_video
 from .test_trainer import TinyClips, arguments

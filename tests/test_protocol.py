@@ -20,7 +20,7 @@ from auvmae.evaluation.saved_predictions import Predictions
 from auvmae.evaluation.summary import summary_tables
 from auvmae.knowledge.facs import DISFA_AUS, au_label
 from auvmae.runs.protocol import run_protocol
-from auvmae.training.trainer import AUVMAETrainer
+from auvmae.training.finetuning import AUVMAETrainer
 
 from .data.forge_disfa import SUBJECTS, forge_disfa
 from .test_distributed import LAUNCH, ROOT

@@ -11,10 +11,10 @@ from transformers import VideoMAEForPreTraining
 
 from auvmae.cli.main import main
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
-from auvmae.plotting.reconstruction import plot_frame_rows
+from auvmae.plotting.pretraining import plot_frame_rows
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.training.reconstruction import compare_clip, patchify, psnr, reconstruct_clip, unnormalise, unpatchify
-from auvmae.video.reading import read_frames
+from auvmae.video.random_access import read_frames
 
 from .drawn_faces import draw, write_video
 from .tiny import randomise, stock_config, tiny_config, tiny_mask

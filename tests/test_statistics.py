@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import load_file
 
 from auvmae.cli.main import main
-from auvmae.data.loading.augmentation import rare_au_clips
+from auvmae.data.clips import rare_au_clips
 from auvmae.data.statistics import SELF_LOOPS, fold_statistics
 from auvmae.knowledge.losses import label_weights
 from auvmae.plotting.knowledge import plot_occurrence, plot_state_machine

@@ -10,8 +10,7 @@ from auvmae.cli.main import main
 from auvmae.evaluation.bootstrap import bootstrap_scores, draw_subjects, percentile_interval
 from auvmae.evaluation.experiments import Experiment
 from auvmae.evaluation.fold_metrics import SCORES, f1_by_subject, fold_counts
-from auvmae.evaluation.metrics import f1_averages
-from auvmae.evaluation.metrics_events import event_counts
+from auvmae.evaluation.metrics import event_counts, f1_averages
 from auvmae.evaluation.published import PUBLISHED
 from auvmae.evaluation.summary import averages_table, score_table, subjects_table, summary_tables
 from auvmae.knowledge.facs import DISFA_AUS, au_label

@@ -9,14 +9,13 @@ from sklearn.metrics import f1_score
 
 import run_finetune
 from auvmae.data.folds import inner_split
-from auvmae.evaluation.metrics import au_metrics
+from auvmae.evaluation.metrics import au_metrics, frame_probs
 from auvmae.evaluation.saved_predictions import Predictions
 from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.runs.arguments_protocol import ProtocolArguments
 from auvmae.training.thresholds import best_thresholds
-from auvmae.training.trainer import frame_probs
 
 from .test_finetune_script import MODEL
 

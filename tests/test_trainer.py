@@ -18,7 +18,8 @@ from auvmae.knowledge.losses import KnowledgeGuidedLoss
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.runs.arguments import RunArguments
-from auvmae.training.trainer import AUVMAETrainer, ClipTrainer, FrameAUMetrics, train
+from auvmae.training.finetuning import AUVMAETrainer, FrameAUMetrics
+from auvmae.training.trainer import ClipTrainer, train
 
 from .tiny import randomise, tiny_config
 

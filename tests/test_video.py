@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auvmae.video.reading import BACKENDS, VideoDecodeError, VideoWriter, iter_frames, num_frames, read_frames
+from auvmae.video.container import VideoDecodeError
+from auvmae.video.random_access import BACKENDS, read_frames
+from auvmae.video.reading import iter_frames, num_frames
+from auvmae.video.writing import VideoWriter
 
 from .data.forge_disfa import frame_numbers, numbered_frame, write_video
 

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show the page until it is interrupted; the exit code is 2 where it could not begin."""
     from ..demo.limits import Limits
-    from ..system.allocator import keep_freed_memory
+    from ..system.hardware import keep_freed_memory
 
     try:
         limits = Limits(arguments.max_megabytes, arguments.max_seconds)

@@ -1,18 +1,8 @@
 """`auvmae predict VIDEO ... -m MODEL -o OUT`: from recordings to tables, events and pictures."""
 
 import argparse
-import json
-import os
-import signal
 import sys
-import threading
-from contextlib import nullcontext
-from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ..inference.detector import AUDetector
 
 HELP = "detect the action units in videos"
 
@@ -97,8 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..inference.calibration import Calibration
     from ..inference.detector import AUDetector
     from ..inference.predict_folder import FILES, REPORT_FILE, predict_folder
-    from ..system.allocator import keep_freed_memory
     from ..system.folder_report import print_summary
+    from ..system.hardware import keep_freed_memory
 
     keep_freed_memory()
     names = ("level", "clip_stride", "batch_size", "threshold", "every_face", "cropped", "device", "dtype")
@@ -110,7 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
         _check(arguments, extras)
         detector = AUDetector.from_pretrained(arguments.model, **options)
         if arguments.webcam is not None:
-            return _run_live(detector, arguments.webcam, arguments.output)
+            from .predict_live import run_live
+
+            return run_live(detector, arguments.webcam, arguments.output)
         results = predict_folder(detector, arguments.inputs, arguments.output, arguments.format, extras)
     except (ValueError, OSError, ImportError) as error:
         print(f"auvmae predict: {error}", file=sys.stderr)
@@ -134,35 +126,3 @@ def _check(arguments: argparse.Namespace, extras: list[str]) -> None:
         raise ValueError("--webcam writes the rows of one device as CSV: no VIDEO, --events, --timeline or --overlay")
     elif arguments.neutral or arguments.calibrate_quantile is not None:
         raise ValueError("a calibration needs the whole recording: leave it out, or record first and predict then")
-
-
-def _run_live(detector: "AUDetector", name: str, output: str | None) -> int:
-    from ..faces.crop_files import replacing
-    from ..inference.prediction import provenance_path
-    from ..video.camera import AHEAD, Device, live_frames, write_rows
-
-    device, stop = Device.of(name), threading.Event()
-
-    def interrupt(*_: object) -> None:
-        stop.set()  # what was seen before is still written; a second Ctrl-C does not wait for it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    print(f"{device.name}: rows come up to {detector.delay + AHEAD} frames late; Ctrl-C ends", file=sys.stderr)
-    try:
-        live = live_frames(device, stop.is_set)
-        first = list(islice(live, 1))  # taken before there is a file: a device that does not open leaves none
-        output = output if first else None
-        # opened for writing only if there is none: a recording that cannot be repeated is not overwritten
-        with open(output, "x", newline="", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
-            if output:
-                with replacing(provenance_path(output)) as mark:
-                    json.dump(detector.provenance([]) | {"source": {"name": device.name}}, mark, indent=1)
-            frames, found = write_rows(detector, chain(first, live), file)
-    except BrokenPipeError:  # who read the rows, `head` perhaps, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    finally:
-        signal.signal(signal.SIGINT, before)
-    print(f"{frames} frames, {found / max(frames, 1):.1%} with a face", file=sys.stderr)
-    return 0

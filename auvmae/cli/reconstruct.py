@@ -101,7 +101,7 @@ def _reconstruct(
     from ..masking import tube_mask
     from ..processors import AUVMAEImageProcessor
     from ..training.reconstruction import compare_clip
-    from ..video.reading import read_frames
+    from ..video.random_access import read_frames
 
     config = model.config
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
@@ -123,9 +123,10 @@ def _reconstruct(
 def _write(
     found: "dict[float, Reconstruction]", numbers: np.ndarray, config: "AUVMAEConfig", arguments: argparse.Namespace
 ) -> list[Path]:
-    from ..faces.crop_files import frame_rate, replacing
     from ..plotting.style import save_figure
-    from ..video.reading import VideoWriter
+    from ..system.files import replacing
+    from ..video.reading import frame_rate
+    from ..video.writing import VideoWriter
 
     folder = Path(arguments.output)
     paths = [save_figure(_draw(found, numbers, config), folder / "reconstruction.png")]
@@ -146,7 +147,7 @@ def _write(
 
 
 def _draw(found: "dict[float, Reconstruction]", numbers: np.ndarray, config: "AUVMAEConfig") -> Any:
-    from ..plotting.reconstruction import plot_frame_rows
+    from ..plotting.pretraining import plot_frame_rows
 
     shown = np.linspace(0, len(numbers) - 1, COLUMNS).round().astype(int)
     rows = {"original": next(iter(found.values())).original[shown]}

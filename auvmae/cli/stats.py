@@ -68,8 +68,7 @@ def _count(arguments: argparse.Namespace) -> "FoldStatistics":
     import datasets
 
     from ..data import au_names, load_au_dataset
-    from ..data.clips import video_labels
-    from ..data.loading.augmentation import RARE_AUS, find_rare_aus
+    from ..data.clips import RARE_AUS, find_rare_aus, video_labels
     from ..data.statistics import fold_statistics
     from ..knowledge.facs import au_label
 
@@ -145,8 +144,8 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _draw(found: "FoldStatistics", pairs: Sequence[tuple[int, int]], folder: Path) -> list[Path]:
-    from ..plotting.knowledge import plot_occurrence, plot_state_machine
-    from ..plotting.style import plot_cooccurrence, save_figure
+    from ..plotting.knowledge import plot_cooccurrence, plot_occurrence, plot_state_machine
+    from ..plotting.style import save_figure
 
     names = found.au_names
     rates = {"before augmentation": found.occurrence_rates}

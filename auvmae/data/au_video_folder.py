@@ -12,13 +12,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from transformers.utils import logging
 
-from ..knowledge.facs import au_label
+from ..knowledge.facs import NOT_CODED, au_label
 from ..video.reading import VIDEO_SUFFIXES
-from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording
-from .errors import LabelError
-from .files import find_videos, frame_numbers
+from .builder import AUClipBuilder, AUClipConfig, Recording
+from .clips import find_rare_aus
+from .files import LabelError, find_videos, frame_numbers
 from .folds import k_fold_subjects
-from .loading.augmentation import find_rare_aus
 
 logger = logging.get_logger(__name__)
 

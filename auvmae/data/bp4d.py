@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..knowledge.facs import BP4D_AUS
-from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording
-from .errors import LabelError
-from .files import VIDEO_FILE, find_files, frame_numbers
-from .label_files import check_values, read_label_file
-from .loading.augmentation import RARE_AUS
+from ..knowledge.facs import BP4D_AUS, NOT_CODED
+from .builder import AUClipBuilder, AUClipConfig, Recording
+from .clips import RARE_AUS
+from .files import VIDEO_FILE, LabelError, check_values, find_files, frame_numbers, read_label_file
 
 UNCODABLE = 9
 

@@ -18,13 +18,11 @@ import numpy as np
 from transformers.utils import logging
 
 from ..faces.crop_files import index_path, read_index
-from ..knowledge.facs import au_label
-from ..knowledge.losses import NOT_CODED
+from ..knowledge.facs import NOT_CODED, au_label
 from ..video.reading import num_frames
-from .clips import segment_clips
-from .errors import DatasetLayoutError
+from .clips import fit_clip, rare_au_clips, segment_clips
+from .files import DatasetLayoutError
 from .folds import PARTS, fold_side, fold_subjects, k_fold_subjects, protocol_subjects, read_folds
-from .loading.augmentation import fit_clip, rare_au_clips
 
 logger = logging.get_logger(__name__)
 

@@ -1,9 +1,16 @@
 """Videos cut into clips, and clips put together again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import datasets
 import numpy as np
+import torch
+
+from ..knowledge.losses import occurrence_rates
+
+RARE_AUS: dict[str, tuple[int, ...]] = {"bp4d": (1, 2, 4, 15, 23, 24), "disfa": (1, 2, 9)}
+"""The "minority AU labels" of the appendix."""
 
 
 def segment_clips(num_frames: int, clip_length: int = 128, tail: str = "pad") -> list[tuple[int, int]]:
@@ -47,3 +54,71 @@ def video_labels(rows: Iterable[Mapping[str, Any]]) -> list[np.ndarray]:
             labels = np.asarray(row["labels"], dtype=np.int64)[: row["num_frames"]]
             videos.setdefault(row["video"], {})[row["start_frame"]] = labels
     return [np.concatenate([clips[start] for start in sorted(clips)]) for clips in videos.values()]
+
+
+def find_rare_aus(videos: Sequence[np.ndarray]) -> list[int]:
+    """Columns of the AUs whose label weight (Eq. 2) is above 1: gives `RARE_AUS` on the first folds of BP4D and DISFA.
+
+    Args:
+        videos: one (T_v, N) integer array per video of the training side, -100 = not coded.
+    """
+    rates = occurrence_rates(videos)
+    common = 1 / (1 / rates[rates > 0]).mean()  # the weight of an AU is this over its rate
+    return torch.where((rates > 0) & (rates < common))[0].tolist()
+
+
+def rare_au_clips(labels: np.ndarray, rare: Sequence[int], patience: int = 15) -> list[tuple[int, int]]:
+    """Clips around rare AUs: "intercepted beginning from the first encountered label and stopped when 15 majority AU
+    labels have been identified consecutively following the minority AU label".
+
+    Args:
+        labels: (T, N) integers; 1 = active, anything else is not.
+        rare: columns of the rare AUs.
+        patience: frames without a rare AU that end a clip; they belong to it.
+
+    Returns:
+        (start, stop) of each clip, in frames, before any extension to a clip length. They do not overlap.
+
+    >>> labels = np.zeros((60, 2), dtype=int)
+    >>> labels[[10, 20, 50], 0] = 1
+    >>> rare_au_clips(labels, rare=[0])
+    [(10, 36), (50, 60)]
+    """
+    frames = np.flatnonzero((np.asarray(labels)[:, list(rare)] == 1).any(axis=1))
+    if not len(frames):
+        return []
+    breaks = np.flatnonzero(np.diff(frames) > patience)
+    starts = frames[np.concatenate([[0], breaks + 1])]
+    stops = frames[np.concatenate([breaks, [len(frames) - 1]])] + 1 + patience
+    return [(int(start), min(int(stop), len(labels))) for start, stop in zip(starts, stops, strict=True)]
+
+
+def fit_clip(start: int, stop: int, num_frames: int, clip_length: int = 128) -> list[tuple[int, int]]:
+    """Bring a clip to `clip_length` frames: a short one grows to both sides into its video, a long one is split.
+
+    Args:
+        start: first frame of the clip.
+        stop: the frame after its last one.
+        num_frames: frames of the video.
+        clip_length: frames wanted. Only a video that is shorter itself gives less (and is padded when loaded).
+
+    Returns:
+        (start, stop) of one clip or more; the last piece of a split one grows like a short one.
+
+    >>> fit_clip(100, 120, num_frames=300), fit_clip(0, 40, num_frames=90), fit_clip(50, 300, num_frames=300)
+    ([(46, 174)], [(0, 90)], [(50, 178), (172, 300)])
+    """
+    clips = []
+    for piece in range(start, stop, clip_length):
+        length = min(clip_length, stop - piece)
+        left = piece - (clip_length - length) // 2
+        left = max(min(left, num_frames - clip_length), 0)
+        clips.append((left, min(left + clip_length, num_frames)))
+    return clips
+
+
+def au_names(dataset: datasets.DatasetDict | datasets.Dataset) -> list[str]:
+    """The names of the AUs ("AU1", ...), in the order of the columns of `labels`; [] if the video is not coded."""
+    rows = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
+    names = rows.features["labels"].id
+    return names.split(",") if names else []

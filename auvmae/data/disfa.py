@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..knowledge.facs import DISFA_AUS
-from .builder import NOT_CODED, AUClipBuilder, AUClipConfig, Recording, match_length
-from .errors import LabelError
-from .files import VIDEO_FILE, find_files
-from .label_files import check_values, read_label_file
-from .loading.augmentation import RARE_AUS
+from ..knowledge.facs import DISFA_AUS, NOT_CODED
+from .builder import AUClipBuilder, AUClipConfig, Recording, match_length
+from .clips import RARE_AUS
+from .files import VIDEO_FILE, LabelError, check_values, find_files, read_label_file
 
 # 0-based, inclusive ranges where the face was lost in the recording of the data set's own tracker
 BAD_FRAMES: dict[str, tuple[tuple[int, int], ...]] = {

@@ -12,7 +12,9 @@ import numpy as np
 from transformers.utils import logging
 
 from ..faces.crop_files import read_index
-from ..video.reading import VideoDecodeError, image_files, iter_frames, num_frames, read_frames
+from ..video.container import VideoDecodeError
+from ..video.random_access import read_frames
+from ..video.reading import image_files, iter_frames, num_frames
 from .builder import ClipBuilder, ClipConfig, Recording
 from .files import find_videos
 

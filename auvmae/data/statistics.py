@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from ..knowledge.facs import NOT_CODED
 from ..knowledge.fsm import CooccurrenceCounts, TransitionCounts, cooccurrence_counts, transition_counts
-from ..knowledge.losses import NOT_CODED, label_weights, occurrence_rates
-from .clips import segment_clips
-from .loading.augmentation import fit_clip, rare_au_clips
+from ..knowledge.losses import label_weights, occurrence_rates
+from .clips import fit_clip, rare_au_clips, segment_clips
 
 SELF_LOOPS = (0, 5, 10, 15)
 """The states of `transition_tensor` in which neither AU of the pair changes."""
@@ -133,7 +133,7 @@ def fold_statistics(
     Args:
         videos: one `(T_v, N)` integer array per video, in time order, un-augmented: 0, 1, or -100 where not coded.
         au_names: N names.
-        rare: columns of the rare AUs (the paper's: `auvmae.data.loading.augmentation.RARE_AUS`); none,
+        rare: columns of the rare AUs (the paper's: `auvmae.data.clips.RARE_AUS`); none,
             no augmentation.
         clip_length: frames of a clip.
         subjects: the person in each video.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import datasets
 
-from . import au_names
+from .clips import au_names
 
 
 def over_shared_aus(training: Sequence[datasets.DatasetDict], test: datasets.DatasetDict) -> datasets.DatasetDict:

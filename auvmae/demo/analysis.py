@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..faces.crop_files import frame_rate
-from ..faces.tracking import Frame
 from ..inference.detector import AUDetector
 from ..inference.overlay import write_overlay
 from ..inference.prediction import AUPrediction
-from ..video.reading import VideoDecodeError, iter_frames, num_frames
+from ..video.container import VideoDecodeError
+from ..video.reading import Frame, frame_rate, iter_frames, num_frames
 from .limits import Limits, RefusedError, unreadable
 from .timeline import format_timeline
 

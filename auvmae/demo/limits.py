@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..faces.crop_files import frame_rate
-from ..video.reading import VIDEO_SUFFIXES, VideoDecodeError, num_frames
+from ..video.container import VideoDecodeError
+from ..video.reading import VIDEO_SUFFIXES, frame_rate, num_frames
 
 
 class RefusedError(ValueError):

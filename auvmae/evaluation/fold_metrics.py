@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .metrics import accuracy_from_counts, au_counts, counts_by_group, f1_from_counts
-from .metrics_events import event_counts
+from .metrics import accuracy_from_counts, au_counts, counts_by_group, event_counts, f1_from_counts
 from .ranking_metrics import average_precision, expected_calibration_error, roc_auc
 from .saved_predictions import Predictions
 

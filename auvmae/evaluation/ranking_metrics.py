@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..knowledge.losses import NOT_CODED
+from ..knowledge.facs import NOT_CODED
 
 
 def average_precision(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:

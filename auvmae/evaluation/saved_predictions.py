@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..knowledge.losses import NOT_CODED
+from ..knowledge.facs import NOT_CODED
 
 FILE_NAME = "predictions.parquet"
 METADATA_KEY = b"auvmae"

@@ -1,16 +1,16 @@
 """The tables of a paper from saved predictions: ours beside the published rows, per AU and on average."""
 
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import DRAWS, bootstrap_scores, draw_subjects, percentile_interval
-from .experiments import Experiment, experiment_names, group_folds
+from .experiments import Experiment, dealt_folds, experiment_names, group_folds
 from .fold_metrics import COUNT_SCORES, SCORES, fold_counts
 from .metrics import f1_averages, f1_from_counts
 from .published import PUBLISHED, published_table
-from .repetitions import repetition_rows
 from .saved_predictions import Predictions
 from .tables import Row, Table
 
@@ -165,3 +165,28 @@ def _common(experiments: Sequence[Experiment]) -> tuple[str, list[str]]:
                 "all over the same ones (--aus)."
             )
     return first.dataset, first.au_names
+
+
+def repetition_rows(experiments: Sequence[Experiment], rows: Sequence[Row]) -> list[Row]:
+    """Two rows for each set of experiments that differ in their repetition alone: the mean and the deviation.
+
+    Args:
+        experiments: In any order.
+        rows: The row of each.
+
+    Returns:
+        Mean and sample standard deviation, under the name of the first of them; nothing for one repetition.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, experiment in enumerate(experiments):
+        others = {name: value for name, value in experiment.settings.items() if name != "repetition"}
+        groups.setdefault(json.dumps(others), []).append(index)
+    found = []
+    for members in groups.values():
+        if len(members) > 1:
+            values = np.array([rows[index].values for index in members])
+            name = rows[members[0]].method.replace(dealt_folds(experiments[members[0]].folds[0].run), "")
+            over = f"over {len(members)} repetitions (not the published protocol)"
+            found.append(Row(f"{name}: mean {over}", "computed", values.mean(axis=0).tolist()))
+            found.append(Row(f"{name}: standard deviation {over}", "computed", values.std(axis=0, ddof=1).tolist()))
+    return found

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..video.reading import Frame
 from .detection import FaceDetector, load_detector
 from .multi_face_tracking import track_faces
-from .tracking import Frame, TrackedFace, track_face
+from .tracking import TrackedFace, track_face
 
 TEMPLATE = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.58], [-0.42, 1.10], [0.42, 1.10]]) / 3 + [0.5, 0.32]
 """Where the five landmarks lie in the crop at margin 0, as shares of its side, which is three eye distances (the height

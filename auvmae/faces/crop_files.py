@@ -9,22 +9,19 @@ import csv
 import glob
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
-import av
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..video.reading import VideoWriter, iter_frames, num_frames
-from ..video.writing import ffmpeg_path, whole_file
+from ..system.files import replacing
+from ..video.reading import frame_rate, iter_frames, num_frames
+from ..video.writing import VideoWriter
 from .crop import CroppedFrame, CropRecipe, iter_crops
 from .detection import FaceDetector
 
-IMAGE_FOLDER_FPS = 25  # images have no clock; BP4D's rate
 INDEX_COLUMNS = (
     *("frame", "timestamp", "box_x", "box_y", "box_w", "box_h"),
     *(f"{point}_{axis}" for point in ("eye_l", "eye_r", "nose", "mouth_l", "mouth_r") for axis in "xy"),
@@ -174,27 +171,12 @@ def source_stamp(source: Path) -> dict[str, Any]:
     return {"name": source.name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}
 
 
-def frame_rate(source: Path) -> Fraction:
-    """Mean frames per second of a video file; of an image folder, which has no clock, `IMAGE_FOLDER_FPS`."""
-    if source.is_dir():
-        return Fraction(IMAGE_FOLDER_FPS)
-    with av.open(ffmpeg_path(source)) as container:
-        return Fraction(container.streams.video[0].average_rate or IMAGE_FOLDER_FPS)
-
-
 def remove_crop(output: Path) -> None:
     """Remove a crop and what stands beside it, and the temporary files of a process that died while it wrote them."""
     for path in (output, index_path(output), _mark_path(output)):
         path.unlink(missing_ok=True)
         for leftover in output.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
             leftover.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """Open a text file for writing that takes the place of `path` once the block ends without error."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        yield file
 
 
 def _write(crops: Iterator[CroppedFrame], writer: VideoWriter, file: TextIO) -> tuple[int, int]:

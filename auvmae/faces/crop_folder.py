@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -16,34 +16,15 @@ from queue import SimpleQueue
 
 from tqdm.auto import tqdm
 
-from ..video.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ..system.files import replacing
+from ..system.folder_report import VideoResult, summarise
+from ..video.reading import VIDEO_SUFFIXES, find_videos
 from .crop import CropRecipe
-from .crop_files import crop_video, finished_counts, remove_crop, replacing
+from .crop_files import crop_video, finished_counts, remove_crop
 from .detection import FaceDetector, load_detector
 
 RECIPE_FILE = "crop_recipe.json"
 REPORT_FILE = "crop_report.json"
-
-
-@dataclass(frozen=True)
-class VideoResult:
-    """What became of one video.
-
-    Args:
-        source: its path.
-        output: path of what was to be written.
-        status: "done", "skipped" (it was finished before) or "failed".
-        reason: why it failed.
-        frames: its number of frames; 0 if it failed.
-        found: in how many of them there is a face.
-    """
-
-    source: str
-    output: str
-    status: str
-    reason: str = ""
-    frames: int = 0
-    found: int = 0
 
 
 def crop_folder(
@@ -98,35 +79,6 @@ def crop_folder(
         report = {"recipe": recipe.to_dict(), **summarise(results), "videos": [asdict(result) for result in results]}
         json.dump(report, file, indent=1)
     return results
-
-
-def summarise(results: list[VideoResult]) -> dict[str, int]:
-    """Count the videos that were done, skipped and failed, their frames, and the frames with a face ("found")."""
-    counts = {status: sum(result.status == status for result in results) for status in ("done", "skipped", "failed")}
-    totals = {name: sum(getattr(result, name) for result in results) for name in ("frames", "found")}
-    return counts | totals
-
-
-def find_videos(source: Path, output: Path) -> list[tuple[Path, Path]]:
-    """List the video files and image folders under `source` (or `source` itself), each with the path of its crop."""
-    if source.is_file():
-        return [(source, output / f"{source.stem}.mp4")]
-    videos = []
-    visited = {output.resolve()}
-    for path, folders, files in os.walk(source, followlinks=True):
-        here, real = Path(path), Path(path).resolve()
-        if real in visited:  # the output, or a link back into the tree
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        there = output / here.relative_to(source)
-        names = [Path(file) for file in sorted(files) if not file.startswith(".")]
-        if any(name.suffix.lower() in IMAGE_SUFFIXES and name.stem.isdecimal() for name in names):
-            within = there if here != source else output / real.name
-            videos.append((here, within.with_name(f"{within.name}.mp4")))
-        videos += [(here / name, there / f"{name.stem}.mp4") for name in names if name.suffix.lower() in VIDEO_SUFFIXES]
-    return videos
 
 
 def _sort_out(

@@ -8,8 +8,9 @@ from itertools import chain, product, repeat
 
 import numpy as np
 
+from ..video.reading import Frame
 from .detection import Face, FaceDetector
-from .tracking import NO_FACE, SAME_FACE_IOU, Frame, TrackedFace, detect_chunks, overlap, steady_rows, to_face, to_row
+from .tracking import NO_FACE, SAME_FACE_IOU, TrackedFace, detect_chunks, overlap, steady_rows, to_face, to_row
 
 
 def track_faces(

@@ -13,14 +13,11 @@ from itertools import chain, pairwise, repeat
 
 import numpy as np
 
-from .detection import Face, FaceDetector
-from .parallel_detector import MOST_THREADS, ParallelDetector
+from ..video.reading import Frame
+from .detection import MOST_THREADS, Face, FaceDetector, ParallelDetector
 
 SAME_FACE_IOU = 0.3
 """Two boxes that overlap less (intersection over union) are not the same face."""
-
-Frame = tuple[int, float, np.ndarray]
-"""What `video.iter_frames` gives: index, timestamp in seconds, uint8 pixels of shape (H, W, 3)."""
 
 NO_FACE = np.full(15, np.nan)
 """A face as one row of numbers: box (4), landmarks (10), confidence (1); here of none."""

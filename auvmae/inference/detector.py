@@ -17,8 +17,7 @@ from torch import nn
 
 from ..faces.crop import CroppedFrame, CropRecipe, iter_crops
 from ..faces.crop_files import shared_recipe, source_stamp
-from ..faces.detection import load_detector
-from ..faces.parallel_detector import MOST_THREADS, ParallelDetector
+from ..faces.detection import MOST_THREADS, ParallelDetector, load_detector
 from ..masking import tube_mask
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..processors import AUVMAEImageProcessor
@@ -301,7 +300,7 @@ def weights_sha256(model: nn.Module) -> str:
 
 
 def _level(name: str) -> tuple[int, float]:
-    from ..runs.arguments import LEVELS
+    from ..configuration import LEVELS
 
     if name not in LEVELS:
         raise ValueError(f"unknown level {name!r}; choose from {', '.join(LEVELS)}")

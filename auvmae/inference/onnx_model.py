@@ -36,7 +36,7 @@ class OnnxModel:
         dtype: torch.dtype = torch.float32,
         level: str | None = None,
     ) -> None:
-        from ..runs.arguments import LEVELS
+        from ..configuration import LEVELS
 
         try:
             import onnxruntime

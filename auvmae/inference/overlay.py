@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..faces.crop_files import frame_rate
 from ..knowledge.facs import au_column
 from ..system.read_ahead import read_ahead
-from ..video.reading import iter_frames
+from ..video.reading import frame_rate, iter_frames
 from ..video.writing import VideoWriter
 from .prediction import AUPrediction
 

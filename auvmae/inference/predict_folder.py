@@ -22,10 +22,10 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from ..faces.crop import CroppedFrame
-from ..faces.crop_files import replacing
-from ..faces.crop_folder import VideoResult, summarise
 from ..faces.detection import load_detector
 from ..plotting.style import save_figure
+from ..system.files import replacing
+from ..system.folder_report import VideoResult, summarise
 from ..video.reading import num_frames
 from .overlay import write_overlay
 from .prediction import AUPrediction

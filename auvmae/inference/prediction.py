@@ -12,9 +12,8 @@ from numpy.lib.recfunctions import assign_fields_by_name
 from numpy.typing import NDArray
 
 from ..faces.crop import CroppedFrame
-from ..faces.crop_files import replacing
 from ..knowledge.facs import au_column
-from ..video.writing import whole_file
+from ..system.files import replacing, whole_file
 from .calibration import Calibration, find_shifts, shift_probs
 from .elan import format_eaf
 from .events import EventRule, find_events
@@ -206,7 +205,7 @@ class AUPrediction:
         Raises:
             ValueError: there is no such face.
         """
-        from ..plotting.style import plot_timeline
+        from ..plotting.timeline import plot_timeline
 
         faces, counts = np.unique(self.rows["face_id"][self.success], return_counts=True)
         if face_id is None and self._overlap:

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..faces.crop_folder import find_videos
-from ..video.reading import VIDEO_SUFFIXES
+from ..video.reading import VIDEO_SUFFIXES, find_videos
 
 PROVENANCE = ".provenance.json"
 FILES = {"events": (".events.csv", ".eaf"), "timeline": (".timeline.png",), "overlay": (".overlay.mp4",)}

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..faces.crop import CroppedFrame
 from ..faces.crop_files import index_path, read_index
-from ..faces.tracking import Frame, TrackedFace
-from ..video.reading import iter_frames
+from ..faces.tracking import TrackedFace
+from ..video.reading import Frame, iter_frames
 
 Source = str | Path | np.ndarray | Iterable[Any]
 """A video file or folder of numbered images, an array of frames, or an iterable of frames; see `open_frames`."""

@@ -1,5 +1,8 @@
 """The Facial Action Coding System: numbers and names of the action units (Ekman, Friesen and Hager 2002)."""
 
+NOT_CODED = -100
+"""The label of a frame that counts nowhere: not codable, lost, or padding."""
+
 AU_NAMES: dict[int, str] = {
     1: "Inner Brow Raiser",
     2: "Outer Brow Raiser",

@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.utils import ModelOutput
 
+from .facs import NOT_CODED
 from .fsm import CooccurrenceCounts, TransitionCounts, cooccurrence_counts, straight_through, transition_counts
-
-NOT_CODED = -100
-"""The label of a frame that counts nowhere: not codable, lost, or padding."""
 
 
 def occurrence_rates(videos: Sequence[Tensor | np.ndarray]) -> Tensor:

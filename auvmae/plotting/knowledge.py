@@ -15,6 +15,61 @@ from numpy.typing import NDArray
 from .style import COLUMN_WIDTH, STYLE
 
 
+def plot_cooccurrence(panels: dict[str, NDArray[Any]], au_names: Sequence[str]) -> Figure:
+    """Draw co-occurrence matrices side by side on one colour scale (Fig. 3, Fig. 6a and b).
+
+    Args:
+        panels: Title -> `(N, N)` matrix in [0, 1]; NaN (undefined pairs) stays grey.
+        au_names: N names.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN_WIDTH * len(panels), COLUMN_WIDTH * 0.95), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (title, matrix) in zip(axes, panels.items(), strict=True):
+            image = _matrix(axis, matrix, au_names, title, vmin=0, vmax=1)
+            for row, column in np.ndindex(matrix.shape):
+                value = matrix[row, column]
+                if row != column and np.isfinite(value):
+                    color = "black" if value > 0.6 else "white"
+                    text = f"{value:.2f}".lstrip("0")
+                    axis.text(column, row, text, ha="center", va="center", color=color, fontsize=5.5)
+        figure.colorbar(image, ax=list(axes), label="P(both | at least one)", shrink=0.9)
+    return figure
+
+
+def plot_transitions(panels: dict[str, NDArray[Any]], au_names: Sequence[str]) -> Figure:
+    """Draw what changes between consecutive frames (Fig. 6c and d): a pair's probability of leaving its state.
+
+    Self-loops hold about 99 % of the mass, so that a picture of all 16 states would show nothing else: drawn is
+    1 minus their sum, in percent.
+
+    Args:
+        panels: Title -> `(N, N, 16)` tensor as of `auvmae.knowledge.fsm.transition_tensor`.
+        au_names: N names.
+    """
+    # a state (i, j) that stays has equal low and high bit pairs: 0, 5, 10, 15
+    changes = {title: 100 * (1 - tensor[..., [0, 5, 10, 15]].sum(-1)) for title, tensor in panels.items()}
+    top = max(float(np.nanmax(change)) for change in changes.values())
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN_WIDTH * len(panels), COLUMN_WIDTH * 0.95), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (title, change) in zip(axes, changes.items(), strict=True):
+            image = _matrix(axis, change, au_names, title, vmin=0, vmax=top)
+        figure.colorbar(image, ax=list(axes), label="state changes per frame (%)", shrink=0.9)
+    return figure
+
+
+def _matrix(axis: Any, matrix: NDArray[Any], au_names: Sequence[str], title: str, vmin: float, vmax: float) -> Any:
+    shown = np.ma.masked_invalid(np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix))
+    axis.set_facecolor("0.85")
+    image = axis.imshow(shown, vmin=vmin, vmax=vmax, cmap="viridis")
+    ticks = range(len(au_names))
+    axis.set_xticks(ticks, au_names, rotation=90)
+    axis.set_yticks(ticks, au_names)
+    axis.set_title(title)
+    return image
+
+
 def plot_occurrence(rates: dict[str, NDArray[Any]], au_names: Sequence[str]) -> Figure:
     """Draw how often each AU occurs, as groups of bars (Fig. 5).
 

@@ -9,19 +9,14 @@ import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from ..configuration import AUVMAEConfig
-from ..data.loading.levels import Level
+from ..configuration import LEVELS, AUVMAEConfig, Level
 from ..modeling_auvmae import AUVMAEPreTrainedModel
-
-LEVELS = {"video": Level(1, 0.0), "frame": Level(4, 0.0), "patch": Level(1, 0.5)}
-"""Input levels of Sec. 3.3: (`sampling_rate`, `mask_ratio`)."""
 
 TINY_ENCODER = Path(__file__).parents[1] / "tiny_encoder"
 """The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
 
 RUN = "{run}"
 """Stands in --model_name_or_path for the name of the run, where there are several: `fold1`, `repeat1_fold1`."""
-
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "prediction_loss_only": (False, "the scores need the predictions"),

@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
 from transformers.dynamic_module_utils import get_relative_import_files
 
-from ..training.trainer import CRITERION_FILE
+from ..training.finetuning import CRITERION_FILE
 from .model_card import CARD_FILE, card_digest, metric_results, name_repository
 from .report import METRICS_FILE, WEIGHTS_FILE
 

@@ -12,12 +12,13 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ..evaluation.saved_predictions import Predictions
 from ..evaluation.summary import summary_tables
+from ..system.files import save_json
 from .arguments import RUN
 from .arguments_finetune import FinetuneArguments
 from .arguments_protocol import ProtocolArguments
 from .hub import push_run
 from .recipe import given_flags, parse_arguments
-from .report import FoldReport, save_json
+from .report import FoldReport
 from .run_folder import is_finished
 
 FLAGS_FILE = "flags.json"

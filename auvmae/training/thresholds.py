@@ -10,9 +10,9 @@ from transformers import Trainer
 from transformers.utils import CONFIG_NAME, logging
 
 from ..configuration import AUVMAEConfig
-from ..faces.crop_files import replacing
-from ..knowledge.losses import NOT_CODED
-from .trainer import frame_probs
+from ..evaluation.metrics import frame_probs
+from ..knowledge.facs import NOT_CODED
+from ..system.files import replacing
 
 logger = logging.get_logger(__name__)
 

@@ -3,18 +3,14 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from typing import Any, cast
 
-import numpy as np
 import torch
 from huggingface_hub import CommitInfo
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 from transformers import (
-    EvalPrediction,
     PreTrainedModel,
     Trainer,
     TrainerCallback,
@@ -25,25 +21,17 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import (
     PREFIX_CHECKPOINT_DIR,
-    EvalLoopOutput,
     HubStrategy,
     get_last_checkpoint,
     rotate_checkpoints,
 )
 from transformers.utils import logging
 
-from ..evaluation.metrics import au_metrics
-from ..knowledge.losses import KnowledgeGuidedLoss
 from ..processors import AUVMAEImageProcessor
-from .ema import EMATrainer
-from .layer_decay import LayerDecayTrainer
-from .throughput import Stopwatch
 
 logger = logging.get_logger(__name__)
 
 UNFINISHED_DIR = ".unfinished"
-CRITERION_FILE = "criterion.safetensors"
-TERMS = ("loss_cls", "loss_intra", "loss_inter")
 
 
 class ClipTrainer(Trainer):
@@ -192,109 +180,6 @@ class _SetEpoch(TrainerCallback):
             self.dataset.set_epoch(int((state.epoch or 0) + 1e-6))
 
 
-class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
-    """Fine-tuning with the loss of Eq. 9.
-
-    It compares the batch with statistics of the training fold, which belong to a run and not to a model: so the
-    criterion lives here, and a model's own `loss` stays what any Transformers classifier returns. The three terms
-    stand beside `loss` in every log line, in training and in evaluation.
-
-    Args:
-        args: Those of `transformers.Trainer`.
-        criterion: Built by `KnowledgeGuidedLoss.from_labels` from the training fold before augmentation.
-        train_sampler: Order of the training clips; the Transformers Trainer's if None.
-        kwargs: Those of `transformers.Trainer`, `ema_decay`, `layer_decay`.
-    """
-
-    def __init__(
-        self, *args: Any, criterion: KnowledgeGuidedLoss, train_sampler: Sampler | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.train_sampler = train_sampler
-        self.criterion = criterion.to(self.args.device)
-        self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # by "in training"
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
-        return self.train_sampler or super()._get_train_sampler(train_dataset)
-
-    def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
-        """Logits of the model, loss of the criterion."""
-        labels = inputs.pop("labels")
-        outputs = model(**inputs)
-        self.criterion.train(model.training)
-        losses = self.criterion(outputs.logits, labels)
-        self._terms[model.training].append(torch.stack([losses[term] for term in TERMS]).detach())
-        outputs["loss"] = losses.loss
-        return outputs
-
-    def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:
-        """Means since the last call, over batches of so many `clips` if given, as the loss is.
-
-        Every process holds the global batch's terms, so none are gathered.
-        """
-        terms, self._terms[training] = self._terms[training], []
-        if not terms:
-            return {}
-        means = np.average(torch.stack(terms).cpu().numpy(), axis=0, weights=clips)
-        return dict(zip(TERMS, means.tolist(), strict=True))
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Put the terms of the loss into the training log lines."""
-        super().log(logs | self._pop_terms(training=True) if "loss" in logs else logs, *args, **kwargs)
-
-    def evaluation_loop(
-        self,
-        dataloader: DataLoader,
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
-        """Put the terms of the loss into the evaluation's metrics."""
-        self._terms[False] = []  # of an evaluation that broke off
-        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
-        batches_are_global = cast(Any, self.args.accelerator_config).split_batches
-        size = self.args.eval_batch_size * (1 if batches_are_global else self.args.world_size)
-        clips = len(cast(Sized, dataloader.dataset))
-        terms = self._pop_terms(training=False, clips=[min(size, clips - first) for first in range(0, clips, size)])
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in terms.items()}
-        return output._replace(metrics=(output.metrics or {}) | metrics)
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the criterion with the model: its priors belong to the weights, its pool to the training state."""
-        super().save_model(output_dir, _internal_call)
-        if self.args.should_save:
-            path = os.path.join(output_dir or str(self.args.output_dir), CRITERION_FILE)
-            save_file(self.criterion.state_dict(), path)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self.criterion.load_state_dict(load_file(os.path.join(checkpoint, CRITERION_FILE)))
-
-
-class FrameAUMetrics:
-    """`compute_metrics` of a fold: every coded frame of the evaluation set, scored once.
-
-    Args:
-        au_names: N names in the order of the logits.
-    """
-
-    def __init__(self, au_names: list[str]) -> None:
-        self.au_names = au_names
-
-    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
-        """`(clips, T, N)` logits and labels -> fractions, see `au_metrics`."""
-        shape = (-1, len(self.au_names))
-        probs, labels = frame_probs(np.asarray(prediction.predictions)), np.asarray(prediction.label_ids)
-        return au_metrics(probs.reshape(shape), labels.reshape(shape), self.au_names)
-
-
-def frame_probs(logits: NDArray[Any]) -> NDArray[np.float32]:
-    """Logits to probabilities, same shape, float32."""
-    return torch.as_tensor(logits).float().sigmoid().numpy()
-
-
 def checkpoint_to_resume(args: TrainingArguments) -> str | None:
     """The checkpoint that `--resume_from_checkpoint` names: `true` is the last one in `output_dir`, if there is one."""
     resume, folder = args.resume_from_checkpoint, str(args.output_dir)
@@ -326,3 +211,35 @@ def train(trainer: Trainer) -> None:
             os.replace(os.path.join(written, name), os.path.join(folder, name))
         os.rmdir(written)
     trainer.save_state()
+
+
+class Stopwatch(TrainerCallback):
+    """Times the training steps; evaluation, logging and saving between them do not count."""
+
+    def __init__(self) -> None:
+        self._clips = 0
+        self._waited = self._spent = 0.0
+        self._started: float | None = None
+
+    def fetch(self, started: float, clips: int) -> None:
+        """Note that a step began to ask for its batches at `started` (`time.perf_counter`) and now has its clips."""
+        self._started = started
+        self._waited += time.perf_counter() - started
+        self._clips += clips
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note that the step is over."""
+        if self._started is not None:
+            self._spent += time.perf_counter() - self._started
+            self._started = None
+
+    def pop(self) -> dict[str, float]:
+        """`clips_per_second` and `data_wait` (share of the time spent waiting for data, in [0, 1]) since last asked.
+
+        Nothing if no step was timed.
+        """
+        logs = {}
+        if self._spent:
+            logs = {"clips_per_second": self._clips / self._spent, "data_wait": self._waited / self._spent}
+        self._clips, self._waited, self._spent = 0, 0.0, 0.0
+        return logs

@@ -5,17 +5,16 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import av
 
-from ..faces.tracking import Frame
-from ..inference.prediction import AUPrediction
 from ..system.read_ahead import read_ahead
-from .reading import VideoDecodeError, decode_frames
+from .container import VideoDecodeError
+from .reading import Frame, decode_frames
 
 if TYPE_CHECKING:
-    from ..inference.detector import AUDetector
+    pass
 
 WAIT = 0.005
 """Seconds after which a camera that has no frame yet is asked again."""
@@ -86,31 +85,7 @@ def live_frames(device: Device, stopped: Callable[[], bool] = lambda: False) -> 
     return read_ahead(_decode(device), AHEAD, drop=device.format is not None, stopped=stopped)
 
 
-def write_rows(detector: "AUDetector", frames: Iterator[Frame], file: TextIO) -> tuple[int, int]:
-    """Write a row as soon as it is known, in the columns and digits of `AUPrediction.to_dataframe`.
-
-    Args:
-        detector: predicts them, `detector.delay` frames behind.
-        frames: as `live_frames` gives them.
-        file: gets whole lines only.
-
-    Returns:
-        The number of frames, and of those with a face.
-    """
-    frames_done = frames_found = 0
-    last = None
-    for cropped, probs in detector.stream(frames):
-        row = AUPrediction.collect([(cropped, probs)], detector.au_names, detector.thresholds, {})
-        file.write(row.to_dataframe().to_csv(index=False, header=last is None, lineterminator="\n"))
-        file.flush()
-        if cropped.index != last:  # of several faces the first counts
-            frames_done += 1
-            frames_found += cropped.face is not None
-        last = cropped.index
-    return frames_done, frames_found
-
-
-class _Patient:
+class _WaitingContainer:
     """A container that waits where it has no frame yet: cameras of macOS say so between any two."""
 
     def __init__(self, container: Any) -> None:
@@ -137,7 +112,7 @@ def _decode(device: Device) -> Generator[Frame, None, None]:
     with container:
         if not container.streams.video:
             raise VideoDecodeError(f"cannot open {device.name} as a live source: it has no video stream")
-        for index, timestamp, frame in decode_frames(_Patient(container), Path(device.name)):
+        for index, timestamp, frame in decode_frames(_WaitingContainer(container), Path(device.name)):
             if device.format is not None and not index:
                 start = timestamp
             yield index, timestamp - start, frame

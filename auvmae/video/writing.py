@@ -1,8 +1,6 @@
 """Frames into files, whole or not at all."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,27 +8,13 @@ from typing import Any
 import av
 import numpy as np
 
+from .container import ffmpeg_path
+
 # keyframes every 32, between them P every 4 and B that nothing refers to. With mbtree the same frames give other bytes
 # from one run to the next.
 X264_PARAMS = "keyint=32:min-keyint=32:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:mbtree=0"
 TICK = Fraction(1, 90000)
 """The finest step of time of a timed video, in seconds."""
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, `<name>.<pid>.tmp`; its file takes the place of `path` if the block ends without error."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def ffmpeg_path(path: Path) -> str:
-    """A path that FFmpeg takes for one: what stands before a colon in its first part would be a protocol."""
-    return os.path.join(".", path)
 
 
 class VideoWriter:

@@ -11,10 +11,9 @@ import pytest
 
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.au_video_folder import AUVideoFolder
-from auvmae.data.clips import segment_clips
-from auvmae.data.errors import LabelError
+from auvmae.data.clips import RARE_AUS, fit_clip, rare_au_clips, segment_clips
+from auvmae.data.files import LabelError
 from auvmae.data.folds import k_fold_subjects
-from auvmae.data.loading.augmentation import RARE_AUS, fit_clip, rare_au_clips
 from auvmae.evaluation.saved_predictions import Predictions
 from auvmae.faces.crop_files import INDEX_COLUMNS, index_path
 from auvmae.knowledge.facs import BP4D_AUS, DISFA_AUS

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from auvmae.data import load_au_dataset
-from auvmae.data.errors import DatasetLayoutError, LabelError
-from auvmae.video.reading import VideoDecodeError
+from auvmae.data.files import DatasetLayoutError, LabelError
+from auvmae.video.container import VideoDecodeError
 
 from .forge_folder import check, load, wide, write_table
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from auvmae.data.loading.augmentation import augment_clip, fit_clip, rare_au_clips
+from auvmae.data.clips import fit_clip, rare_au_clips
+from auvmae.data.loading.augmentation import augment_clip
 
 
 def stream_clips(labels: np.ndarray, rare: list[int], patience: int) -> list[tuple[int, int]]:

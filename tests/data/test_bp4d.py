@@ -8,10 +8,10 @@ import pytest
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.bp4d import Bp4d
 from auvmae.data.clips import segment_clips, video_labels
-from auvmae.data.errors import DatasetLayoutError, LabelError
+from auvmae.data.files import DatasetLayoutError, LabelError
 from auvmae.data.folds import fold_subjects
 from auvmae.knowledge.facs import BP4D_AUS
-from auvmae.video.reading import read_frames
+from auvmae.video.random_access import read_frames
 
 from .forge_bp4d import AUS, TASKS, codes, forge_bp4d
 from .forge_disfa import frame_numbers

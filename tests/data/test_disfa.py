@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from auvmae.data import au_names, load_au_dataset
-from auvmae.data.clips import segment_clips, video_labels
+from auvmae.data.clips import fit_clip, rare_au_clips, segment_clips, video_labels
 from auvmae.data.disfa import BAD_FRAMES, Disfa
-from auvmae.data.errors import DatasetLayoutError, LabelError
+from auvmae.data.files import DatasetLayoutError, LabelError
 from auvmae.data.folds import fold_subjects
-from auvmae.data.loading.augmentation import fit_clip, rare_au_clips
-from auvmae.video.reading import VideoDecodeError
+from auvmae.video.container import VideoDecodeError
 
 from .forge_disfa import AUS, LENGTHS, forge_disfa, intensities, numbered_frame, write_labels, write_video
 

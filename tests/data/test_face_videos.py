@@ -15,8 +15,8 @@ from PIL import Image
 
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import segment_clips
-from auvmae.data.errors import DatasetLayoutError
 from auvmae.data.face_videos import REPORT_FILE, FaceVideos, subject_of
+from auvmae.data.files import DatasetLayoutError
 from auvmae.data.loading.loader import ClipCollator, ClipDataset
 from auvmae.faces.crop_files import INDEX_COLUMNS, index_path
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining

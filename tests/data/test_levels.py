@@ -11,6 +11,7 @@ from accelerate.data_loader import BatchSamplerShard
 from huggingface_hub.errors import StrictDataclassError
 from torch.utils.data import BatchSampler, DataLoader
 
+from auvmae.configuration import LEVELS
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.clips import video_labels
 from auvmae.data.loading.levels import LevelClips, LevelCollator
@@ -19,8 +20,8 @@ from auvmae.data.loading.sampling import ClipSampler
 from auvmae.knowledge.losses import KnowledgeGuidedLoss
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.runs.arguments import LEVELS, RunArguments
-from auvmae.training.trainer import AUVMAETrainer
+from auvmae.runs.arguments import RunArguments
+from auvmae.training.finetuning import AUVMAETrainer
 
 from ..tiny import randomise, tiny_config
 from .forge_disfa import forge_disfa

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from auvmae.data import load_au_dataset
 from auvmae.data.loading.loader import ClipCollator, ClipDataset
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.video.reading import VideoDecodeError
+from auvmae.video.container import VideoDecodeError
 
 from .forge_bp4d import forge_bp4d
 from .forge_disfa import LENGTHS, forge_disfa, frame_numbers

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from auvmae.data.loading.levels import Level
+from auvmae.configuration import Level
 from auvmae.data.loading.sampling import ClipSampler, rare_au_weights
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from auvmae.data import load_au_dataset
-from auvmae.data.errors import DatasetLayoutError
+from auvmae.data.files import DatasetLayoutError
 from auvmae.data.loading.shared_index import index_once
 
 from ..test_trainer import arguments

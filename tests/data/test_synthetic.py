@@ -20,7 +20,8 @@ from auvmae.data.synthetic.face import FaceIdentity, draw_identity, render_faces
 from auvmae.data.synthetic.script import script_intensities
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.knowledge.losses import label_weights
-from auvmae.video.reading import num_frames, read_frames
+from auvmae.video.random_access import read_frames
+from auvmae.video.reading import num_frames
 
 TREE = {"num_subjects": 3, "frames_per_subject": 70, "image_size": 64, "progress": False}
 

@@ -1,19 +1,12 @@
 """The same clips at several input levels (Sec. 3.3), one level per batch."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import datasets
 from torch.utils.data import Dataset
 
-from ...configuration import AUVMAEConfig
+from ...configuration import AUVMAEConfig, Level
 from .loader import ClipCollator, ClipDataset
-
-
-class Level(NamedTuple):
-    """How a clip enters: every `sampling_rate`-th frame, and `mask_ratio` of the patches hidden."""
-
-    sampling_rate: int
-    mask_ratio: float
 
 
 class LevelClips(Dataset):

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset, get_worker_info
 
 from ...configuration import AUVMAEConfig
 from ...masking import tube_mask
-from ...video.reading import VideoDecodeError, read_frames
+from ...video.container import VideoDecodeError
+from ...video.random_access import read_frames
 from .augmentation import augment_clip
 from .shared_frames import ByValue, FramePool
 

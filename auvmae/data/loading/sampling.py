@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-from .levels import Level, LevelClips
+from ...configuration import Level
+from .levels import LevelClips
 
 
 class ClipSampler(Sampler[tuple[int, Level]]):

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ...knowledge.facs import DISFA_AUS
-from ...video.writing import ffmpeg_path
+from ...video.container import ffmpeg_path
 from ..folds import fold_subjects
 from .face import draw_identity, render_faces
 from .script import FAMILIES, script_intensities

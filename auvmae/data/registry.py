@@ -1,0 +1,117 @@
+"""Open a dataset by its name."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+from filelock import FileLock
+
+from .au_video_folder import AUVideoFolder
+from .bp4d import Bp4d
+from .builder import ClipBuilder
+from .disfa import Disfa
+from .face_videos import FaceVideos
+from .synthetic.dataset import RENDERER_VERSION, write_synthetic_disfa, write_synthetic_faces
+
+
+def load_au_dataset(
+    name: str, data_dir: str | Path | None = None, fold: int = 1, **options: Any
+) -> datasets.DatasetDict:
+    """Open a data set of video as rows of clips (the row is described in `ClipBuilder`).
+
+    Args:
+        name: coded video: "disfa", "bp4d", "au_video_folder" (your own recordings), or "synthetic" (rendered faces in
+            DISFA's layout, made on first use: options `num_subjects`, `frames_per_subject`, `image_size`, `seed`,
+            `rates`, see `write_synthetic_disfa`). Uncoded: "face_videos" (any tree), or "synthetic_faces" (options
+            `num_videos`, `frames_per_video`, `image_size`, `seed`).
+        data_dir: the data set's folder. Not needed for the synthetic ones.
+        fold: subject-exclusive fold, from 1; uncoded video has none.
+        options: fields of the data set's config (`clip_length=128`, `tail="pad"`, `drop_lost_faces`; if it is coded
+            `rare_au_clips=False`, `video_dir`; and its own, e.g. DISFA's `camera`), and `num_proc`, `cache_dir`.
+
+    Returns:
+        "train" and "test" rows, of uncoded video "train" alone. They are cached, and read again as soon as a file or
+        an option changes.
+
+    Raises:
+        ValueError: an unknown name, fold or option.
+        DatasetLayoutError: the folder is missing or not laid out as expected (shows both).
+        LabelError: a label file cannot be read (names line and value).
+        VideoDecodeError: a video does not open.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}; choose from {', '.join(DATASETS)}")
+    return DATASETS[name](data_dir, fold, **options)
+
+
+def _load(
+    builder_class: type[ClipBuilder],
+    data_dir: str | Path | None,
+    fold: int | None,
+    num_proc: int | None = None,
+    cache_dir: str | Path | None = None,
+    **options: Any,
+) -> datasets.DatasetDict:
+    builder = builder_class(
+        cache_dir=None if cache_dir is None else str(cache_dir),
+        config_name=None if fold is None else f"fold{fold}",
+        data_dir=None if data_dir is None else str(data_dir),
+        **options,
+    )
+    try:
+        builder.download_and_prepare(num_proc=num_proc)
+    except datasets.exceptions.DatasetGenerationError as error:
+        if (
+            num_proc is not None and num_proc > 1
+        ):  # a worker's error loses its cause on the way: meet it in this process
+            return _load(builder_class, data_dir, fold, None, cache_dir, **options)
+        raise error.__cause__ or error from None
+    return builder.as_dataset()
+
+
+def _load_rendered(
+    write: Callable[..., Path],
+    load: Callable[..., datasets.DatasetDict],
+    sizes: dict[str, Any],
+    data_dir: str | Path | None,
+    fold: int,
+    **options: Any,
+) -> datasets.DatasetDict:
+    """Open what `write` renders, in the cache if no folder is named; `sizes` are its parameters and their defaults."""
+    parameters = {name: options.pop(name, default) for name, default in sizes.items()}
+    count, frames, image_size, seed, *more = parameters.values()
+    if data_dir is None:
+        cache = Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE) / "auvmae"
+        layout = write.__name__.removeprefix("write_")
+        rates = "".join(f"-{rates}" for rates in more if rates != "balanced")
+        data_dir = cache / f"{layout}-v{RENDERER_VERSION}-{count}x{frames}-{image_size}px-seed{seed}{rates}"
+    Path(data_dir).parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{data_dir}.lock"):  # the processes of a run all come here
+        write(data_dir, **parameters, num_proc=options.get("num_proc"))
+    return load(data_dir, fold, **options)
+
+
+def _load_unlabelled(data_dir: str | Path | None, fold: int, **options: Any) -> datasets.DatasetDict:
+    return _load(FaceVideos, data_dir, None, **options)  # nothing is held out: there are no folds
+
+
+DATASETS: dict[str, Callable[..., datasets.DatasetDict]] = {
+    "bp4d": partial(_load, Bp4d),
+    "disfa": partial(_load, Disfa),
+    "synthetic": partial(
+        _load_rendered,
+        write_synthetic_disfa,
+        partial(_load, Disfa),
+        {"num_subjects": 27, "frames_per_subject": 320, "image_size": 80, "seed": 0, "rates": "balanced"},
+    ),
+    "synthetic_faces": partial(
+        _load_rendered,
+        write_synthetic_faces,
+        _load_unlabelled,
+        {"num_videos": 200, "frames_per_video": 320, "image_size": 80, "seed": 0},
+    ),
+    "au_video_folder": partial(_load, AUVideoFolder),
+    "face_videos": _load_unlabelled,
+}

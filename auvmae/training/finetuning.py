@@ -1,0 +1,121 @@
+"""Fine-tune with the knowledge-guided loss (Eq. 9)."""
+
+import os
+from collections.abc import Sized
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+from transformers import EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput
+
+from ..evaluation.metrics import au_metrics, frame_probs
+from ..knowledge.losses import KnowledgeGuidedLoss
+from .ema import EMATrainer
+from .layer_decay import LayerDecayTrainer
+from .trainer import ClipTrainer
+
+CRITERION_FILE = "criterion.safetensors"
+
+TERMS = ("loss_cls", "loss_intra", "loss_inter")
+
+
+class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
+    """Fine-tuning with the loss of Eq. 9.
+
+    It compares the batch with statistics of the training fold, which belong to a run and not to a model: so the
+    criterion lives here, and a model's own `loss` stays what any Transformers classifier returns. The three terms
+    stand beside `loss` in every log line, in training and in evaluation.
+
+    Args:
+        args: Those of `transformers.Trainer`.
+        criterion: Built by `KnowledgeGuidedLoss.from_labels` from the training fold before augmentation.
+        train_sampler: Order of the training clips; the Transformers Trainer's if None.
+        kwargs: Those of `transformers.Trainer`, `ema_decay`, `layer_decay`.
+    """
+
+    def __init__(
+        self, *args: Any, criterion: KnowledgeGuidedLoss, train_sampler: Sampler | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.train_sampler = train_sampler
+        self.criterion = criterion.to(self.args.device)
+        self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # by "in training"
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        return self.train_sampler or super()._get_train_sampler(train_dataset)
+
+    def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
+        """Logits of the model, loss of the criterion."""
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        self.criterion.train(model.training)
+        losses = self.criterion(outputs.logits, labels)
+        self._terms[model.training].append(torch.stack([losses[term] for term in TERMS]).detach())
+        outputs["loss"] = losses.loss
+        return outputs
+
+    def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:
+        """Means since the last call, over batches of so many `clips` if given, as the loss is.
+
+        Every process holds the global batch's terms, so none are gathered.
+        """
+        terms, self._terms[training] = self._terms[training], []
+        if not terms:
+            return {}
+        means = np.average(torch.stack(terms).cpu().numpy(), axis=0, weights=clips)
+        return dict(zip(TERMS, means.tolist(), strict=True))
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Put the terms of the loss into the training log lines."""
+        super().log(logs | self._pop_terms(training=True) if "loss" in logs else logs, *args, **kwargs)
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Put the terms of the loss into the evaluation's metrics."""
+        self._terms[False] = []  # of an evaluation that broke off
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        batches_are_global = cast(Any, self.args.accelerator_config).split_batches
+        size = self.args.eval_batch_size * (1 if batches_are_global else self.args.world_size)
+        clips = len(cast(Sized, dataloader.dataset))
+        terms = self._pop_terms(training=False, clips=[min(size, clips - first) for first in range(0, clips, size)])
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in terms.items()}
+        return output._replace(metrics=(output.metrics or {}) | metrics)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the criterion with the model: its priors belong to the weights, its pool to the training state."""
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            path = os.path.join(output_dir or str(self.args.output_dir), CRITERION_FILE)
+            save_file(self.criterion.state_dict(), path)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.criterion.load_state_dict(load_file(os.path.join(checkpoint, CRITERION_FILE)))
+
+
+class FrameAUMetrics:
+    """`compute_metrics` of a fold: every coded frame of the evaluation set, scored once.
+
+    Args:
+        au_names: N names in the order of the logits.
+    """
+
+    def __init__(self, au_names: list[str]) -> None:
+        self.au_names = au_names
+
+    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+        """`(clips, T, N)` logits and labels -> fractions, see `au_metrics`."""
+        shape = (-1, len(self.au_names))
+        probs, labels = frame_probs(np.asarray(prediction.predictions)), np.asarray(prediction.label_ids)
+        return au_metrics(probs.reshape(shape), labels.reshape(shape), self.au_names)

@@ -1,0 +1,166 @@
+"""Read chosen frames of a video."""
+
+import bisect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from .container import VideoDecodeError, ffmpeg_path, frame_times, open_container, to_rgb
+from .reading import image_files, iter_frames, read_image
+
+
+def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray, backend: str = "decord") -> np.ndarray:
+    """Decode the given frames of a video, and of the others only those that they are made from.
+
+    Args:
+        path: a video file, or a folder of images named by their frame index.
+        indices: frame indices, 0-based for a video file, in any order, repetition allowed.
+        backend: "decord", "pyav" or "torchcodec"; all give the same frames.
+
+    Returns:
+        uint8 array of shape (len(indices), H, W, 3), RGB, upright.
+
+    Raises:
+        VideoDecodeError: the file does not open, or one of the frames is absent or damaged.
+        ValueError: no index, a negative one, or an unknown backend.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown video backend {backend!r}; choose from {', '.join(BACKENDS)}")
+    numbers = np.asarray(indices)
+    if numbers.ndim != 1 or not len(numbers) or numbers.dtype.kind not in "iu" or numbers.min() < 0:
+        raise ValueError(f"indices must be one or more frame indices >= 0, got {indices}")
+    path = Path(path)
+    wanted, order = np.unique(numbers, return_inverse=True)
+    frames = np.empty((0, 0, 0, 3), np.uint8)
+    for position, frame in enumerate(_read_images(path, wanted) if path.is_dir() else _read(path, wanted, backend)):
+        if not position:
+            frames = np.empty((len(numbers), *frame.shape), np.uint8)
+        if frame.shape != frames.shape[1:]:
+            raise VideoDecodeError.of(path, f"its size is {frame.shape}, not {frames.shape[1:]}", int(wanted[position]))
+        frames[order == position] = frame
+    return frames
+
+
+def _read_images(folder: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
+    files = image_files(folder)
+    for index in indices.tolist():
+        if index not in files:
+            raise VideoDecodeError.of(folder, f"there is no such image; it holds {min(files)} to {max(files)}", index)
+        yield read_image(files[index], index)
+
+
+def _read(path: Path, indices: np.ndarray, backend: str) -> Iterator[np.ndarray]:
+    if not _seeks_exactly(path):
+        yield from _read_streamed(path, indices)
+        return
+    done = 0
+    if len(indices) > 1 and np.diff(indices).min() > 1:
+        # PyAV alone can leave out the frames that no other one needs: of what `VideoWriter` writes, 3 in 4
+        for frame in _decode_at(path, indices, "NONREF"):
+            yield frame
+            done += 1
+    if done < len(indices):
+        yield from BACKENDS[backend](path, indices[done:])
+
+
+def _seeks_exactly(path: Path) -> bool:
+    """Whether every backend finds the frame asked for. In MPEG and WMV they miss it, and in AVI if there are B-frames,
+    since it has no place for the time that a frame is shown at; those are decoded from their beginning.
+    """
+    if path.suffix.lower() != ".avi":
+        return path.suffix.lower() in (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+    with open_container(path) as container:
+        return not container.streams.video[0].codec_context.has_b_frames
+
+
+def _read_streamed(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
+    wanted, index = indices.tolist(), -1
+    for index, _, frame in iter_frames(path):
+        if index == wanted[0]:
+            yield frame
+            wanted.pop(0)
+        if not wanted:
+            return
+    raise VideoDecodeError.of(path, f"it has {index + 1} frames", wanted[0])
+
+
+def _read_decord(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
+    import decord
+
+    done = 0
+    try:
+        # one thread, one reader per call: a reader shared by threads or kept over a fork hangs or aborts.
+        # The tolerance forbids decord to stand in the nearest good frame for a damaged one.
+        reader = decord.VideoReader(ffmpeg_path(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
+        while done < len(indices):
+            frame = reader[int(indices[done])].asnumpy()
+            # decord 3.4 takes the padding of narrow frames for channels: (H, 32, 6) if a row of 32 pixels is 192 bytes
+            height, width, _ = frame.shape
+            yield frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
+            done += 1
+    except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, IndexError, AssertionError):
+        # decord 3.4 fails on sound HEVC files too; PyAV reads the same frames, or says what is wrong with which
+        yield from _read_pyav(path, indices[done:])
+
+
+def _read_pyav(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
+    done = 0
+    for frame in _decode_at(path, indices, "DEFAULT"):
+        yield frame
+        done += 1
+    if done < len(indices):
+        yield from _read_streamed(path, indices[done:])
+
+
+def _decode_at(path: Path, indices: np.ndarray, skip_frame: str) -> Iterator[np.ndarray]:
+    """Frames at ascending indices, up to the first that is not found: it is one of those that `skip_frame` leaves out,
+    or the file does not say when its frames are shown, or seeks past it (some containers seek by dts).
+    """
+    with open_container(path) as container:
+        status = path.stat()
+        times, keys = frame_times(path, status.st_size, status.st_mtime_ns)
+        if not keys:
+            return
+        stream = container.streams.video[0]
+        stream.codec_context.skip_frame = skip_frame
+        decoded: Iterator[Any] = iter(())
+        last = -math.inf
+        for index in indices.tolist():
+            if index >= len(times):
+                raise VideoDecodeError.of(path, f"it has {len(times)} frames", index)
+            key = keys[max(bisect.bisect(keys, times[index]) - 1, 0)]
+            if key > last:
+                container.seek(key, stream=stream)
+                decoded = container.decode(video=0)
+            last = times[index]
+            try:
+                frame = next((frame for frame in decoded if frame.pts >= last), None)
+            except av.FFmpegError as error:
+                raise VideoDecodeError.of(path, error, index) from error
+            if frame is None or frame.pts != last:
+                return
+            yield to_rgb(frame, path, index)
+
+
+def _read_torchcodec(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
+    from torchcodec.decoders import VideoDecoder
+
+    try:
+        decoder = VideoDecoder(ffmpeg_path(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+        frames = decoder.get_frames_at(indices.tolist())
+    except (RuntimeError, ValueError, IndexError):
+        return _read_pyav(path, indices)
+    # torchcodec 0.13 gives the next good frame for a damaged one
+    return iter(frames.data.numpy()) if (frames.pts_seconds.diff() > 0).all() else _read_pyav(path, indices)
+
+
+# each gives the frames of a video file at ascending, distinct indices
+BACKENDS: dict[str, Callable[[Path, np.ndarray], Iterator[np.ndarray]]] = {
+    "decord": _read_decord,
+    "pyav": _read_pyav,
+    "torchcodec": _read_torchcodec,
+}
