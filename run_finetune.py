@@ -26,6 +26,7 @@ from auvmae.runs.arguments_finetune import FinetuneArguments
 from auvmae.runs.arguments_protocol import ProtocolArguments
 from auvmae.runs.classifier import build_classifier
 from auvmae.runs.description import describe_run
+from auvmae.runs.hub import push_run
 from auvmae.runs.protocol import run_protocol
 from auvmae.runs.report import FoldReport
 from auvmae.runs.run_folder import save_run
@@ -105,6 +106,7 @@ def run_fold(
         train_sampler=sampler,
         layer_decay=args.layer_decay,
         ema_decay=args.ema_decay,
+        push=push_run,
     )
     if args.lora_rank and args.do_train:
         trainer.add_callback(MergeLora(trainer))

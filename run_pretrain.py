@@ -21,6 +21,7 @@ from auvmae.plotting.style import save_figure
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.runs.arguments import DataArguments, ModelArguments, PretrainArguments, RunArguments
 from auvmae.runs.description import describe_pretraining
+from auvmae.runs.hub import push_run
 from auvmae.runs.model_card import render_pretraining_card, save_card
 from auvmae.runs.recipe import parse_arguments
 from auvmae.runs.report import save_metrics
@@ -62,6 +63,7 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
         data_collator=ClipCollator.from_config(config, pretrain_args.masks_per_clip),
         processing_class=processor,
         max_skipped=pretrain_args.max_skipped,
+        push=push_run,
     )
     train(trainer)
     if args.do_train and trainer.is_world_process_zero():

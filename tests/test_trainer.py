@@ -294,3 +294,8 @@ def test_labels_of_a_fold_are_scored_once_whatever_the_batch(tmp_path):
     metrics = [finetuner(tmp_path, per_device_eval_batch_size=size).evaluate() for size in (1, 3, 8)]
     assert metrics[0]["eval_f1"] == metrics[1]["eval_f1"] == metrics[2]["eval_f1"]
     assert np.isfinite(metrics[0]["eval_loss"])
+
+
+def test_a_trainer_without_push_says_what_to_pass(tmp_path):
+    with pytest.raises(ValueError, match=r"AUVMAETrainer was built without .* pass push=push_run"):
+        finetuner(tmp_path).push_to_hub()

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -43,10 +43,16 @@ class ClipTrainer(Trainer):
     accelerate's loader forgets to pass the epoch on to the data set on several processes, where every epoch would
     then repeat the flips and crops of the first. A clip's name travels in the batch as `clips` and never reaches the
     model.
+
+    Args:
+        args: Those of `transformers.Trainer`.
+        push: Pushes a finished run, called as `auvmae.runs.hub.push_run` is; without it there is no `push_to_hub`.
+        kwargs: Those of `transformers.Trainer`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, push: Callable[..., CommitInfo] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.push = push
         if self.train_dataset is not None:
             self.add_callback(_SetEpoch(self.train_dataset))
         self._stopwatch = Stopwatch()
@@ -153,19 +159,26 @@ class ClipTrainer(Trainer):
     def push_to_hub(  # type: ignore[override]
         self, commit_message: str = "Weights and card of a run", revision: str | None = None
     ) -> CommitInfo | None:
-        """Push the finished run in `output_dir` by `auvmae.runs.hub.push_run`; None on all processes but the main one.
+        """Push the finished run in `output_dir` by `push`; None on all processes but the main one.
 
         Trainer's own writes a generated card over ours and pushes the whole folder, pickles included.
-        """
-        from ..runs.hub import push_run  # what a run draws and writes needs this module
 
+        Raises:
+            ValueError: The trainer was built without `push`.
+        """
+        if self.push is None:
+            raise ValueError(
+                f"{type(self).__name__} was built without a function to push with: pass push=push_run "
+                "(auvmae.runs.hub), which pushes the files of a finished run with its card."
+            )
         if not self.is_world_process_zero():
             return None
         if self.hub_model_id is None:
             self.init_hf_repo()
         args = self.args
         private, revision = bool(args.hub_private_repo), revision or args.hub_revision
-        return push_run(str(args.output_dir), str(self.hub_model_id), private, revision, args.hub_token, commit_message)
+        folder, name = str(args.output_dir), str(self.hub_model_id)
+        return self.push(folder, name, private, revision, args.hub_token, commit_message)
 
 
 class _SetEpoch(TrainerCallback):
