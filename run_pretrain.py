@@ -25,7 +25,6 @@ from auvmae.runs.hub import push_run
 from auvmae.runs.model_card import render_pretraining_card, save_card
 from auvmae.runs.recipe import parse_arguments
 from auvmae.runs.report import save_metrics
-from auvmae.system.hardware import keep_freed_memory
 from auvmae.training.pretraining import PretrainTrainer
 from auvmae.training.trainer import train
 
@@ -77,5 +76,4 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
     main()

@@ -1,16 +1,26 @@
-"""AU-vMAE: facial action units in every frame of a video, on Transformers.
+"""Detect facial action units in every frame of a video, on Transformers.
 
 Importing the package registers its classes with `AutoConfig`, `AutoModel`, `AutoModelForPreTraining`,
 `AutoModelForVideoClassification` and `AutoImageProcessor`, and `transformers.pipeline("video-au-detection")`.
+Everything else is imported when it is first used.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .configuration import AUVMAEConfig
-from .inference.calibration import Calibration
-from .inference.detector import AUDetector
 from .inference.pipeline import VideoAUDetectionPipeline
-from .inference.prediction import AUPrediction
 from .modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
 from .processors import AUVMAEImageProcessor
+
+if TYPE_CHECKING:
+    from .data import load_au_dataset
+    from .inference.calibration import Calibration
+    from .inference.detector import AUDetector
+    from .inference.prediction import AUPrediction
+    from .knowledge.losses import KnowledgeGuidedLoss
+    from .training.finetuning import AUVMAETrainer
+    from .video import read_frames
 
 __all__ = [
     "AUDetector",
@@ -20,8 +30,35 @@ __all__ = [
     "AUVMAEForVideoPretraining",
     "AUVMAEImageProcessor",
     "AUVMAEModel",
+    "AUVMAETrainer",
     "Calibration",
+    "KnowledgeGuidedLoss",
     "VideoAUDetectionPipeline",
+    "load_au_dataset",
+    "read_frames",
 ]
 
 __version__ = "0.1.0"
+
+_LAZY = {
+    "AUDetector": ".inference.detector",
+    "AUPrediction": ".inference.prediction",
+    "AUVMAETrainer": ".training.finetuning",
+    "Calibration": ".inference.calibration",
+    "KnowledgeGuidedLoss": ".knowledge.losses",
+    "load_au_dataset": ".data",
+    "read_frames": ".video",
+}
+"""Public name -> the module it is imported from on first use."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import resource, sys
-from auvmae.allocator import keep_freed_memory
+from auvmae.system.hardware import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory()

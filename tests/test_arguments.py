@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-import run_finetune
 import run_pretrain
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.runs.arguments import LevelArguments, LossArguments, ModelArguments, RunArguments
+from auvmae.runs.arguments_finetune import FoldArguments
 from auvmae.runs.arguments_protocol import ProtocolArguments
 from auvmae.runs.recipe import parse_arguments
 
@@ -89,8 +89,8 @@ def test_a_wrong_recipe_is_named(tmp_path, text, error, found):
 def test_every_published_recipe_parses(path, tmp_path):
     if path.stem.startswith("accelerate"):
         pytest.skip("accelerate's own format")
-    script = run_pretrain if path.stem.startswith("pretrain") else run_finetune
-    parsed = parse_arguments(script.ARGUMENTS, [str(path), "--output_dir", str(tmp_path), "--use_cpu"])
+    classes = run_pretrain.ARGUMENTS if path.stem.startswith("pretrain") else FoldArguments.CLASSES
+    parsed = parse_arguments(classes, [str(path), "--output_dir", str(tmp_path), "--use_cpu"])
     assert parsed[-1].do_train
     assert not parsed[-1].remove_unused_columns
 

@@ -20,7 +20,7 @@ from auvmae.evaluation.metrics import au_metrics
 from auvmae.evaluation.saved_predictions import Predictions
 from auvmae.faces.crop import CropRecipe
 from auvmae.inference.detector import AUDetector
-from auvmae.runs.recipe import parse_arguments
+from auvmae.runs.arguments_finetune import FoldArguments
 
 from .data.forge_disfa import forge_disfa
 from .test_distributed import ROOT
@@ -156,7 +156,7 @@ def test_the_command_for_disfa_trains_on_its_crops_and_labels(tmp_path, monkeypa
     shutil.copytree(tmp_path / "DISFA" / "Videos_LeftCamera", tmp_path / "crops" / "DISFA" / "Videos_LeftCamera")
     monkeypatch.chdir(tmp_path)  # `auvmae crop DISFA crops/DISFA` was run here
     argv = [str(ROOT / recipe), *flags, "--output_dir", "out", "--use_cpu"]
-    rows = parse_arguments(run_finetune.ARGUMENTS, argv)[1].load()
+    rows = FoldArguments.parse(argv).data.load()
     for split in rows.values():
         assert {Path(video).parents[1] for video in split["video"]} == {tmp_path / "crops" / "DISFA"}
 

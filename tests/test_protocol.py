@@ -130,7 +130,7 @@ def test_a_run_is_gone_on_with_by_other_workers_and_by_no_other_batches(recipe):
         raise InterruptedError
 
     def start(*flags):
-        run_protocol(killed, run_finetune.ARGUMENTS, [recipe, "--fold", "all", *flags])
+        run_protocol(killed, [recipe, "--fold", "all", *flags])
 
     for flags in ([], ["--dataloader_num_workers", "1", "--logging_steps", "7"]):
         with pytest.raises(InterruptedError):

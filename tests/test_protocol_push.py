@@ -8,9 +8,6 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from auvmae.runs.arguments import LevelArguments, LossArguments, ModelArguments
-from auvmae.runs.arguments_finetune import FinetuneArguments
-from auvmae.runs.arguments_protocol import ProtocolArguments
 from auvmae.runs.protocol import run_protocol
 
 from .loopback_hub import LoopbackHub
@@ -20,7 +17,6 @@ from .tiny_run import assert_card_of_weights, write_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
-ARGUMENTS = (ModelArguments, ProtocolArguments, LevelArguments, LossArguments, FinetuneArguments)
 NAMES = ["fold1", "fold2", "fold3"]
 
 
@@ -30,10 +26,11 @@ def hub():
         yield server
 
 
-def forge_fold(model_args, data_args, level_args, loss_args, args):
+def forge_fold(arguments):
     """What `run_finetune.run_fold` leaves behind, without the run."""
+    args = arguments.training
     assert not args.push_to_hub
-    fold = int(data_args.fold)
+    fold = int(arguments.data.fold)
     folder = write_run(Path(args.output_dir), seed=fold)
     random_predictions(fold, (f"S{fold}", f"T{fold}"), fold=fold).save(folder)
     return fold
@@ -45,7 +42,7 @@ def command(folder):
 
 
 def main(folder):
-    return run_protocol(forge_fold, ARGUMENTS, command(folder))
+    return run_protocol(forge_fold, command(folder))
 
 
 def test_every_fold_has_a_repository_and_a_killed_push_is_made_good(hub, tmp_path, monkeypatch):
@@ -77,7 +74,7 @@ def test_every_fold_has_a_repository_and_a_killed_push_is_made_good(hub, tmp_pat
 
 def test_the_flags_of_a_run_stand_in_its_folder_and_must_be_the_same(tmp_path):
     def start(*flags):
-        return run_protocol(forge_fold, ARGUMENTS, [*command(tmp_path), "--push_to_hub", "false", *flags])
+        return run_protocol(forge_fold, [*command(tmp_path), "--push_to_hub", "false", *flags])
 
     report, _ = start("--seed", "3")
     assert report == 3

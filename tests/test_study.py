@@ -14,6 +14,7 @@ import yaml
 import run_finetune
 import run_pretrain
 from auvmae.data import load_au_dataset
+from auvmae.runs.arguments_finetune import FoldArguments
 from auvmae.runs.recipe import parse_arguments
 
 from .data.forge_disfa import forge_disfa
@@ -135,11 +136,12 @@ def test_flags_after_the_dashes_win_and_are_other_runs(study, tmp_path, monkeypa
 def test_every_command_of_every_study_parses(runner, path, monkeypatch):
     monkeypatch.chdir(ROOT)
     scripts = {"run_finetune.py": run_finetune, "run_pretrain.py": run_pretrain}
+    classes = {"run_finetune.py": FoldArguments.CLASSES, "run_pretrain.py": run_pretrain.ARGUMENTS}
     runs = runner.runs_of(yaml.safe_load(path.read_text()), path.stem, ["--use_cpu"])
     assert len({run.folder for run in runs}) == len(runs)
     for run in runs:
         name, *arguments = run.command
-        args = parse_arguments(scripts[name].ARGUMENTS, arguments, scripts[name].DEFAULT_RECIPE)[-1]
+        args = parse_arguments(classes[name], arguments, scripts[name].DEFAULT_RECIPE)[-1]
         assert ROOT / args.output_dir == run.folder
 
 
@@ -150,7 +152,7 @@ def test_studies_of_real_data_open_every_fold(runner, name, tmp_path, monkeypatc
     fields = yaml.safe_load((ROOT / "recipes" / "studies" / f"{name}.yaml").read_text())
     augmented = {}
     for run in runner.runs_of(fields, name, ["--use_cpu", "--data_dir", str(tmp_path / "DISFA")]):
-        data_args = parse_arguments(run_finetune.ARGUMENTS, run.command[1:])[1]
+        data_args = FoldArguments.parse(run.command[1:]).data
         if (key := (data_args.fold, data_args.rare_au_clips)) not in augmented:
             rows = load_au_dataset(**data_args.load_options(), rare_au_clips=data_args.rare_au_clips)
             augmented[key] = sum(rows["train"]["augmented"])

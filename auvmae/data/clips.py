@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 import torch
 
+from ..faces.crop_files import shared_recipe
 from ..knowledge.losses import occurrence_rates
 
 RARE_AUS: dict[str, tuple[int, ...]] = {"bp4d": (1, 2, 4, 15, 23, 24), "disfa": (1, 2, 9)}
@@ -115,6 +116,16 @@ def fit_clip(start: int, stop: int, num_frames: int, clip_length: int = 128) -> 
         left = max(min(left, num_frames - clip_length), 0)
         clips.append((left, min(left + clip_length, num_frames)))
     return clips
+
+
+def crop_recipe(rows: datasets.DatasetDict) -> dict[str, Any] | None:
+    """Give the recipe by which all videos of a dataset were cropped, as a dictionary; None if they are no crops.
+
+    Raises:
+        ValueError: They were not all cropped in the same way.
+    """
+    recipe = shared_recipe(sorted({video for split in rows.values() for video in split["video"]}))
+    return None if recipe is None else recipe.to_dict()
 
 
 def au_names(dataset: datasets.DatasetDict | datasets.Dataset) -> list[str]:

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
 from ..configuration import LEVELS, AUVMAEConfig, Level
+from ..data.clips import au_names, video_labels
+from ..knowledge.losses import KnowledgeGuidedLoss
 from ..modeling_auvmae import AUVMAEPreTrainedModel
 
 TINY_ENCODER = Path(__file__).parents[1] / "tiny_encoder"
@@ -170,6 +173,17 @@ class LossArguments:
             "steadies."
         },
     )
+
+    def build(self, rows: datasets.Dataset) -> KnowledgeGuidedLoss:
+        """Build the criterion of Eq. 9 from the labels of the training side, before augmentation."""
+        return KnowledgeGuidedLoss.from_labels(
+            video_labels(rows),
+            self.cls_weight,
+            self.intra_weight,
+            self.inter_weight,
+            self.statistics_pool,
+            au_names(rows),
+        )
 
 
 @dataclass

@@ -1,11 +1,15 @@
 """Arguments of fine-tuning where the paper is silent: all off by default."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from .arguments import RunArguments
+from .arguments import LevelArguments, LossArguments, ModelArguments, RunArguments
+from .arguments_protocol import ProtocolArguments
+from .recipe import given_flags, parse_arguments
 
 
 @dataclass
@@ -88,3 +92,34 @@ class FinetuneArguments(RunArguments):
                 f"out, or give the same to --save_strategy (now {saved}) and --save_steps (now {self.save_steps:g})."
             )
         self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps
+
+
+@dataclass
+class FoldArguments:
+    """Everything that one fold of fine-tuning is told.
+
+    Args:
+        model: Where the weights come from.
+        data: Which clips train and which test.
+        levels: How clips enter the encoder.
+        loss: Weights of Eq. 9.
+        training: `TrainingArguments`, and what practitioners fine-tune with.
+    """
+
+    model: ModelArguments
+    data: ProtocolArguments
+    levels: LevelArguments
+    loss: LossArguments
+    training: FinetuneArguments
+
+    CLASSES = (ModelArguments, ProtocolArguments, LevelArguments, LossArguments, FinetuneArguments)
+
+    @classmethod
+    def parse(cls, argv: Sequence[str] | None = None, default_recipe: str | Path | None = None) -> "FoldArguments":
+        """Parse a recipe and the flags over it, see `parse_arguments`."""
+        return cls(*parse_arguments(cls.CLASSES, argv, default_recipe))
+
+    @classmethod
+    def given(cls, argv: Sequence[str] | None = None, default_recipe: str | Path | None = None) -> dict[str, str]:
+        """Give the flags that differ from their defaults, see `given_flags`."""
+        return given_flags(cls.CLASSES, argv, default_recipe)

@@ -1,21 +1,28 @@
 """The classifier that a run starts from: of another classifier, the head's rows go by the name of their action unit."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers.utils import logging
 
 from ..configuration import AUVMAEConfig
-from ..modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEPreTrainedModel
+from ..modeling_auvmae import AUVMAEForFrameAUClassification
+from ..training.drop_path import add_drop_path
+from ..training.lora import add_lora
 from .arguments import ModelArguments
 
 logger = logging.get_logger(__name__)
 
 
 def build_classifier(
-    model_args: ModelArguments, au_names: Sequence[str], do_train: bool, **fields: Any
-) -> AUVMAEPreTrainedModel:
+    model_args: ModelArguments,
+    au_names: Sequence[str],
+    do_train: bool,
+    drop_path: float = 0.0,
+    lora_rank: int = 0,
+    **fields: Any,
+) -> Any:
     """The model of a fine-tuning run, see `ModelArguments.build`.
 
     A classifier's head is kept if it has the same action units, in any order; to score, the data's may also be some of
@@ -26,12 +33,23 @@ def build_classifier(
         au_names: N action units of the data, in the order of the logits.
         do_train: Whether it will be trained. If not, the thresholds of the checkpoint are kept, too: to train, they
             would be those of other weights.
+        drop_path: As for `add_drop_path`; 0 for none.
+        lora_rank: As for `add_lora`; 0 for none. A model that is not trained gets no adapters.
         fields: As for `ModelArguments.build`.
 
     Raises:
         ValueError: The checkpoint, which is only to be scored, lacks an action unit of the data.
     """
-    names, path = list(au_names), model_args.model_name_or_path
+    model = _load_classifier(model_args, list(au_names), do_train, fields)
+    if drop_path:
+        add_drop_path(model, drop_path)
+    return add_lora(model, lora_rank) if lora_rank and do_train else model
+
+
+def _load_classifier(
+    model_args: ModelArguments, names: list[str], do_train: bool, fields: dict[str, Any]
+) -> AUVMAEForFrameAUClassification:
+    path = model_args.model_name_or_path
     fields |= {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
     config = None if path is None else _classifier_config(path)
     own = config.au_names if config else names
@@ -47,7 +65,7 @@ def build_classifier(
         thresholds = [config.thresholds[own.index(name)] for name in names]
     fields["thresholds"] = thresholds
     if own == names:
-        return model_args.build(AUVMAEForFrameAUClassification, **fields)
+        return cast(AUVMAEForFrameAUClassification, model_args.build(AUVMAEForFrameAUClassification, **fields))
 
     start = AUVMAEForFrameAUClassification.from_pretrained(path, dtype=torch.float32)
     weights = start.state_dict()

@@ -15,9 +15,8 @@ from transformers import Trainer
 
 from ..configuration import AUVMAEConfig
 from ..training.seen_subjects import has_seen
-from .arguments import RUN, DataArguments, LevelArguments, LossArguments, ModelArguments
-from .arguments_finetune import FinetuneArguments
-from .arguments_protocol import ProtocolArguments
+from .arguments import RUN, DataArguments, ModelArguments
+from .arguments_finetune import FoldArguments
 from .report import METRICS_FILE, WEIGHTS_FILE
 
 EMISSIONS_FILE = "emissions.csv"  # codecarbon's
@@ -35,31 +34,25 @@ CHOICE_ARGUMENTS = ("metric_for_best_model", "greater_is_better", "eval_strategy
 PACKAGES = ("auvmae", "torch", "transformers", "datasets", "accelerate")
 
 
-def describe_run(
-    trainer: Trainer,
-    model_args: ModelArguments,
-    data_args: ProtocolArguments,
-    level_args: LevelArguments,
-    loss_args: LossArguments,
-    rows: datasets.DatasetDict,
-) -> dict[str, Any]:
+def describe_run(trainer: Trainer, arguments: FoldArguments, rows: datasets.DatasetDict) -> dict[str, Any]:
     """What a reader must know to repeat a fine-tuning run, as it stands in `metrics.json` and on the card."""
     config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
+    data_args, level_args = arguments.data, arguments.levels
     protocol = data_args.describe()
     return {
         "level": level_args.eval_level,
         "train_levels": level_args.levels,
         "au_names": config.au_names,
         "thresholds": config.thresholds,
-        "loss": asdict(loss_args),
-        "options": cast(FinetuneArguments, trainer.args).chosen_options,
+        "loss": asdict(arguments.loss),
+        "options": arguments.training.chosen_options,
         "rare_au_clips": data_args.rare_au_clips,
         "clip_stride": data_args.clip_stride,
         "train_share": data_args.train_share,
         "load_best_model_at_end": trainer.args.load_best_model_at_end,
         # FinetuneArguments lets nothing be chosen by a score without `inner_val`: what is left is where it started
-        "tuned_on_test": _tuned(trainer, model_args.model_name_or_path, protocol["dataset"], rows),
-        **describe_training(trainer, model_args, data_args),
+        "tuned_on_test": _tuned(trainer, arguments.model.model_name_or_path, protocol["dataset"], rows),
+        **describe_training(trainer, arguments.model, data_args),
         **protocol,
     }
 

@@ -14,10 +14,9 @@ from ..evaluation.saved_predictions import Predictions
 from ..evaluation.summary import summary_tables
 from ..system.files import save_json
 from .arguments import RUN
-from .arguments_finetune import FinetuneArguments
+from .arguments_finetune import FinetuneArguments, FoldArguments
 from .arguments_protocol import ProtocolArguments
 from .hub import push_run
-from .recipe import given_flags, parse_arguments
 from .report import FoldReport
 from .run_folder import is_finished
 
@@ -32,8 +31,7 @@ FREE_PREFIXES = ("hub_", "logging_")
 
 
 def run_protocol(
-    run_fold: Callable[..., FoldReport],
-    argument_classes: Sequence[type],
+    run_fold: Callable[[FoldArguments], FoldReport],
     argv: Sequence[str] | None = None,
     default_recipe: str | Path | None = None,
 ) -> tuple[FoldReport | None, str]:
@@ -45,9 +43,8 @@ def run_protocol(
     each to a repository of its own.
 
     Args:
-        run_fold: Runs one fold, of the objects of `argument_classes` as its arguments.
-        argument_classes, argv, default_recipe: As for `parse_arguments`. The first class is `ModelArguments`, the
-            second `ProtocolArguments`, the last `FinetuneArguments`.
+        run_fold: Runs one fold.
+        argv, default_recipe: As for `parse_arguments`.
 
     Returns:
         What `run_fold` gave for the last fold that was run, None if all were finished; and the tables, to print.
@@ -56,13 +53,13 @@ def run_protocol(
         ValueError: The folder of a run holds one with other flags, or one checkpoint would be scored on every fold.
     """
     flags = list(sys.argv[1:] if argv is None else argv)
-    parsed = parse_arguments(argument_classes, flags, default_recipe)
-    data_args, args = parsed[1], parsed[-1]
-    runs = _runs(data_args)
-    if len(runs) == 1 and data_args.fold != "all":
-        return run_fold(*parsed), ""
+    arguments = FoldArguments.parse(flags, default_recipe)
+    args = arguments.training
+    runs = _runs(arguments.data)
+    if len(runs) == 1 and arguments.data.fold != "all":
+        return run_fold(arguments), ""
 
-    if not args.do_train and RUN not in str(parsed[0].model_name_or_path):
+    if not args.do_train and RUN not in str(arguments.model.model_name_or_path):
         raise ValueError(
             f"--no_do_train would score one checkpoint on every fold, though it was trained on the test subjects of "
             f"some: name the checkpoint of each, e.g. --model_name_or_path 'outputs/my_run/{RUN}'."
@@ -73,7 +70,7 @@ def run_protocol(
             "own last checkpoint without being told."
         )
     output = Path(str(args.output_dir))
-    given = _fixed_flags(given_flags(argument_classes, flags, default_recipe))
+    given = _fixed_flags(FoldArguments.given(flags, default_recipe))
     for name in runs:
         _check_flags(output / name, given)
     # processes that come late would find finished what the first has finished meanwhile
@@ -82,9 +79,9 @@ def run_protocol(
     for name in pending:
         if args.process_index == 0:
             save_json(given, output / name / FLAGS_FILE)
-        own = parse_arguments(argument_classes, [*flags, *_flags_of(output / name, *runs[name])], default_recipe)
-        own[0].name_run(name)
-        report = run_fold(*own)
+        own = FoldArguments.parse([*flags, *_flags_of(output / name, *runs[name])], default_recipe)
+        own.model.name_run(name)
+        report = run_fold(own)
         release_memory()
     return report, _finish(output, list(runs), args) if args.process_index == 0 else ""
 

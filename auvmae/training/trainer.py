@@ -28,6 +28,7 @@ from transformers.trainer_utils import (
 from transformers.utils import logging
 
 from ..processors import AUVMAEImageProcessor
+from ..system.hardware import keep_freed_memory
 
 logger = logging.get_logger(__name__)
 
@@ -53,6 +54,8 @@ class ClipTrainer(Trainer):
     def __init__(self, *args: Any, push: Callable[..., CommitInfo] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.push = push
+        if self.args.device.type == "cpu":
+            keep_freed_memory()
         if self.train_dataset is not None:
             self.add_callback(_SetEpoch(self.train_dataset))
         self._stopwatch = Stopwatch()

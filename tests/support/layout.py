@@ -29,7 +29,7 @@ MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"cli", "demo"}  # the public names
 
 def folder_of(module: str) -> str:
     """The row of the table for a module: `auvmae.data.loading.loader` -> `data`, `auvmae.head` -> `model`."""
-    name = (module.split(".") + ["__init__"])[1]
+    name = [*module.split("."), "__init__"][1]
     return name if (PACKAGE / name).is_dir() or name == "__init__" else "model"
 
 

@@ -19,6 +19,7 @@ class LevelClips(Dataset):
     """
 
     def __init__(self, rows: datasets.Dataset, levels: list[Level], **options: Any) -> None:
+        self.rows = rows
         self.levels = levels
         self.clips = {level: ClipDataset(rows, sampling_rate=level.sampling_rate, **options) for level in levels}
         self.epoch = 0
@@ -59,3 +60,20 @@ class LevelCollator:
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         """As `ClipCollator`, of items of `LevelClips`."""
         return self.collators[items[0]["level"]](items)
+
+
+def build_clips(
+    rows: datasets.DatasetDict, training: list[Level], evaluation: Level, **options: Any
+) -> dict[str, LevelClips]:
+    """Build the clips of every split: "train" augmented and at the training levels, all others as they are scored.
+
+    Args:
+        rows: As of `load_au_dataset`, by split.
+        training: Levels to train at.
+        evaluation: Level to score at.
+        options: Those of `ClipDataset` but `sampling_rate` and `augment`.
+    """
+    return {
+        split: LevelClips(part, training if split == "train" else [evaluation], augment=split == "train", **options)
+        for split, part in rows.items()
+    }

@@ -42,6 +42,21 @@ class ClipSampler(Sampler[tuple[int, Level]]):
             yield index, self.dataset.levels[levels[position // self.step_size]]
 
 
+def build_sampler(clips: LevelClips, step_size: int, seed: int = 0, balanced: bool = False) -> ClipSampler | None:
+    """Build the sampler of the training clips; None where the Trainer's own does.
+
+    Args:
+        clips: Training clips.
+        step_size: As for `ClipSampler`.
+        seed: As for `ClipSampler`.
+        balanced: Oversample clips with rare AUs, see `rare_au_weights`.
+    """
+    if not balanced and len(clips.levels) == 1:
+        return None
+    weights = rare_au_weights(clips.rows.with_format("numpy")["labels"]) if balanced else None
+    return ClipSampler(clips, step_size, seed, weights)
+
+
 def rare_au_weights(labels: Iterable[np.ndarray]) -> np.ndarray:
     """Weights that draw a clip the oftener the rarer its rarest AU: 1 / sqrt(share of the clips that show this AU).
 
