@@ -12,7 +12,7 @@ from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.chromium import save_page, start_chromium
+from tests.support.chromium import save_page, start_chromium
 
 PATH = Path(__file__).parent / "images" / "demo.png"
 SECONDS = 120

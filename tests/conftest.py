@@ -14,8 +14,8 @@ import torch  # noqa: E402
 from auvmae.faces.detection import DETECTORS  # noqa: E402
 from auvmae.inference.detector import AUDetector  # noqa: E402
 
-from .drawn_faces import TRAINED, SquareDetector  # noqa: E402
-from .tiny import save_checkpoint  # noqa: E402
+from .support.drawn_faces import TRAINED, SquareDetector  # noqa: E402
+from .support.tiny import save_checkpoint  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +22,8 @@ from auvmae.configuration import AUVMAEConfig
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
 from auvmae.processors import AUVMAEImageProcessor
 
-from .tiny import AUS, randomise, stock_config, tiny_clip, tiny_config, tiny_mask
+from .support.paths import ROOT
+from .support.tiny import AUS, randomise, stock_config, tiny_clip, tiny_config, tiny_mask
 
 FIELDS = {"clip_length": 8, "id2label": AUS, "label2id": {name: index for index, name in AUS.items()}}
 
@@ -156,7 +156,7 @@ def test_remote_code_where_the_package_is_not_installed(tmp_path):
     frames = torch.randint(0, 256, (8, 24, 24, 3), dtype=torch.uint8)
     clip = processor(frames)["pixel_values"]
     torch.save({"clip": clip, "frames": frames}, tmp_path / "inputs.pt")
-    root = str(Path(__file__).parents[1])
+    root = str(ROOT)
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "PATH": "", "PYTHONSAFEPATH": "1"}
     subprocess.run(
         [sys.executable, "-c", REMOTE.format(root=root)], cwd=tmp_path, env=environment, check=True, timeout=300

@@ -5,7 +5,7 @@ from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDa
 
 from auvmae.configuration import AUVMAEConfig
 
-from .tiny import tiny_config
+from .support.tiny import tiny_config
 
 
 def test_defaults_are_the_papers():

@@ -14,7 +14,7 @@ from auvmae.modeling_auvmae import (
     interpolate_frames,
 )
 
-from .tiny import randomise, stock_config, tiny_clip, tiny_config, tiny_mask
+from .support.tiny import randomise, stock_config, tiny_clip, tiny_config, tiny_mask
 
 ALL_MODELS = (AUVMAEModel, AUVMAEForVideoPretraining, AUVMAEForFrameAUClassification)
 

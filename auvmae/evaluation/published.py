@@ -2,7 +2,7 @@
 
 All are of three subject-exclusive folds. The last number of a row is the average as printed. Where it is not the mean
 of the row, it is left so: EAC-Net on DISFA is printed as 48.5, and its row has a mean of 57.4; the others that differ
-are in `tests/test_published.py`.
+are in `tests/evaluation/test_published.py`.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from .forge_folder import write_tree
+from ..support.forge_folder import write_tree
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,8 +19,8 @@ from auvmae.faces.crop_files import INDEX_COLUMNS, index_path
 from auvmae.knowledge.facs import BP4D_AUS, DISFA_AUS
 from auvmae.knowledge.losses import label_weights
 
-from .forge_disfa import forge_disfa, intensities, numbered_frame, write_video
-from .forge_folder import CLIP, LENGTHS, check, codes, labels_of, load, wide, write_table
+from ..support.forge_disfa import forge_disfa, intensities, numbered_frame, write_video
+from ..support.forge_folder import CLIP, LENGTHS, check, codes, labels_of, load, wide, write_table
 
 
 def test_wide_tables(forged: Path) -> None:

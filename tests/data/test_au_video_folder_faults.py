@@ -10,7 +10,7 @@ from auvmae.data import load_au_dataset
 from auvmae.data.files import DatasetLayoutError, LabelError
 from auvmae.video.container import VideoDecodeError
 
-from .forge_folder import check, load, wide, write_table
+from ..support.forge_folder import check, load, wide, write_table
 
 
 @pytest.mark.parametrize(

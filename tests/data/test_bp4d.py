@@ -13,8 +13,8 @@ from auvmae.data.folds import fold_subjects
 from auvmae.knowledge.facs import BP4D_AUS
 from auvmae.video.random_access import read_frames
 
-from .forge_bp4d import AUS, TASKS, codes, forge_bp4d
-from .forge_disfa import frame_numbers
+from ..support.forge_bp4d import AUS, TASKS, codes, forge_bp4d
+from ..support.forge_disfa import frame_numbers
 
 
 def check_rows(data: datasets.DatasetDict, clip_length: int = 32, fold: int = 1) -> None:

@@ -16,7 +16,7 @@ from auvmae.data.files import DatasetLayoutError, LabelError
 from auvmae.data.folds import fold_subjects
 from auvmae.video.container import VideoDecodeError
 
-from .forge_disfa import AUS, LENGTHS, forge_disfa, intensities, numbered_frame, write_labels, write_video
+from ..support.forge_disfa import AUS, LENGTHS, forge_disfa, intensities, numbered_frame, write_labels, write_video
 
 PROTOCOL = [AUS.index(au) for au in (1, 2, 4, 6, 9, 12, 25, 26)]
 

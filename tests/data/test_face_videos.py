@@ -22,8 +22,8 @@ from auvmae.faces.crop_files import INDEX_COLUMNS, index_path
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 from auvmae.processors import AUVMAEImageProcessor
 
-from ..tiny import tiny_config
-from .forge_disfa import forge_disfa, frame_numbers, numbered_frame, write_video
+from ..support.forge_disfa import forge_disfa, frame_numbers, numbered_frame, write_video
+from ..support.tiny import tiny_config
 
 LENGTH = 16
 LENGTHS = {

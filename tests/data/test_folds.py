@@ -9,8 +9,8 @@ import pytest
 from auvmae.data import load_au_dataset
 from auvmae.data.folds import PARTS, fold_subjects, inner_split, k_fold_subjects, read_folds
 
-from .forge_bp4d import forge_bp4d
-from .forge_disfa import LENGTHS, forge_disfa, numbered_frame, write_video
+from ..support.forge_bp4d import forge_bp4d
+from ..support.forge_disfa import LENGTHS, forge_disfa, numbered_frame, write_video
 
 SUBJECTS = {
     "bp4d": {f"F{number:03d}" for number in range(1, 24)} | {f"M{number:03d}" for number in range(1, 19)},

@@ -15,8 +15,9 @@ from auvmae.evaluation.summary import summary_tables
 from auvmae.runs.arguments_protocol import ProtocolArguments
 from auvmae.runs.recipe import parse_arguments
 
-from .forge_bp4d import forge_bp4d
-from .forge_disfa import LENGTHS, forge_disfa
+from ..support.forge_bp4d import forge_bp4d
+from ..support.forge_disfa import LENGTHS, forge_disfa
+from ..support.paths import ROOT
 
 SHARED = ["AU1", "AU2", "AU4", "AU6", "AU12"]
 
@@ -95,7 +96,7 @@ def test_from_the_flags_of_a_run(trees: dict[str, Path]) -> None:
 
 
 def test_in_domain_and_cross_domain_over_the_same_aus_go_into_one_table(trees: dict[str, Path]) -> None:
-    study = yaml.safe_load((Path(__file__).parents[2] / "recipes/studies/cross_dataset.yaml").read_text())
+    study = yaml.safe_load((ROOT / "recipes/studies/cross_dataset.yaml").read_text())
     aus = [str(au) for au in study["flags"]["aus"]]
     flags = ["--test_dataset", "bp4d", "--test_data_dir", str(trees["bp4d"]), "--clip_length", "16"]
     runs = []

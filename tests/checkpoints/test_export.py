@@ -1,0 +1,170 @@
+"""Exported models against the models they came from."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+from auvmae.checkpoints import export
+from auvmae.cli.main import main
+from auvmae.inference.detector import AUDetector, weights_sha256
+from auvmae.inference.onnx_model import OnnxModel
+from auvmae.masking import tube_mask
+from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
+from auvmae.processors import AUVMAEImageProcessor
+
+from ..support.drawn_faces import write_video
+from ..support.tiny import AUS, randomise, save_checkpoint, tiny_clip, tiny_config, tiny_mask
+
+pytest.importorskip("onnxscript", reason="the extra `onnx` is missing")
+pytest.importorskip("onnxruntime", reason="the extra `onnx` is missing")
+RATES = {"video": 1, "frame": 4, "patch": 1}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def exports(checkpoint, tmp_path_factory):
+    """Folders of the exported checkpoint, by level."""
+    folders = {level: tmp_path_factory.mktemp("exports") / level for level in RATES}
+    for level, folder in folders.items():
+        assert main(["export", str(checkpoint), "-o", str(folder), "--level", level]) == 0
+    return folders
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("level", RATES)
+def test_logits_are_the_models(checkpoint, exports, level, batch_size):
+    model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint, clip_length=4 * RATES[level]).eval()
+    inputs = {"pixel_values": 3 * tiny_clip(batch_size)}
+    if level == "patch":
+        inputs["bool_masked_pos"] = tiny_mask(batch_size)
+    found = OnnxModel(exports[level] / "model.onnx")(**inputs).logits
+    with torch.no_grad():
+        expected = model(**inputs).logits
+    assert found.shape == (batch_size, 4 * RATES[level], 3)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    if level == "patch":  # the mask is not just taken along
+        assert (found - OnnxModel(exports["video"] / "model.onnx")(inputs["pixel_values"]).logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mask_ratio", [0.25, 0.75])
+def test_a_mask_that_hides_another_number_is_an_error(exports, mask_ratio, capfd):
+    model = OnnxModel(exports["patch"] / "model.onnx")
+    mask = torch.cat([tube_mask(1, 2, 4, 0.5), tube_mask(1, 2, 4, mask_ratio)])
+    # onnxruntime's errors have no class of their own
+    with pytest.raises(Exception, match=r"out of (data )?bound|[Oo]ut of range"):
+        model(tiny_clip(2), mask)
+
+
+def test_the_record_says_what_stands_there(checkpoint, exports):
+    folder = exports["patch"]
+    assert {path.name for path in folder.iterdir()} == {
+        *("model.onnx", "config.json", "preprocessor_config.json", "export.json")
+    }
+    record = json.loads((folder / "export.json").read_text())
+    model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint)
+    assert record["weights_sha256"] == weights_sha256(model)
+    assert record["sha256"] == {"model.onnx": sha256((folder / "model.onnx").read_bytes()).hexdigest()}
+    assert record["inputs"] == {
+        "pixel_values": {"dtype": "torch.float32", "shape": ["batch", 4, 3, 20, 20]},
+        "bool_masked_pos": {"dtype": "torch.bool", "shape": ["batch", 8]},
+    }
+    assert (record["logits"], record["au_names"]) == (["batch", 4, 3], list(AUS.values()))
+    assert record["largest_difference"]["model.onnx"]["logits"] < 1e-4
+
+
+def test_no_path_of_this_machine_is_written(checkpoint, tmp_path):
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out"), "--int8"]) == 0
+    places = {str(Path(module.__file__).parent).encode() for module in (export, torch)} | {bytes(tmp_path)}
+    for name in ("model.onnx", "model.int8.onnx", "export.json"):
+        written = (tmp_path / "out" / name).read_bytes()
+        assert [place for place in places if place in written] == []
+
+
+def test_int8_is_smaller_and_close(tmp_path):
+    model = randomise(AUVMAEForFrameAUClassification(tiny_config(hidden_size=96, intermediate_size=384)), scale=0.02)
+    detector = AUDetector(model, AUVMAEImageProcessor(size=20))
+    export.export_model(detector, tmp_path / "out", int8=True)
+    whole, int8 = tmp_path / "out" / "model.onnx", tmp_path / "out" / "model.int8.onnx"
+    assert int8.stat().st_size < 0.5 * whole.stat().st_size
+    clips = tiny_clip(8)
+    logits, exact = (OnnxModel(path)(clips).logits for path in (int8, whole))
+    probs, expected = logits.sigmoid(), exact.sigmoid()
+    assert 1e-5 < (probs - expected).abs().max() < 0.02 < expected.std()  # rounded, but not to where all is alike
+    for window in range(8):  # whatever else is in the batch
+        assert torch.equal(OnnxModel(int8)(clips[window : window + 1]).logits[0], logits[window])
+
+
+@pytest.mark.parametrize("level", RATES)
+def test_predict_writes_the_same_table(checkpoint, exports, level, tmp_path):
+    video = write_video(tmp_path / "a.mp4", 30)
+    tables = []
+    for name, model in (("torch", checkpoint), ("onnx", exports[level] / "model.onnx")):
+        arguments = ["predict", str(video), "-m", str(model), "-o", str(tmp_path / name), "--cropped"]
+        assert main([*arguments, "--device", "cpu", "--dtype", "float32", "--level", level]) == 0
+        tables.append(pandas.read_csv(tmp_path / name / "a.csv"))
+    probs, expected = (table.filter(like="_p") for table in tables)
+    np.testing.assert_allclose(probs, expected, atol=1e-4, rtol=0)
+    assert expected.to_numpy().std() > 0.01
+    assert list(tables[0]) == list(tables[1])
+
+
+def test_provenance_tells_files_apart(exports):
+    found = [
+        AUDetector.from_pretrained(exports[level] / "model.onnx").provenance([])
+        for level in ("video", "frame", "video")
+    ]
+    assert found[0] == found[2]
+    assert found[0]["weights_sha256"] != found[1]["weights_sha256"]
+    assert found[0]["model"] == "video/model.onnx"
+    assert found[0]["thresholds"] == [0.4, 0.5, 0.6]
+    assert "onnxruntime" in found[0]["versions"]
+
+
+def test_a_file_that_is_wrong_is_not_left(checkpoint, tmp_path, monkeypatch, capsys):
+    forward = export._Window.forward
+    monkeypatch.setattr(export._Window, "forward", lambda self, pixel_values: forward(self, pixel_values) + 2e-4)
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out")]) == 2
+    assert "logits on random windows are 2.0e-04 from the model's, more than 1e-04" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_breakdown_leaves_what_was_there(checkpoint, exports, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    copytree(exports["video"], out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr(export, "_quantise", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["export", str(checkpoint), "-o", str(out), "--int8", "--overwrite"])
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_what_cannot_be_is_refused(checkpoint, exports, tmp_path, monkeypatch, capsys):
+    file = str(exports["video"] / "model.onnx")
+    (tmp_path / "config.json").write_bytes((exports["video"] / "config.json").read_bytes())
+    (tmp_path / "broken.onnx").write_text("no model")
+    for arguments, message in (
+        (["-m", file, "--level", "frame"], "mask_ratio 0.0, which is not level 'frame': export the checkpoint again"),
+        (["-m", file, "--dtype", "bfloat16"], "runs on the CPU on float32, found device None and dtype torch.bfloat16"),
+        (["-m", file, "--device", "cuda"], "runs on the CPU on float32, found device cuda"),
+        (["-m", str(tmp_path / "no.onnx")], "no.onnx is not there: `auvmae export MODEL -o"),
+        (["-m", str(tmp_path / "broken.onnx")], "broken.onnx is no model that onnxruntime reads"),
+    ):
+        assert main(["predict", "x.mp4", "-o", str(tmp_path / "out"), *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["export", file, "-o", str(tmp_path / "out")]) == 2
+    assert "this is an exported model already" in capsys.readouterr().err
+    monkeypatch.setattr(export, "MAX_BYTES", 1000)
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out")]) == 2
+    assert "an ONNX file holds 2 GiB" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,181 @@
+"""`auvmae predict` as a command: what it prints, killed and started again, and two hundred recordings."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas
+import pytest
+
+from auvmae.cli.main import main
+from auvmae.inference.predict_folder import predict_folder
+
+from ..support.drawn_faces import write_video
+from ..support.output_files import contents, names, statuses
+from ..support.paths import ROOT
+
+pytest.importorskip("cv2", reason="the extra `faces` is missing")
+
+pytestmark = pytest.mark.usefixtures("square")
+
+
+def run_command(*words):
+    return main(["predict", *map(str, words)])
+
+
+def test_the_command(checkpoint, tmp_path, capsys):
+    video, out = write_video(tmp_path / "in" / "a.mp4", absent=range(15, 30)), tmp_path / "out"
+    words = (video.parent, "-m", checkpoint, "-o", out, "--device", "cpu", "--events", "--threshold", "0.3")
+    assert run_command(*words) == 0
+    assert "1 predicted, 0 finished before, 0 failed\n30 frames, 50.0% with a face" in capsys.readouterr().out
+    table = pandas.read_csv(out / "a.csv")
+    assert (table.AU12_c.dropna() == (table.AU12_p.dropna() >= 0.3)).all()
+    assert np.flatnonzero(table.success == 0).tolist() == list(range(15, 30))
+    assert run_command(*words) == 0
+    assert "0 predicted, 1 finished before" in capsys.readouterr().out
+    video.write_bytes(b"broken")
+    assert run_command(*words) == 1
+    assert f"failed: {video}: VideoDecodeError" in capsys.readouterr().out
+    for wrong, message in (
+        ((tmp_path / "nowhere", *words[1:]), "nowhere names no video"),
+        ((*words, "--clip_stride", 9), "clip_stride must lie in 1 to 4"),
+        ((video, "-m", tmp_path / "in", "-o", out), "in"),
+    ):
+        assert run_command(*wrong) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_the_command_calibrates(checkpoint, tmp_path, capsys):
+    video, out = write_video(tmp_path / "in" / "a.mp4"), tmp_path / "out"
+    words = (video, "-m", checkpoint, "-o", out, "--device", "cpu")
+    assert run_command(*words) == 0
+    raw = pandas.read_csv(out / "a.csv")
+    for option in (("--neutral", "0:0.4"), ("--calibrate_quantile", "0.2")):
+        for summary in ("1 predicted, 0 finished before", "0 predicted, 1 finished before"):
+            assert run_command(*words, *option) == 0
+            assert summary in capsys.readouterr().out
+        table = pandas.read_csv(out / "a.csv")
+        np.testing.assert_array_equal(table.AU12_raw, raw.AU12_p)
+        assert (table.AU12_p < raw.AU12_p).all()
+        assert ((table.AU12_p >= 0.6) == table.AU12_c).all()
+    assert run_command(*words, "--neutral", "7:9") == 1
+    assert "a.mp4 shows no face from 7 to 9 s (it ends at 1.16 s)" in capsys.readouterr().out
+    pandas.testing.assert_frame_equal(pandas.read_csv(out / "a.csv"), table)  # what was there stays
+    assert run_command(*words, "--calibrate_quantile", "2") == 2
+    assert "quantile must lie in (0, 1), found 2.0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
+    for number in range(5):
+        write_video(tmp_path / "in" / f"{number}.mp4", absent=[number])
+    extras = ["events", "overlay"]
+    predict_folder(detector, [str(tmp_path / "in")], tmp_path / "whole", extras=extras)
+    script = (
+        "from auvmae.cli.main import main\n"
+        "from auvmae.faces.detection import DETECTORS\n"
+        "from tests.support.drawn_faces import SlowDetector\n"
+        "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
+        f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
+        "    '--events', '--overlay', '--device', 'cpu'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "out").glob("3.*.tmp/*")) and time.monotonic() < deadline:  # it writes
+        time.sleep(0.001)
+    run.kill()
+    run.wait()
+    assert "3.csv" not in names(tmp_path / "out")
+    assert list((tmp_path / "out").glob("3.*.tmp"))
+    results = predict_folder(detector, [str(tmp_path / "in")], tmp_path / "out", extras=extras)
+    assert statuses(results) == ["skipped"] * 3 + ["done"] * 2
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def spoil(path, kind, sound):
+    """Make a recording of 12 frames unusable, in one of ten ways."""
+    data = path.read_bytes()
+    if kind == "nothing":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("this is no video")
+    elif kind == "zeros":
+        path.write_bytes(bytes(5000))
+    elif kind == "cut":
+        path.write_bytes(data[: len(data) * 2 // 3])
+    elif kind == "no index":  # what stands at the end of an MP4 and says where the frames are
+        path.write_bytes(data[: data.index(b"moov") - 4])
+    elif kind == "no frame":
+        path.write_bytes(data[: data.index(b"mdat") - 4] + data[data.index(b"moov") - 4 :])
+    elif kind == "sound":
+        path.write_bytes(sound)
+    elif kind == "damaged":
+        start = data.index(b"mdat") + 800
+        path.write_bytes(data[:start] + bytes(data[start + 1000 : start + 1400][::-1]) + data[start + 400 :])
+    elif kind == "nowhere":
+        path.unlink()
+        path.symlink_to(path.with_suffix(".gone"))
+    elif kind == "folder":
+        path.unlink()
+        path.mkdir()
+        (path / "0.png").write_bytes(b"no picture")
+
+
+KINDS = ("nothing", "text", "zeros", "cut", "no index", "no frame", "sound", "damaged", "nowhere", "folder")
+
+
+def write_sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+    return path.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_two_hundred_recordings_twenty_of_them_broken(checkpoint, tmp_path):
+    videos, sound = tmp_path / "in", write_sound(tmp_path / "sound.mp4")
+    broken = {}
+    for number in range(200):
+        path = write_video(videos / f"{number % 10}" / f"{number:03d}.mp4", 12 + number % 5, size=(32, 48))
+        if number % 10 == 3:
+            broken[path] = KINDS[len(broken) % len(KINDS)]
+            spoil(path, broken[path], sound)
+    assert len(broken) == 20
+    words = ["predict", str(videos), "-m", str(checkpoint), "--cropped", "--events", "--device", "cpu", "-o"]
+    script = f"from auvmae.cli.main import main\nmain({[*words, str(tmp_path / 'out')]!r})"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    # not `rglob`: it goes into folders that may vanish meanwhile
+    while len(list((tmp_path / "out").glob("*/*.csv"))) < 80 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    before = len(list((tmp_path / "out").rglob("*.provenance.json")))
+    assert 30 < before < 180
+    assert main([*words, str(tmp_path / "out")]) == 1
+    report = json.loads((tmp_path / "out" / "predict_report.json").read_text())
+    assert report["done"] + report["skipped"] == 180
+    assert report["skipped"] >= before - 1
+    failed = {Path(result["source"]): result["reason"] for result in report["videos"] if result["status"] == "failed"}
+    assert set(failed) == set(broken)
+    for path, reason in failed.items():
+        wanted = "have no clock" if broken[path] == "folder" else "VideoDecodeError: cannot decode"
+        assert wanted in reason
+        assert path.name in reason
+    assert main([*words, str(tmp_path / "whole")]) == 1
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    tables = [name for name in names(tmp_path / "out") if name.endswith(".csv") and "events" not in name]
+    assert len(tables) == 180
+    assert all(len(pandas.read_csv(tmp_path / "out" / name)) == 12 + int(name[2:5]) % 5 for name in tables)

