@@ -8,7 +8,8 @@ Two tests need the public code, and are skipped without it. MARLIN's, in an envi
 
 VideoMAE's and VideoMAE V2's, with `pip install timm --no-deps` and the path of a clone:
 
-    PYTHONPATH=path/to/VideoMAE:path/to/VideoMAEv2 python -m pytest -W ignore tests/checkpoints/test_convert.py -k original_code
+    export PYTHONPATH=path/to/VideoMAE:path/to/VideoMAEv2
+    python -m pytest -W ignore tests/checkpoints/test_convert.py -k original_code
 """
 
 import argparse
