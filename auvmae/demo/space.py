@@ -20,8 +20,8 @@ APP = '''\
 
 import os
 
-from .limits import Limits
-from .serve import serve_page
+from auvmae.demo.limits import Limits
+from auvmae.demo.serve import serve_page
 
 if __name__ == "__main__":
     serve_page(os.environ.get("AUVMAE_MODEL", "{model}"), Limits({megabytes:g}, {seconds:g}))

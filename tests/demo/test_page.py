@@ -42,9 +42,9 @@ PATIENCE = 120  # seconds, for a machine that is busy
 # the command itself, with the detector that finds drawn squares
 COMMAND = """
 import sys
-from auvmae.cli import main
-from auvmae.faces import DETECTORS
-from tests.drawn_faces import SquareDetector
+from auvmae.cli.main import main
+from auvmae.faces.detection import DETECTORS
+from tests.support.drawn_faces import SquareDetector
 DETECTORS["square"] = SquareDetector
 sys.exit(main(sys.argv[1:]))
 """

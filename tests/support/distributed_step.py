@@ -1,6 +1,6 @@
 """Run by `test_distributed.py` in one and in two processes: five SGD steps on global batches of four clips.
 
-python tests/distributed_step.py WORLD_SIZE OUTPUT.pt [finetune|pretrain]
+python -m tests.support.distributed_step WORLD_SIZE OUTPUT.pt [finetune|pretrain]
 """
 
 import os

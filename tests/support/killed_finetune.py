@@ -1,6 +1,6 @@
 """Run by `test_kill_finetune.py`: a training of four steps that kills itself, without a chance to tidy up.
 
-python tests/killed_finetune.py OUTPUT training|saving|weights|moving
+python -m tests.support.killed_finetune OUTPUT training|saving|weights|moving
 """
 
 import os
@@ -10,8 +10,9 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from auvmae.training import trainer as training
+from auvmae.training import finetuning
 from auvmae.training.finetuning import AUVMAETrainer
+from auvmae.training.trainer import train
 
 from .tiny_training import finetuner
 
@@ -44,10 +45,10 @@ def main(output: str, stage: str) -> None:
     elif stage == "saving":
         AUVMAETrainer._save_optimizer_and_scheduler = in_saving  # type: ignore[method-assign]
     elif stage == "weights":
-        training.save_file = in_the_weights  # type: ignore[attr-defined]
+        finetuning.save_file = in_the_weights  # type: ignore[attr-defined]
     else:
         AUVMAETrainer.save_state = die  # type: ignore[method-assign]
-    training.train(trainer)
+    train(trainer)
 
 
 if __name__ == "__main__":
