@@ -1,4 +1,4 @@
-"""The decoder of the masked autoencoder, whose last layer computes only what is reconstructed."""
+"""Decode the masked autoencoder's tokens into pixels of the hidden patches."""
 
 import torch
 from torch import nn
@@ -14,10 +14,10 @@ from .configuration import AUVMAEConfig
 
 
 class AUVMAEDecoder(VideoMAEDecoder):
-    """`VideoMAEDecoder`, with the same weights, names and output, without what its last layer computes for nobody.
+    """Decode like `VideoMAEDecoder`, without unused computation in the last layer.
 
-    The logits are of the last `return_token_num` tokens. In the layers before the last one every token is read by the
-    others; in the last one only keys and values of the rest are.
+    Weights, names and output are those of `VideoMAEDecoder`. Only the last `return_token_num` tokens have logits. The
+    last layer therefore needs only keys and values of the other tokens; earlier layers compute every token in full.
     """
 
     def __init__(self, config: AUVMAEConfig) -> None:
@@ -26,7 +26,7 @@ class AUVMAEDecoder(VideoMAEDecoder):
             self.decoder_layers[-1] = LastDecoderLayer(self.config)
 
     def forward(self, hidden_states: torch.Tensor, return_token_num: int) -> VideoMAEDecoderOutput:
-        """(B, L, D) -> logits (B, return_token_num, patch pixels)."""
+        """Map (B, L, D) to logits (B, return_token_num, patch pixels)."""
         for layer in self.decoder_layers:
             if isinstance(layer, LastDecoderLayer):
                 hidden_states = layer(hidden_states, return_token_num)
@@ -36,17 +36,17 @@ class AUVMAEDecoder(VideoMAEDecoder):
 
 
 class LastDecoderLayer(VideoMAELayer):
-    """A `VideoMAELayer` that returns its last `return_token_num` tokens alone."""
+    """Apply a `VideoMAELayer`, but return only the last `return_token_num` tokens."""
 
     def forward(self, hidden_states: torch.Tensor, return_token_num: int) -> torch.Tensor:  # type: ignore[override]
-        """(B, L, D) -> (B, return_token_num, D)."""
+        """Map (B, L, D) to (B, return_token_num, D)."""
         context = self._attend(self.layernorm_before(hidden_states), return_token_num)
         residual = hidden_states[:, -return_token_num:]
         hidden_states = self.attention.output(context, residual) + residual
         return self.output(self.intermediate(self.layernorm_after(hidden_states)), hidden_states)
 
     def _attend(self, tokens: torch.Tensor, num_queries: int) -> torch.Tensor:
-        """`VideoMAESelfAttention`, of the last `num_queries` tokens to all of them."""
+        """Attend like `VideoMAESelfAttention` from the last `num_queries` tokens to all."""
         attention = self.attention.attention
 
         def heads(projection: nn.Linear, tokens: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Tokens: which patches of a window enter, how they are cut out, and where they stand."""
+"""Embed the visible patches of a window, with their positions, as tokens."""
 
 import torch
 from torch import nn
@@ -9,7 +9,10 @@ from .configuration import AUVMAEConfig
 
 
 def sinusoid_table(num_positions: int, width: int) -> torch.Tensor:
-    """VideoMAE's fixed position table, float32 `(1, num_positions, width)`, without its Python double loop."""
+    """Build VideoMAE's fixed position table, float32 `(1, num_positions, width)`.
+
+    The computation is vectorised; VideoMAE's own uses a double Python loop.
+    """
     exponent = 2 * (torch.arange(width) // 2).double() / width
     table = torch.arange(num_positions, dtype=torch.float64)[:, None] / torch.pow(10000.0, exponent)
     table[:, 0::2] = table[:, 0::2].sin()
@@ -18,17 +21,17 @@ def sinusoid_table(num_positions: int, width: int) -> torch.Tensor:
 
 
 def tube_token_indices(bool_masked_pos: torch.Tensor, num_slots: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions of the visible and of the hidden tokens of each clip, in time order.
+    """Return the indices of the visible and of the hidden tokens, in time order.
 
     Args:
-        bool_masked_pos: `(B, num_slots * P)`, True = hidden, a tube with the same number of hidden patches per row.
+        bool_masked_pos: Tube mask `(B, num_slots * P)`, True = hidden, with the same number of hidden patches per row.
         num_slots: Temporal slots, T'.
 
     Returns:
         Two `torch.LongTensor`, `(B, T' * visible patches)` and `(B, T' * hidden patches)`.
 
     Raises:
-        ValueError: The mask is no tube or rows differ in their number of hidden patches.
+        ValueError: The mask is not a tube mask, or its rows differ in their number of hidden patches.
     """
     spatial = bool_masked_pos.view(bool_masked_pos.shape[0], num_slots, -1)
     if not torch.equal(spatial, spatial[:, :1].expand_as(spatial)):
@@ -48,7 +51,7 @@ def tube_token_indices(bool_masked_pos: torch.Tensor, num_slots: int) -> tuple[t
 
 
 def cut_patches(pixel_values: torch.Tensor, tubelet_size: int, patch_size: int) -> torch.Tensor:
-    """Cut `pixel_values` (B, T, C, H, W) into patches (B, L, C, tubelet, p, p), in the order of their tokens."""
+    """Cut (B, T, C, H, W) into patches (B, L, C, tubelet, p, p), in token order."""
     slots = pixel_values.unflatten(1, (-1, tubelet_size)).unflatten(5, (-1, patch_size)).unflatten(4, (-1, patch_size))
     return slots.permute(0, 1, 4, 6, 3, 2, 5, 7).flatten(1, 3)
 
@@ -56,31 +59,40 @@ def cut_patches(pixel_values: torch.Tensor, tubelet_size: int, patch_size: int) 
 def gather_patches(
     pixel_values: torch.Tensor, indices: torch.Tensor, tubelet_size: int, patch_size: int
 ) -> torch.Tensor:
-    """Cut only the patches at `indices` (B, K) out of `pixel_values` (B, T, C, H, W) -> (B, K, C, tubelet, p, p).
+    """Cut the patches at `indices` only.
 
-    A patch is so many pieces of `patch_size` pixels, which lie next to each other in memory: they are looked up as
-    words are in an embedding, several times as fast as indexing the pixels by their places.
+    A patch consists of runs of `patch_size` pixels that are contiguous in memory. Looking up whole runs with
+    `F.embedding` is several times as fast as indexing single pixels.
+
+    Args:
+        pixel_values: `(B, T, C, H, W)`.
+        indices: Token indices `(B, K)`.
+        tubelet_size: Depth of a patch in frames.
+        patch_size: Side of a patch, p, in pixels.
+
+    Returns:
+        `(B, K, C, tubelet_size, p, p)`.
     """
     batch_size, num_frames, channels, height, width = pixel_values.shape
-    pieces = width // patch_size  # in a line of pixels
-    numbers = torch.arange(pixel_values.numel() // patch_size, device=pixel_values.device).view(
-        batch_size, num_frames // tubelet_size, tubelet_size, channels, height // patch_size, patch_size, pieces
+    runs_per_line = width // patch_size
+    runs = torch.arange(pixel_values.numel() // patch_size, device=pixel_values.device).view(
+        batch_size, num_frames // tubelet_size, tubelet_size, channels, height // patch_size, patch_size, runs_per_line
     )
-    # of the first patch of each clip and of all patches, from the first of their pieces on
-    corner = numbers[0, 0, :, :, 0, :, 0].movedim(1, 0)
-    starts = numbers[:, :, 0, 0, :, 0].flatten(1).gather(1, indices)
-    return F.embedding(starts[..., None, None, None] + corner, pixel_values.reshape(-1, patch_size))
+    # A patch's runs have the same offsets from its first run everywhere; take them from the first patch.
+    offsets = runs[0, 0, :, :, 0, :, 0].movedim(1, 0)
+    starts = runs[:, :, 0, 0, :, 0].flatten(1).gather(1, indices)
+    return F.embedding(starts[..., None, None, None] + offsets, pixel_values.reshape(-1, patch_size))
 
 
 class AUVMAEPatchEmbeddings(VideoMAEPatchEmbeddings):
-    """VideoMAE's tubelet embedding, with its weights, as one product, of the patches that are wanted alone.
+    """Embed tubelets with VideoMAE's weights, but only those at the given indices.
 
-    A convolution whose kernels do not overlap is one product, in half of its time on a CPU. It is a module of its own
-    since FSDP gathers the weights of the input embeddings for their own `forward` alone.
+    A convolution whose kernels do not overlap is one matrix product, which takes half of the time on a CPU. This is a
+    separate module because FSDP gathers the weights of the input embeddings only inside their own `forward`.
     """
 
     def forward(self, pixel_values: torch.Tensor, indices: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, num_frames, C, H, W), (B, K) -> (B, K, D)."""
+        """Embed (B, num_frames, C, H, W) at `indices` (B, K) as (B, K, D)."""
         sizes = self.tubelet_size, self.patch_size[0]
         if indices is None:
             patches = cut_patches(pixel_values, *sizes)
@@ -90,9 +102,10 @@ class AUVMAEPatchEmbeddings(VideoMAEPatchEmbeddings):
 
 
 class AUVMAEEmbeddings(nn.Module):
-    """Tubelet and position embedding of one window; hidden patches are never embedded.
+    """Embed the visible tubelets of one window and add their positions.
 
-    Weights carry VideoMAE's names. `indices` (B, K) are the visible tokens of a window, all of them if None.
+    The weights have VideoMAE's names. `indices` (B, K) are the visible tokens of a window. If None, all tokens are
+    visible.
     """
 
     position_embeddings: torch.Tensor
@@ -104,7 +117,7 @@ class AUVMAEEmbeddings(nn.Module):
         self.register_buffer("position_embeddings", table, persistent=False)
 
     def forward(self, pixel_values: torch.Tensor, indices: torch.Tensor | None) -> torch.Tensor:
-        """(B, num_frames, C, H, W), (B, K) -> (B, K, D)."""
+        """Embed (B, num_frames, C, H, W) at `indices` (B, K) as (B, K, D)."""
         embeddings = self.patch_embeddings(pixel_values, indices)
         positions = self.position_embeddings
         if indices is not None:

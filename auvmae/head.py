@@ -1,4 +1,4 @@
-"""From tokens to the action units of every frame (Sec. 3.3), and the plain loss of them."""
+"""Predict action units per frame from tokens (Sec. 3.3), with a plain loss."""
 
 import torch
 from torch import nn
@@ -8,7 +8,10 @@ from .configuration import AUVMAEConfig
 
 
 class FrameAUHead(nn.Module):
-    """Tokens to frames: mean over each slot's visible tokens -> LayerNorm -> one logit vector per sampled frame."""
+    """Predict one logit vector per sampled frame.
+
+    The visible tokens of each slot are averaged, normalised (LayerNorm) and projected.
+    """
 
     def __init__(self, config: AUVMAEConfig) -> None:
         super().__init__()
@@ -17,15 +20,15 @@ class FrameAUHead(nn.Module):
         self.projection = nn.Linear(config.hidden_size, config.tubelet_size * self.num_labels)
 
     def forward(self, tokens: torch.Tensor, num_slots: int) -> torch.Tensor:
-        """(B, T' * visible, D) -> (B, T' * tubelet_size, num_labels)."""
+        """Map (B, T' * visible, D) to (B, T' * tubelet_size, num_labels)."""
         slots = tokens.reshape(tokens.shape[0], num_slots, -1, tokens.shape[2]).mean(dim=2)
         return self.projection(self.norm(slots)).reshape(tokens.shape[0], -1, self.num_labels)
 
 
 def interpolate_frames(logits: torch.Tensor, clip_length: int) -> torch.Tensor:
-    """Linear interpolation over time of sampled frames (B, T, N) to (B, clip_length, N).
+    """Interpolate logits (B, T, N) linearly over time to (B, clip_length, N).
 
-    Sampled frame k stands at frame k * clip_length / T; past the last one the value holds.
+    Sampled frame k is frame k * clip_length / T of the clip. After the last sampled frame the logits stay constant.
     """
     rate = clip_length // logits.shape[1]
     if rate == 1:
@@ -36,7 +39,18 @@ def interpolate_frames(logits: torch.Tensor, clip_length: int) -> torch.Tensor:
 
 
 def masked_binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over the coded cells (labels != -100) of `(B, clip_length, N)`; 0 where nothing is coded."""
+    """Average the binary cross-entropy over the coded cells (labels != -100).
+
+    Args:
+        logits: `(B, clip_length, N)`.
+        labels: `(B, clip_length, N)`: 0, 1, or -100 where not coded.
+
+    Returns:
+        Scalar loss; 0 if no cell is coded.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
     if logits.shape != labels.shape:
         raise ValueError(f"labels must have the shape {tuple(logits.shape)}, found {tuple(labels.shape)}.")
     coded = labels != -100

@@ -1,4 +1,7 @@
-"""What the encoder does not see (the tube mask of Sec. 3.2), and what of it the decoder does not reconstruct."""
+"""Mask patches for the encoder (Sec. 3.2) and for the decoder.
+
+The encoder's mask is a tube mask. Dual masking additionally skips a share of the hidden patches in the decoder.
+"""
 
 import torch
 
@@ -10,16 +13,17 @@ def tube_mask(
     mask_ratio: float,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Draw one tube mask per clip (Sec. 3.2: ratio 0.9 in pre-training; Sec. 4.1: 0.5 at patch level).
+    """Draw one tube mask per clip.
 
-    Every row hides the same number of patches, `int(mask_ratio * patches_per_slot)` in each slot, as VideoMAE does.
+    The paper's ratios are 0.9 in pre-training (Sec. 3.2) and 0.5 at patch level (Sec. 4.1). As in VideoMAE, every row
+    hides the same number of patches, `int(mask_ratio * patches_per_slot)` in each slot.
 
     Args:
-        batch_size: Clips, B.
+        batch_size: Number of clips, B.
         num_slots: Temporal slots (tubelets) of a clip, T'.
-        patches_per_slot: Patches of one slot, P.
+        patches_per_slot: Patches in one slot, P.
         mask_ratio: Share of patches to hide, in [0, 1).
-        generator: Source of randomness; torch's default one if None.
+        generator: Random generator; torch's default generator if None.
 
     Returns:
         `torch.BoolTensor` of shape `(batch_size, num_slots * patches_per_slot)`, True = hidden.
@@ -39,25 +43,26 @@ def tube_mask(
 
 
 def running_cells(hidden: torch.Tensor, num_slots: int, decoder_mask_ratio: float) -> torch.Tensor:
-    """The hidden tokens that the decoder reconstructs under VideoMAE V2's dual masking: evenly spread, one on per slot.
+    """Select the hidden tokens that the decoder reconstructs under dual masking.
 
-    A place that is left out in one slot is reconstructed in another, so that every hidden place still counts.
+    These are the running cells of VideoMAE V2. They are evenly spaced and shift by one position per slot. A position
+    that one slot skips is therefore reconstructed in another, and every hidden position contributes to the loss.
 
     Args:
-        hidden: `(B, num_slots * H)`, indices of the hidden tokens, in time order, H in each slot.
+        hidden: Indices of the hidden tokens `(B, num_slots * H)`, in time order, H per slot.
         num_slots: Temporal slots (tubelets), T'.
-        decoder_mask_ratio: Share of them to leave out, in [0, 1).
+        decoder_mask_ratio: Share of the hidden tokens to skip, in [0, 1).
 
     Returns:
-        `torch.LongTensor` of shape `(B, num_slots * K)`, in time order, `K = H - int(decoder_mask_ratio * H)`.
+        `torch.LongTensor` of shape `(B, num_slots * K)`, in time order, with `K = H - int(decoder_mask_ratio * H)`.
 
     Example:
         >>> running_cells(torch.tensor([[0, 1, 2, 3, 10, 11, 12, 13]]), num_slots=2, decoder_mask_ratio=0.5)
         tensor([[ 0,  2, 11, 13]])
     """
     slots = hidden.view(hidden.shape[0], num_slots, -1)
-    places = slots.shape[2]
-    kept = places - int(decoder_mask_ratio * places)
-    spread = torch.arange(kept, device=hidden.device) * places // kept
-    shifted = (spread + torch.arange(num_slots, device=hidden.device)[:, None]) % places
+    num_hidden = slots.shape[2]
+    kept = num_hidden - int(decoder_mask_ratio * num_hidden)
+    spaced = torch.arange(kept, device=hidden.device) * num_hidden // kept
+    shifted = (spaced + torch.arange(num_slots, device=hidden.device)[:, None]) % num_hidden
     return slots.gather(2, shifted.sort(dim=1)[0].expand(len(hidden), -1, -1)).flatten(1)

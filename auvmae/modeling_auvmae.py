@@ -1,4 +1,7 @@
-"""AU-vMAE: the backbone, the masked autoencoder of Sec. 3.2 and the multi-level AU detector of Sec. 3.3."""
+"""Implement the AU-vMAE models.
+
+These are the backbone, the masked autoencoder (Sec. 3.2) and the multi-level AU detector (Sec. 3.3).
+"""
 
 from typing import Any
 
@@ -23,26 +26,29 @@ from .head import FrameAUHead, interpolate_frames, masked_binary_cross_entropy
 from .masking import running_cells
 from .outputs import AUVMAEForFrameAUClassificationOutput, AUVMAEForVideoPretrainingOutput
 
-# On disk VideoMAE writes q_bias/v_bias, in memory query.bias/value.bias; transformers looks the renaming up by
-# model_type and would drop the biases of every checkpoint of ours without a word.
+# VideoMAE's biases are q_bias and v_bias on disk, but query.bias and value.bias in memory. Transformers finds the
+# renaming by model_type: without this line it would silently drop the biases of all our checkpoints.
 register_checkpoint_conversion_mapping("auvmae", get_checkpoint_conversion_mapping("videomae"), overwrite=True)
 
 
 class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
-    """What the three models share: loading that never loses encoder weights, and initialisation of the tables."""
+    """Share weight initialisation, loading and saving among the three models.
+
+    Loading never loses encoder weights silently.
+    """
 
     config: AUVMAEConfig
     config_class = AUVMAEConfig
-    # the rest of a pre-training or Kinetics checkpoint, when only its encoder is wanted
+    # The weights of a pre-training or Kinetics checkpoint that are not part of its encoder.
     _keys_to_ignore_on_load_unexpected = ["^decoder", "^encoder_to_decoder", "^mask_token$", "^fc_norm", "^classifier"]
     _no_split_modules = ["AUVMAEEmbeddings", "VideoMAELayer"]
-    # Our losses are means over the batch: without this, Trainer reads **kwargs as "normalises by num_items_in_batch",
-    # skips the division by the accumulation steps and multiplies by the number of processes.
+    # Our losses are means over the batch. Without this, Trainer takes **kwargs to mean that the model normalises by
+    # num_items_in_batch. It would then not divide by the accumulation steps, and multiply by the number of processes.
     accepts_loss_kwargs = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # from_pretrained builds on the meta device: what is not written here and not in the checkpoint is garbage.
+        # from_pretrained builds on the meta device. A tensor that is neither in the checkpoint nor set here is garbage.
         super()._init_weights(module)
         if isinstance(module, AUVMAEEmbeddings):
             init.copy_(module.position_embeddings, sinusoid_table(*module.position_embeddings.shape[1:]))
@@ -52,13 +58,13 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """`PreTrainedModel.from_pretrained`, but an encoder that did not arrive whole is an error.
+        """Load a model like `PreTrainedModel.from_pretrained`, and check its encoder.
 
-        Heads may be new (a classifier on a pre-trained encoder); a silently re-initialised encoder weight is
-        how published VideoMAE checkpoints lost their query and value biases in transformers 5.5 to 5.17.
+        A head may be new, e.g. when a classifier starts from a pre-trained encoder. Encoder weights must not be new:
+        transformers 5.5 to 5.17 silently re-initialised the query and value biases of published VideoMAE checkpoints.
 
         Raises:
-            ValueError: The checkpoint lacks encoder weights, or has them in another shape. All are listed.
+            ValueError: Encoder weights are missing from the checkpoint or have another shape. The error lists them.
         """
         return_info = kwargs.pop("output_loading_info", False)
         loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
@@ -69,34 +75,37 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
         if missing or mismatched:
             raise ValueError(
                 f"The checkpoint {str(pretrained_model_name_or_path)!r} does not fill the encoder of {cls.__name__}. "
-                f"Missing: {missing or 'none'}. Of another shape: {mismatched or 'none'}. Pass the configuration the "
-                "checkpoint was trained with, or build the model from the configuration to train from scratch."
+                f"Missing weights: {missing or 'none'}. Weights of another shape: {mismatched or 'none'}. Pass the "
+                "configuration that the checkpoint was trained with. To train from scratch, build the model from a "
+                "configuration instead."
             )
         return (model, info) if return_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """`PreTrainedModel.save_pretrained`, with the names the weights have in memory.
+        """Save like `PreTrainedModel.save_pretrained`, with the weights' names in memory.
 
-        Trainer resumes by `load_state_dict(strict=False)`, which knows no renaming: it would keep the biases of the
-        model it was given where the file says q_bias and v_bias. `from_pretrained` reads both.
+        Trainer resumes by `load_state_dict(strict=False)`, which renames nothing. If the file said q_bias and v_bias,
+        it would not load these biases. `from_pretrained` reads both names.
         """
         kwargs.setdefault("save_original_format", False)
         super().save_pretrained(save_directory, *args, **kwargs)
 
 
 class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
-    """The backbone: VideoMAE's encoder over consecutive windows of `config.num_frames` frames.
+    """Encode a clip with VideoMAE's encoder, in consecutive windows.
+
+    A window has `config.num_frames` frames, e.g. 16:
 
         pixel_values (B, T, C, H, W)
           -> windows (B * T/16, 16, C, H, W) -> visible tubelets + positions -> ViT
           -> last_hidden_state (B, visible tokens of the clip in time order, D)
 
-    With one window (T = `num_frames`) it equals `VideoMAEModel` on the same weights.
+    With one window (T = `num_frames`), the output equals that of `VideoMAEModel` with the same weights.
     """
 
     def __init__(self, config: AUVMAEConfig) -> None:
-        config.validate_clip()  # from_pretrained sets the fields that override a checkpoint's without a check
-        # VideoMAEModel.__init__ would build the slow position table only to have it replaced.
+        config.validate_clip()  # from_pretrained does not validate fields that override those of the checkpoint
+        # Skip VideoMAEModel.__init__, which would build a slow position table that we replace.
         super(VideoMAEModel, self).__init__(config)
         self.embeddings: AUVMAEEmbeddings = AUVMAEEmbeddings(config)  # type: ignore[assignment]
         self.encoder = VideoMAEEncoder(config)
@@ -106,7 +115,7 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
         self.post_init()
 
     def num_windows(self, pixel_values: torch.Tensor) -> int:
-        """Encoder windows in a clip of shape `(B, T, C, H, W)`.
+        """Count the encoder windows in a clip of shape `(B, T, C, H, W)`.
 
         Raises:
             ValueError: The shape does not fit the configuration.
@@ -129,10 +138,13 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
     def split_tokens(
         self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Indices of the visible and hidden tokens of every *window*, `(B * windows, K)` each.
+        """Return the indices of the visible and the hidden tokens of every *window*.
+
+        Returns:
+            Two `torch.LongTensor` of shape `(B * windows, K)`.
 
         Raises:
-            ValueError: The mask has another dtype or shape, is no tube, or rows differ in count.
+            ValueError: The mask has the wrong dtype or shape, is not a tube mask, or its rows differ in count.
         """
         windows = self.num_windows(pixel_values)
         slots = self.config.num_frames // self.config.tubelet_size
@@ -142,7 +154,7 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
                 f"bool_masked_pos must be bool of shape {expected} (True = hidden), found {bool_masked_pos.dtype} of "
                 f"shape {tuple(bool_masked_pos.shape)}."
             )
-        # a tube repeats over time, so the first window's indices serve every window
+        # A tube mask repeats over time, so the first window's indices are those of every window.
         tube_token_indices(bool_masked_pos, windows * slots)
         first = bool_masked_pos[:, : slots * self.config.patches_per_slot]
         visible, hidden = tube_token_indices(first, slots)
@@ -155,18 +167,18 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
-                Normalised frames; their number is a multiple of `config.num_frames`.
+                Normalised frames. Their number is a multiple of `config.num_frames`.
             bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
-                True = hidden, a tube with the same number of hidden patches in every clip. `sequence_length` is
+                Tube mask, True = hidden, with the same number of hidden patches in every clip. `sequence_length` is
                 `(T // tubelet_size) * (image_size // patch_size) ** 2`.
             kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
             `BaseModelOutput`: `last_hidden_state` and `hidden_states` of shape `(batch_size, visible tokens,
-            hidden_size)` in time order; `attentions` per window, `(batch_size * windows, heads, tokens, tokens)`.
+            hidden_size)`, in time order; `attentions` per window, `(batch_size * windows, heads, tokens, tokens)`.
 
         Raises:
-            ValueError: Shapes, frame count or mask do not fit the configuration.
+            ValueError: The shapes, the number of frames or the mask do not fit the configuration.
         """
         batch_size, windows = pixel_values.shape[0], self.num_windows(pixel_values)
         indices = None if bool_masked_pos is None else self.split_tokens(pixel_values, bool_masked_pos)[0]
@@ -182,15 +194,16 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
 
     @staticmethod
     def unfold_windows(tokens: torch.Tensor, batch_size: int) -> torch.Tensor:
-        """(B * windows, L, D) -> (B, windows * L, D)."""
+        """Reshape (B * windows, L, D) to (B, windows * L, D)."""
         return tokens.reshape(batch_size, -1, tokens.shape[-1])
 
 
 class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
-    """The masked video autoencoder of Sec. 3.2.
+    """Reconstruct hidden patches with a masked video autoencoder (Sec. 3.2).
 
-    Equals `VideoMAEForPreTraining` on the same weights, video and mask, loss included, but embeds only what is
-    visible, builds targets only for what is hidden, and decodes to the end only what is compared with them.
+    Output and loss equal those of `VideoMAEForPreTraining` with the same weights, video and mask. The computation is
+    smaller: only visible patches are embedded, only hidden patches have targets, and the last decoder layer computes
+    only the hidden tokens.
     """
 
     position_embeddings: torch.Tensor
@@ -217,18 +230,20 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         """Reconstruct the hidden patches.
 
         Args:
-            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`).
-            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): True = hidden, a tube.
+            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
+                Normalised frames.
+            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): Tube mask, True = hidden.
             return_loss (`bool`, defaults to True): Also build the targets and the loss.
             kwargs: `output_hidden_states`, `output_attentions`.
 
         Raises:
-            ValueError: Shapes, frame count or mask do not fit the configuration, or nothing is hidden.
+            ValueError: The shapes, the number of frames or the mask do not fit the configuration, or the mask hides no
+                patch.
         """
         config = self.config
         visible, hidden = self.videomae.split_tokens(pixel_values, bool_masked_pos)
         if not hidden.shape[1]:
-            raise ValueError("bool_masked_pos hides no patch: there is nothing to reconstruct.")
+            raise ValueError("bool_masked_pos hides no patch, so there is nothing to reconstruct.")
         if self.training and config.decoder_mask_ratio:
             hidden = running_cells(hidden, config.num_frames // config.tubelet_size, config.decoder_mask_ratio)
         outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs)
@@ -242,7 +257,16 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         )
 
     def forward_decoder(self, tokens: torch.Tensor, visible: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """(B, visible tokens of the clip, D) -> (B * windows, hidden tokens of a window, patch pixels)."""
+        """Decode the visible tokens into the pixels of the hidden patches.
+
+        Args:
+            tokens: Visible tokens of the clip `(B, K, D)`, in time order.
+            visible: Indices of the visible tokens of each window `(B * windows, V)`.
+            hidden: Indices of the hidden tokens of each window `(B * windows, H)`.
+
+        Returns:
+            Logits `(B * windows, H, patch pixels)`.
+        """
         tokens = self.encoder_to_decoder(tokens).reshape(*visible.shape, -1)
         positions = self.position_embeddings[0].to(tokens.dtype)
         tokens = torch.cat(
@@ -256,15 +280,18 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
 
     @torch.no_grad()
     def patch_targets(self, pixel_values: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Pixels of the hidden patches in [0, 1], normalised per patch and channel where `norm_pix_loss` says so."""
+        """Return the pixels of the hidden patches as targets of the loss.
+
+        They are in [0, 1], or with `norm_pix_loss` normalised per patch and channel.
+        """
         config = self.config
         windows = pixel_values.reshape(hidden.shape[0], -1, *pixel_values.shape[2:])
         patches = gather_patches(windows, hidden, config.tubelet_size, config.patch_size).flatten(3)
         mean, std = (patches.new_tensor(values).view(-1, 1) for values in (config.image_mean, config.image_std))
         if config.norm_pix_loss:
-            # standardising undoes the processor's mean and std by itself, but for the epsilon
+            # Standardising cancels the processor's mean and std; only the epsilon has to be rescaled.
             patches = patches - patches.mean(dim=3, keepdim=True)
-            # the unbiased deviation; torch.std takes several times as long on a CPU
+            # This is the unbiased standard deviation. torch.std takes several times as long on a CPU.
             deviation = torch.linalg.vector_norm(patches, dim=3, keepdim=True) / (patches.shape[3] - 1) ** 0.5
             patches = patches.div_(deviation + 1e-6 / std)
         else:
@@ -273,10 +300,11 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
 
 
 class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
-    """Action units of every frame of a clip, from all frames, from every k-th, or from masked ones (Sec. 3.3).
+    """Detect the action units of every frame of a clip, at any input level (Sec. 3.3).
 
-    The level is read off the input: T sampled frames stand for `config.clip_length` labelled ones, and hidden
-    patches are whatever `bool_masked_pos` hides. One set of weights serves every level.
+    The clip may enter with all frames (video level), every k-th frame (frame level), or hidden patches (patch level).
+    The input alone sets the level: T sampled frames represent `config.clip_length` labelled frames, and
+    `bool_masked_pos` hides the patches. All levels share one set of weights.
     """
 
     def __init__(self, config: AUVMAEConfig) -> None:
@@ -297,22 +325,23 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch_size, T, num_channels, height, width)`):
-                `T = clip_length / sampling_rate` frames, equally spaced from the clip's first.
-            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*): True = hidden.
+                `T = clip_length / sampling_rate` normalised frames, equally spaced from the clip's first frame on.
+            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*): Tube mask,
+                True = hidden.
             labels (`torch.Tensor` of shape `(batch_size, clip_length, num_labels)`, *optional*): 0, 1, or -100 where
-                not coded. The loss is the plain masked binary cross-entropy; the paper's (Eq. 9) needs the training
-                fold's statistics and is held by `auvmae.training.finetuning.AUVMAETrainer`.
+                not coded. The loss is the binary cross-entropy over the coded cells. The paper's loss (Eq. 9) needs
+                statistics of the training fold; `auvmae.training.finetuning.AUVMAETrainer` computes it.
             kwargs: `output_hidden_states`, `output_attentions`.
 
         Raises:
-            ValueError: Shapes, frame count, mask or labels do not fit the configuration.
+            ValueError: The shapes, the number of frames, the mask or the labels do not fit the configuration.
         """
         config = self.config
         num_frames = pixel_values.shape[1]
         if config.clip_length % num_frames:
             raise ValueError(
-                f"The number of frames must divide clip_length ({config.clip_length}): frame k stands for labelled "
-                f"frame k * clip_length / T. Found T = {num_frames}."
+                f"The number of frames T must divide clip_length ({config.clip_length}), because input frame k is "
+                f"labelled frame k * clip_length / T. Found T = {num_frames}."
             )
         outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs)
         logits = self.head(outputs.last_hidden_state, num_frames // config.tubelet_size)

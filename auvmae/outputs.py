@@ -1,4 +1,4 @@
-"""What the models return."""
+"""Define the outputs of the models."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,13 @@ from transformers.utils import ModelOutput
 
 @dataclass
 class AUVMAEForVideoPretrainingOutput(ModelOutput):
-    """Output of `AUVMAEForVideoPretraining`.
+    """Hold the output of `AUVMAEForVideoPretraining`.
 
     Args:
         loss (`torch.FloatTensor` of shape `()`): Mean squared error over the hidden patches.
         logits (`torch.FloatTensor` of shape `(batch_size, num_hidden_patches, tubelet_size * patch_size**2 * 3)`):
-            Reconstruction of the hidden patches, in time order; in training without the `decoder_mask_ratio` of them.
+            Reconstruction of the hidden patches, in time order. In training, a share of `decoder_mask_ratio` is
+            skipped.
         hidden_states, attentions: As in `AUVMAEModel`.
     """
 
@@ -25,11 +26,11 @@ class AUVMAEForVideoPretrainingOutput(ModelOutput):
 
 @dataclass
 class AUVMAEForFrameAUClassificationOutput(ModelOutput):
-    """Output of `AUVMAEForFrameAUClassification`.
+    """Hold the output of `AUVMAEForFrameAUClassification`.
 
     Args:
-        loss (`torch.FloatTensor` of shape `()`): Binary cross-entropy, mean over the coded (frame, AU) cells.
-        logits (`torch.FloatTensor` of shape `(batch_size, clip_length, num_labels)`): One per frame and AU.
+        loss (`torch.FloatTensor` of shape `()`): Mean binary cross-entropy over the coded (frame, AU) cells.
+        logits (`torch.FloatTensor` of shape `(batch_size, clip_length, num_labels)`): One logit per frame and AU.
         hidden_states, attentions: As in `AUVMAEModel`.
     """
 

@@ -1,4 +1,4 @@
-"""From uint8 frames to `pixel_values`, in torch alone (torchvision is not needed)."""
+"""Turn uint8 frames into `pixel_values`, using torch alone (no torchvision)."""
 
 from typing import Any
 
@@ -13,19 +13,20 @@ from .configuration import AUVMAEConfig
 
 
 class AUVMAEImageProcessor(BaseImageProcessor):
-    """Resize (antialiased bilinear, to a square), scale to [0, 1] and normalise the frames of face clips.
+    """Resize, rescale and normalise the frames of face clips.
 
-    Faces are expected to be cropped already, so that the whole frame is used: no centre crop.
+    Frames are resized to a square (antialiased bilinear), scaled to [0, 1] and normalised. There is no centre crop,
+    because the frames are expected to show cropped faces.
 
     Args:
         size (`int` or `dict`, defaults to 224): Side of the square output in pixels, or `{"height": s, "width": s}`.
-        image_mean, image_std (`list[float]`): Per channel, on the [0, 1] scale. ImageNet's, as VideoMAE was trained.
-        crop (`dict`, *optional*): How the faces of the training data were cropped, the fields of
-            `auvmae.faces.crop.CropRecipe`. Kept for prediction, which crops in the same way; `preprocess` does not
-            crop.
-        trained_on (`dict`, *optional*): Hashes of the subjects that the weights were trained on, by data set, see
-            `auvmae.training.seen_subjects`. Kept with the weights, wherever they go.
-        kwargs: Kept and saved with the processor.
+        image_mean, image_std (`list[float]`): Mean and standard deviation per channel, on the [0, 1] scale. They
+            default to ImageNet's, which VideoMAE was trained with.
+        crop (`dict`, *optional*): How the training faces were cropped, as the fields of
+            `auvmae.faces.crop.CropRecipe`. Prediction crops its faces in the same way; `preprocess` ignores it.
+        trained_on (`dict`, *optional*): Hashes of the subjects that the weights were trained on, by dataset. See
+            `auvmae.training.seen_subjects`. They are stored here because the processor is saved with the weights.
+        kwargs: Further fields to save with the processor.
     """
 
     model_input_names = ["pixel_values"]
@@ -50,12 +51,12 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         """Turn one clip or a batch of clips into `pixel_values`.
 
         Args:
-            images: uint8 frames in [0, 255], as an array or tensor `(T, H, W, 3)` or `(B, T, H, W, 3)`, or a list of
+            images: Frames, uint8 in [0, 255], as an array or tensor `(T, H, W, 3)` or `(B, T, H, W, 3)`, or a list of
                 frames `(H, W, 3)` or of clips `(T, H, W, 3)`.
             return_tensors: `"pt"` (default) or `"np"`.
 
         Returns:
-            `BatchFeature` with `pixel_values`, float32 `(B, T, 3, height, width)`; B = 1 for a single clip.
+            `BatchFeature` with `pixel_values`, float32 `(B, T, 3, height, width)`. A single clip has B = 1.
 
         Raises:
             ValueError: The frames have another dtype or shape.
@@ -67,7 +68,13 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
 
     def resize_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Bring uint8 frames `(..., H, W, 3)`, one clip or a batch, to `(..., height, width, 3)`.
+        """Resize uint8 frames to the processor's size.
+
+        Args:
+            frames: Clip `(T, H, W, 3)` or batch of clips `(B, T, H, W, 3)`.
+
+        Returns:
+            Frames `(..., height, width, 3)`, uint8.
 
         Raises:
             ValueError: The frames have another dtype or shape.
@@ -81,15 +88,22 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         size = self.size["height"], self.size["width"]
         if frames.shape[-3:-1] == size:
             return frames
-        # in uint8, as Pillow does: a tenth of the time that float planes take, and at most one level from them
+        # Resizing uint8 planes, as Pillow does, takes a tenth of the time of float planes. The values differ by at most
+        # one level.
         planes = frames.reshape(-1, *frames.shape[-3:]).permute(0, 3, 1, 2)
         planes = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
         return planes.permute(0, 2, 3, 1).reshape(*frames.shape[:-3], *size, 3)
 
     def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
-        """Turn uint8 frames `(B, T, height, width, 3)` into `pixel_values`, float32 `(B, T, 3, height, width)`.
+        """Normalise resized frames.
 
-        In training this is done on the model's device: uint8 is a quarter of the bytes to bring there.
+        Training calls this on the model's device, because uint8 frames are a quarter of the bytes to transfer.
+
+        Args:
+            frames: Frames `(B, T, height, width, 3)`, uint8.
+
+        Returns:
+            `pixel_values`, float32 `(B, T, 3, height, width)`.
         """
         mean, std = (
             255 * torch.tensor(values, device=frames.device).view(3, 1, 1)

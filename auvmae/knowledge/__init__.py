@@ -1,1 +1,1 @@
-"""Provide what the paper knows about action units (Sec. 3.4)."""
+"""Provide the paper's prior knowledge about action units (Sec. 3.4)."""

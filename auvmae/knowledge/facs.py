@@ -1,7 +1,10 @@
-"""The Facial Action Coding System: numbers and names of the action units (Ekman, Friesen and Hager 2002)."""
+"""Define the action units of the Facial Action Coding System (FACS).
+
+Numbers and names follow Ekman, Friesen and Hager (2002).
+"""
 
 NOT_CODED = -100
-"""The label of a frame that counts nowhere: not codable, lost, or padding."""
+"""Label of a frame that losses and metrics ignore because it is not coded, lost or padding."""
 
 AU_NAMES: dict[int, str] = {
     1: "Inner Brow Raiser",
@@ -38,11 +41,12 @@ BP4D_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 """The 12 action units of the BP4D protocol (Sec. 4.1), in the order of its columns."""
 
 DISFA_AUS: tuple[int, ...] = (1, 2, 4, 6, 9, 12, 25, 26)
-"""The 8 action units of the DISFA protocol. The paper's prose says 24, 25; its Table 2, and the field, 25, 26."""
+"""The 8 action units of the DISFA protocol. The paper's text lists AUs 24 and 25; its Table 2 and
+other work on DISFA have 25 and 26."""
 
 
 def au_label(au: int) -> str:
-    """The label of an action unit, as in `id2label` and in column names.
+    """Return the label of an action unit, as in `id2label` and column names.
 
     >>> au_label(12)
     'AU12'
@@ -51,7 +55,7 @@ def au_label(au: int) -> str:
 
 
 def au_number(name: str) -> int | None:
-    """The number in the label of an action unit; None of another label.
+    """Return the number in the label of an action unit, or None for other labels.
 
     >>> au_number("AU12"), au_number("smile")
     (12, None)
@@ -61,7 +65,9 @@ def au_number(name: str) -> int | None:
 
 
 def au_column(name: str) -> str:
-    """The label of an action unit as OpenFace and Py-Feat name its column, with two digits; any other label as it is.
+    """Return the column name that OpenFace and Py-Feat use for an action unit.
+
+    It has two digits. A label that is not an action unit is returned unchanged.
 
     >>> au_column("AU1")
     'AU01'

@@ -1,8 +1,9 @@
-"""The AU-pair finite state machines of Sec. 3.4: two statistics of an *activation*.
+"""Compute the statistics of the AU-pair finite state machines (Sec. 3.4).
 
-An activation is labels, probabilities, or their straight-through binarisation, `(T, N)` or `(B, T, N)` in [0, 1].
-On the training labels the statistics are the priors K_intra (Eq. 3) and K_inter; on the model's output they are
-C (Eq. 4) and S (Eq. 7). Both come from sums over frames, which add over clips, steps and processes.
+Both are statistics of an *activation* `(T, N)` or `(B, T, N)` in [0, 1]: labels, probabilities, or probabilities
+binarised by `straight_through`. On the training labels they are the priors K_intra (Eq. 3) and K_inter. On the model's
+output they are C (Eq. 4) and S (Eq. 7). Both derive from sums over frames, which can be added over clips, steps and
+processes.
 """
 
 from typing import NamedTuple
@@ -12,51 +13,57 @@ from torch import Tensor
 
 
 class CooccurrenceCounts(NamedTuple):
-    """Coded frames with both AUs of a pair, and with at least one of them; `(N, N)` each."""
+    """Count the coded frames with both AUs of a pair, and with at least one.
+
+    Both fields are `(N, N)`.
+    """
 
     both: Tensor
     either: Tensor
 
     @property
     def defined(self) -> Tensor:
-        """Pairs of which one AU occurs at all; elsewhere Eq. 3 is 0/0."""
+        """Mark the pairs with at least one active AU; for other pairs Eq. 3 is 0/0."""
         return self.either > 0
 
     def normalise(self) -> Tensor:
-        """P(i and j) / P(i or j), 0 where undefined."""
+        """Return P(i and j) / P(i or j), with 0 for undefined pairs."""
         return torch.where(self.defined, self.both / torch.where(self.defined, self.either, 1), 0)
 
 
 class TransitionCounts(NamedTuple):
-    """Mass in each of the 16 joint states of a pair, `(N, N, 16)`, and its transitions counted, `(N, N)`."""
+    """Hold the mass of the 16 joint states of each pair and its number of transitions.
+
+    `states` is `(N, N, 16)` and `steps` is `(N, N)`.
+    """
 
     states: Tensor
     steps: Tensor
 
     @property
     def defined(self) -> Tensor:
-        """Pairs with at least one transition between two coded frames."""
+        """Mark the pairs with at least one transition between two coded frames."""
         return self.steps > 0
 
     def normalise(self) -> Tensor:
-        """Joint distribution over the 16 states, 0 where nothing was counted."""
+        """Return the joint distribution over the 16 states, or 0 without transitions."""
         return self.states / self.steps.clamp(min=1)[..., None]
 
 
 def cooccurrence_matrix(activation: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Probability that both AUs of a pair are active where at least one is (Eq. 3 and 4).
+    """Estimate how likely both AUs of a pair are active if one is (Eq. 3 and 4).
 
-    # Paper: Eq. 4's print is garbled; its denominator is read as coded frames minus frames where both are off.
+    # Paper: Eq. 4 is misprinted. We read its denominator as coded frames minus frames in which both AUs are inactive.
 
     Args:
         activation: `(T, N)` or `(B, T, N)`, in [0, 1].
-        mask: True = counts, same shape, or without the last axis; everything counts if None.
+        mask: True = coded. Its shape is that of `activation`, with or without the last axis. If None, all is coded.
 
     Returns:
         `(N, N)`, symmetric, in [0, 1]; 0 for a pair that never occurs.
 
     Raises:
-        ValueError: The shapes do not fit.
+        ValueError: `activation` or `mask` has the wrong shape.
 
     Example:
         >>> labels = torch.tensor([[1, 1], [1, 0], [0, 1], [0, 0]])
@@ -68,28 +75,31 @@ def cooccurrence_matrix(activation: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 def cooccurrence_counts(activation: Tensor, mask: Tensor | None = None) -> CooccurrenceCounts:
-    """The sums of `cooccurrence_matrix`, over frames where both AUs of a pair are coded."""
+    """Sum co-occurrences over the frames in which both AUs of a pair are coded."""
     active, coded = (values.flatten(0, 1) for values in _masked(activation, mask))
-    # i where j is coded, too: P(i or j) = P(i) + P(j) - P(i and j)
-    both, where_coded = (active.T @ torch.cat([active, coded], dim=1)).chunk(2, dim=1)
-    return CooccurrenceCounts(both, where_coded + where_coded.T - both)
+    # P(i or j) = P(i) + P(j) - P(i and j), where i is counted only in frames in which j is coded.
+    both, with_j_coded = (active.T @ torch.cat([active, coded], dim=1)).chunk(2, dim=1)
+    return CooccurrenceCounts(both, with_j_coded + with_j_coded.T - both)
 
 
 def transition_tensor(activation: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Joint distribution of a pair's states in two consecutive frames (Eq. 7), averaged over clips and time.
+    """Estimate the joint distribution of a pair's states in two consecutive frames.
 
-    # Paper: Eq. 6 as printed gives 1 - x where the bit is 1; here bit 1 means active.
+    This is Eq. 7, averaged over clips and time.
+
+    # Paper: Eq. 6 as printed gives 1 - x where the bit is 1. Here, bit 1 means active.
 
     Args:
-        activation: `(T, N)` or `(B, T, N)`, in [0, 1]; time never runs from one row of the batch into the next.
-        mask: True = counts, same shape, or without the last axis. A transition counts where both its frames do.
+        activation: `(T, N)` or `(B, T, N)`, in [0, 1]. No transition crosses from one clip of the batch to the next.
+        mask: True = coded. Its shape is that of `activation`, with or without the last axis. If None, all is coded. A
+            transition counts only if both of its frames are coded.
 
     Returns:
-        `(N, N, 16)`, index `i_t + 2 j_t + 4 i_t+1 + 8 j_t+1`; the 16 entries of a pair sum to 1 (to 0 if it has
-        no coded transition).
+        `(N, N, 16)`, with index `i_t + 2 j_t + 4 i_t+1 + 8 j_t+1`. The 16 entries of a pair sum to 1, or to 0 if the
+        pair has no coded transition.
 
     Raises:
-        ValueError: The shapes do not fit.
+        ValueError: `activation` or `mask` has the wrong shape.
 
     Example:
         >>> labels = torch.tensor([[0, 0], [1, 0]])  # the first AU switches on: 4 * i_t+1
@@ -100,10 +110,10 @@ def transition_tensor(activation: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def transition_counts(activation: Tensor, mask: Tensor | None = None) -> TransitionCounts:
-    """The sums of `transition_tensor`, for all pairs and states in one matrix product."""
+    """Sum the transitions of all pairs and states in one matrix product."""
     active, coded = _masked(activation, mask)
     both_coded = coded[:, :-1] * coded[:, 1:]
-    # per AU and step the four values of (x_t, x_t+1), AUs innermost: (B * (T - 1), 2 [t+1] * 2 [t] * N)
+    # Each AU and step has four values of (x_t, x_t+1), AUs innermost: (B * (T - 1), 2 [t+1] * 2 [t] * N).
     states = (coded - active, active)
     joint = torch.cat([before[:, :-1] * after[:, 1:] for after in states for before in states], dim=-1).flatten(0, 1)
     num_aus = active.shape[-1]
@@ -114,25 +124,27 @@ def transition_counts(activation: Tensor, mask: Tensor | None = None) -> Transit
 
 
 def straight_through(probs: Tensor) -> Tensor:
-    """Binarise at 0.5 with the gradient of the identity: `[p > 0.5] - p.detach() + p` (Sec. 3.4).
+    """Binarise probabilities at 0.5, with the gradient of the identity (Sec. 3.4).
+
+    The result is `[p > 0.5] - p.detach() + p`.
 
     Args:
-        probs: Any shape, in [0, 1].
+        probs: Probabilities of any shape, in [0, 1].
 
     Returns:
-        0 or 1, same shape and dtype.
+        Values 0 or 1, with the shape and dtype of `probs`.
 
     Example:
         >>> probs = torch.tensor([0.2, 0.7], requires_grad=True)
         >>> hard = straight_through(probs); hard.sum().backward(); hard.detach(), probs.grad
         (tensor([0., 1.]), tensor([1., 1.]))
     """
-    # (p - p.detach()) first: the forward value stays exactly 0 or 1
+    # Computing (p - p.detach()) first keeps the forward value exactly 0 or 1.
     return (probs > 0.5).to(probs.dtype) + (probs - probs.detach())
 
 
 def _masked(activation: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Activation with 0 where not coded, and the mask, both floating `(B, T, N)`."""
+    """Return the activation, 0 where not coded, and the mask, both float (B, T, N)."""
     if activation.ndim not in (2, 3):
         raise ValueError(f"activation must be (T, N) or (B, T, N), found {tuple(activation.shape)}.")
     if mask is None:

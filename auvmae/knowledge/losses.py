@@ -1,4 +1,7 @@
-"""The knowledge-guided loss: weighted cross-entropy (Eq. 2) and two distances to prior statistics (Eq. 5, 8, 9)."""
+"""Compute the knowledge-guided loss (Eq. 9).
+
+It combines a weighted cross-entropy (Eq. 2) with two distances to prior statistics (Eq. 5 and 8).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from .fsm import CooccurrenceCounts, TransitionCounts, cooccurrence_counts, stra
 
 
 def occurrence_rates(videos: Sequence[Tensor | np.ndarray]) -> Tensor:
-    """Share of coded frames in which each AU occurs, r_i of Eq. 2.
+    """Compute the share of coded frames in which each AU occurs, r_i of Eq. 2.
 
     Args:
         videos: One `(T_v, N)` integer array per video: 0, 1, or -100 where not coded.
@@ -29,17 +32,19 @@ def occurrence_rates(videos: Sequence[Tensor | np.ndarray]) -> Tensor:
 
 
 def label_weights(videos: Sequence[Tensor | np.ndarray], au_names: Sequence[str] | None = None) -> Tensor:
-    """Weights that balance rare and frequent AUs: `w_i = N (1 / r_i) / sum_j (1 / r_j)` (Sec. 3.3).
+    """Compute weights that balance rare and frequent AUs (Sec. 3.3).
+
+    They are `w_i = N (1 / r_i) / sum_j (1 / r_j)`.
 
     Args:
         videos: One `(T_v, N)` integer array per video of the training fold, before augmentation; -100 = not coded.
         au_names: Names for the error message.
 
     Returns:
-        `(N,)` float32, sums to N.
+        `(N,)` float32, with sum N.
 
     Raises:
-        ValueError: An AU never occurs, so that its weight would be infinite.
+        ValueError: An AU never occurs, so its weight would be infinite.
 
     Example:
         >>> label_weights([np.array([[1, 1], [0, 1], [0, 1], [0, 1]])])
@@ -50,8 +55,8 @@ def label_weights(videos: Sequence[Tensor | np.ndarray], au_names: Sequence[str]
     if absent:
         names = [au_names[index] if au_names else f"column {index}" for index in absent]
         raise ValueError(
-            f"{', '.join(names)} never occurs in the training labels: its weight (Eq. 2) is undefined. "
-            "Leave it out of the AU list or add training subjects that show it."
+            f"{', '.join(names)} never occurs in the training labels, so its weight (Eq. 2) is undefined. "
+            "Remove it from the AU list, or add training subjects that show it."
         )
     inverse = 1 / rates
     return (len(rates) * inverse / inverse.sum()).float()
@@ -59,7 +64,7 @@ def label_weights(videos: Sequence[Tensor | np.ndarray], au_names: Sequence[str]
 
 @dataclass
 class KnowledgeGuidedLossOutput(ModelOutput):
-    """The loss of Eq. 9 and its three terms before they are weighted; each of shape `()`."""
+    """Hold the loss of Eq. 9 and its three unweighted terms, each of shape `()`."""
 
     loss: Tensor | None = None
     loss_cls: Tensor | None = None
@@ -68,21 +73,22 @@ class KnowledgeGuidedLossOutput(ModelOutput):
 
 
 class KnowledgeGuidedLoss(nn.Module):
-    """`L = cls_weight * L_cls + intra_weight * L_intra + inter_weight * L_inter` (Eq. 9).
+    """Add distances to prior statistics to the weighted cross-entropy (Eq. 9).
 
-    L_cls is the weighted cross-entropy of Eq. 2, summed over AUs and averaged over coded frames. L_intra and L_inter
-    are the Frobenius norms of prior minus batch statistic over pairs of different AUs (Eq. 5 and 8). Labels of -100
-    count nowhere. On several processes all three are those of the global batch.
+    The loss is `L = cls_weight * L_cls + intra_weight * L_intra + inter_weight * L_inter`. L_cls is the weighted
+    cross-entropy of Eq. 2, summed over AUs and averaged over coded frames. L_intra and L_inter are the Frobenius norms
+    of prior minus batch statistic, over pairs of different AUs (Eq. 5 and 8). Labels of -100 are ignored. With several
+    processes, all three terms are computed over the global batch.
 
     Args:
         label_weights: `(N,)`, see `label_weights`.
         cooccurrence_prior: K_intra, `(N, N)`.
         transition_prior: K_inter, `(N, N, 16)`.
-        prior_defined: bool `(N, N)`: pairs whose K_intra is no 0/0; the others are left out of the norm.
-        cls_weight, intra_weight, inter_weight: The paper's 1.0, 0.01 and 0.01 (Sec. 3.4).
-        statistics_pool: Past forward passes in training (several to a step where gradients are accumulated) whose
-            statistics, detached, are pooled with the present one's. The paper's is 0; one 128-frame clip is too few for
-            a stable statistic.
+        prior_defined: Pairs whose K_intra is defined (not 0/0), bool `(N, N)`. L_intra ignores other pairs.
+        cls_weight, intra_weight, inter_weight: Weights of the terms. The paper's are 1.0, 0.01 and 0.01 (Sec. 3.4).
+        statistics_pool: Number of past training forward passes whose detached statistics are pooled with the current
+            ones. With gradient accumulation, one step has several passes. The paper pools none (0), but one 128-frame
+            clip is too short for stable statistics.
     """
 
     label_weights: Tensor
@@ -109,7 +115,7 @@ class KnowledgeGuidedLoss(nn.Module):
         self.register_buffer("transition_prior", transition_prior)
         self.register_buffer("prior_defined", prior_defined)
         num_aus = len(label_weights)
-        # a ring of the last batches' sums; zeros add nothing, so it needs no fill count
+        # Ring buffer of the last sums. Empty rows are zero and add nothing, so no fill count is needed.
         self.register_buffer("pool", torch.zeros(statistics_pool, num_aus, num_aus, 2 + 16 + 1))
 
     @classmethod
@@ -134,7 +140,7 @@ class KnowledgeGuidedLoss(nn.Module):
         """
         weights = label_weights(videos, au_names)
         sums = torch.zeros(len(weights), len(weights), 2 + 16 + 1, dtype=torch.float64)
-        for video in videos:  # transitions are counted inside a video only
+        for video in videos:  # one by one, since no transition crosses from one video to the next
             labels = torch.as_tensor(video)
             sums += _statistics(labels.clamp(min=0).double(), labels != NOT_CODED)
         cooccurrence, transitions = _split(sums)
@@ -150,11 +156,11 @@ class KnowledgeGuidedLoss(nn.Module):
         )
 
     def forward(self, logits: Tensor, labels: Tensor) -> KnowledgeGuidedLossOutput:
-        """Compare the logits of a batch of clips with their labels.
+        """Compute the loss of a batch of clips.
 
         Args:
-            logits: `(B, T, N)`, any floating dtype; the loss is computed in float32.
-            labels: `(B, T, N)`: 0, 1, or -100.
+            logits: `(B, T, N)`, of any floating dtype. The loss is computed in float32.
+            labels: `(B, T, N)`: 0, 1, or -100 where not coded.
 
         Raises:
             ValueError: The shapes differ.
@@ -188,7 +194,7 @@ class KnowledgeGuidedLoss(nn.Module):
             pooled = statistics + self.pool.sum(0)
             self.pool = torch.cat([self.pool[1:], statistics.detach()[None]])
         cooccurrence, transitions = _split(pooled)
-        # A finite state machine is of a pair; with soft p the diagonal would carry mass on impossible states.
+        # A finite state machine needs two AUs. With soft p, the diagonal would have mass on impossible states.
         pairs = ~torch.eye(len(pooled), dtype=torch.bool, device=pooled.device)
         intra_pairs = pairs & cooccurrence.defined & self.prior_defined
         intra = torch.where(intra_pairs, self.cooccurrence_prior - cooccurrence.normalise(), 0)
@@ -198,9 +204,13 @@ class KnowledgeGuidedLoss(nn.Module):
 
 
 def _statistics(hard: Tensor, coded: Tensor, soft: Tensor | None = None) -> Tensor:
-    """Both statistics' sums side by side, `(N, N, 2 + 16 + 1)`, so that they are pooled and reduced as one tensor.
+    """Concatenate the sums of both statistics into one tensor.
 
-    Co-occurrence takes `hard` (Eq. 4), transitions take the probabilities themselves (Eq. 7).
+    They can then be pooled and reduced together. Co-occurrence uses `hard` (Eq. 4), transitions use the probabilities
+    themselves (Eq. 7).
+
+    Returns:
+        `(N, N, 2 + 16 + 1)`.
     """
     both, either = cooccurrence_counts(hard, coded)
     states, steps = transition_counts(hard if soft is None else soft, coded)
@@ -212,9 +222,10 @@ def _split(sums: Tensor) -> tuple[CooccurrenceCounts, TransitionCounts]:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """All-reduce with its exact gradient, which is an all-reduce again.
+    """Sum a tensor over all processes, with the exact gradient.
 
-    Every process then holds the loss of the global batch, and the mean that DDP takes of the gradients is its gradient.
+    The gradient is an all-reduce, too. Every process then holds the loss of the global batch, and DDP's mean of the
+    gradients is the gradient of that loss.
     """
 
     @staticmethod
