@@ -1,4 +1,4 @@
-"""Every test: offline, its own seed, caches in a folder that goes away."""
+"""Run every test offline, with its own seed, and with caches in a temporary folder."""
 
 import os
 import tempfile
@@ -20,24 +20,24 @@ from .support.tiny import save_checkpoint  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
-    """The same random numbers for a test whichever ran before it."""
+    """Seed each test, so that its random numbers do not depend on the tests before it."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny fine-tuned model for drawn faces, to be found by `square`; not to be written to."""
+    """Save a tiny fine-tuned model for drawn faces, which `square` detects. Tests must not write to it."""
     return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), TRAINED)
 
 
 @pytest.fixture
 def square(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The detector of drawn faces, under the name that `checkpoint` has for it."""
+    """Register the detector of drawn faces under its name in `checkpoint`."""
     monkeypatch.setitem(DETECTORS, "square", SquareDetector)
 
 
 @pytest.fixture
 def detector(checkpoint: Path) -> AUDetector:
-    """`checkpoint`, ready to predict."""
+    """Load `checkpoint` for prediction."""
     return AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32")

@@ -1,4 +1,4 @@
-"""Load, save and reload in every order: no tensor is lost, none is uninitialised, every Auto class opens it."""
+"""Test that loading and saving in any order loses no tensor, and that every Auto class opens a checkpoint."""
 
 import json
 import subprocess

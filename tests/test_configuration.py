@@ -1,4 +1,4 @@
-"""The configuration: the paper's defaults, typed fields, contradictions named."""
+"""Test the configuration's defaults, types and validation errors."""
 
 import pytest
 from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassFieldValidationError

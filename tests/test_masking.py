@@ -1,4 +1,4 @@
-"""Tube masks: the same patches in every slot, the same number in every row."""
+"""Test that tube masks hide the same patches in every slot and the same number in every row."""
 
 import pytest
 import torch

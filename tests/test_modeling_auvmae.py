@@ -1,4 +1,4 @@
-"""The models against stock VideoMAE, and everything a Transformers model is expected to do."""
+"""Test the models against stock VideoMAE, and the features expected of a Transformers model."""
 
 import pytest
 import torch
@@ -114,10 +114,10 @@ def test_position_table_is_bit_equal_to_stock(positions, width):
     assert torch.equal(sinusoid_table(positions, width), get_sinusoid_encoding_table(positions, width))
 
 
-@pytest.mark.filterwarnings("default")  # flex attention compiles, with deprecations of torch's own
+@pytest.mark.filterwarnings("default")  # compiling flex attention raises torch's own deprecation warnings
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
 def test_attention_implementations_agree(implementation):
-    # 32 tokens: of 8 or 24, torch 2.13's flex attention reads past the end on processors with AVX2 but not AVX-512
+    # Use 32 tokens: with 8 or 24, torch 2.13's flex attention reads out of bounds on CPUs with AVX2 but not AVX-512.
     model = randomise(AUVMAEForFrameAUClassification(tiny_config(image_size=40)))
     clip = torch.randn(2, 8, 3, 40, 40)
     model.set_attn_implementation("eager")
@@ -148,7 +148,7 @@ def test_return_dict_false_gives_a_tuple(classifier):
     assert torch.equal(classifier.videomae(clip, return_dict=False)[0], classifier.videomae(clip).last_hidden_state)
 
 
-@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")  # its new name is not in 5.18
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")  # 5.18 lacks the new name
 @pytest.mark.parametrize("model_class", ALL_MODELS[1:])
 def test_gradient_checkpointing_changes_no_gradient(model_class):
     model, inputs = randomise(model_class(tiny_config())).train(), {"bool_masked_pos": tiny_mask(num_frames=8)}
@@ -175,7 +175,7 @@ def test_bfloat16_autocast_trains(classifier):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # inductor's own deprecations are not ours
+@pytest.mark.filterwarnings("default")  # inductor raises its own deprecation warnings
 @pytest.mark.parametrize("masked", [False, True])
 def test_compiled_model_gives_the_same(classifier, masked):
     clip, mask = tiny_clip(num_frames=8), tiny_mask(num_frames=8) if masked else None

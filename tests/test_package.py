@@ -1,4 +1,4 @@
-"""What `import auvmae` gives, and what it leaves for later."""
+"""Test which names `import auvmae` provides, and which libraries it does not load."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""From uint8 frames to pixel values, against the arithmetic and against Pillow's resize."""
+"""Test the processor against explicit arithmetic and Pillow's resize."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The packaged encoder: whole, small, finite, and free of code that would shadow the package's."""
+"""Test that the packaged encoder is complete, small and finite, and contains no code."""
 
 import torch
 

@@ -1,4 +1,7 @@
-"""Drop path (stochastic depth): in training, a layer's branch is left out for some windows at random."""
+"""Apply drop path (stochastic depth) to the encoder.
+
+In training, each residual branch of a layer is skipped for a random share of the windows.
+"""
 
 from typing import Any, cast
 
@@ -9,9 +12,10 @@ from ..modeling_auvmae import AUVMAEPreTrainedModel
 
 
 class DropPath(nn.Module):
-    """Zero whole rows with probability `rate`, scale the others by `1 / (1 - rate)`; the identity in evaluation.
+    """Drop whole rows of a branch at random during training.
 
-    A row is what the encoder sees at once: a window of `num_frames` frames. Huang et al., "Deep Networks with
+    A row is one encoder window of `num_frames` frames. It is set to zero with probability `rate`; the other rows are
+    scaled by `1 / (1 - rate)`. In evaluation, the module is the identity. See Huang et al., "Deep Networks with
     Stochastic Depth" (2016).
     """
 
@@ -20,22 +24,22 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, branch: torch.Tensor) -> torch.Tensor:
-        """(rows, tokens, D) -> the same shape."""
+        """Drop rows of (rows, tokens, D); the shape stays."""
         if not self.training:
             return branch
         kept = branch.new_empty(len(branch), *[1] * (branch.ndim - 1)).bernoulli_(1 - self.rate)
         return branch * kept / (1 - self.rate)
 
     def extra_repr(self) -> str:
-        """For `print(model)`."""
+        """Show the rate in `print(model)`."""
         return f"rate={self.rate:.3f}"
 
 
 def add_drop_path(model: AUVMAEPreTrainedModel, rate: float) -> None:
-    """Give each encoder layer of `model`, in place, a drop path on both branches, attention and MLP.
+    """Add drop path to the attention and MLP branches of each encoder layer, in place.
 
-    The rate grows linearly with depth, from 0 at the first layer to `rate` at the last, as in VideoMAE. Names of the
-    weights stay as they are, and nothing of it is saved.
+    As in VideoMAE, the rate grows linearly with depth, from 0 at the first layer to `rate` at the last. The names of
+    the weights do not change, and drop path is not saved with the model.
 
     Raises:
         ValueError: `rate` lies outside [0, 1).
@@ -45,5 +49,5 @@ def add_drop_path(model: AUVMAEPreTrainedModel, rate: float) -> None:
     layers = cast(Any, model.base_model).encoder.layer
     for layer, layer_rate in zip(layers, torch.linspace(0, rate, len(layers)).tolist(), strict=True):
         for output in (layer.attention.output, layer.output):
-            # the last module before the residual connection
+            # The dropout is the last module before the residual connection.
             output.dropout = nn.Sequential(output.dropout, DropPath(layer_rate))

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, in the place of the weights wherever a model is scored."""
+"""Evaluate and save an exponential moving average (EMA) of the weights."""
 
 import os
 from typing import Any
@@ -13,18 +13,18 @@ EMA_FILE = "ema.safetensors"
 
 
 class EMATrainer(Trainer):
-    """Trainer that averages the weights after every step: `average = decay * average + (1 - decay) * weights`.
+    """Average the weights after every training step.
 
-    It starts at the weights after the first step. Evaluation during training is that of the average; at the end of
-    training the model holds it, so that it is what is saved and scored. Checkpoints on the way hold the weights as
-    they were trained, to resume from, and the average beside them in `ema.safetensors`.
+    The average is `average = decay * average + (1 - decay) * weights`, and starts from the weights after the first
+    step. Evaluation during training uses the average. After training, the model holds the average, which is then saved
+    and scored. Intermediate checkpoints hold the trained weights, to resume from, and the average in `ema.safetensors`.
 
     Args:
-        args, kwargs: those of `transformers.Trainer`.
-        ema_decay: in [0, 1), e.g. 0.999; 0 for no average.
+        args, kwargs: Arguments of `transformers.Trainer`.
+        ema_decay: Decay in [0, 1), e.g. 0.999. With 0 there is no average.
 
     Raises:
-        ValueError: with FSDP or DeepSpeed, where no process holds all the weights.
+        ValueError: The trainer uses FSDP or DeepSpeed, where no process holds all the weights.
     """
 
     def __init__(self, *args: Any, ema_decay: float = 0.0, **kwargs: Any) -> None:
@@ -32,14 +32,14 @@ class EMATrainer(Trainer):
         self.average: AveragedModel | None = None
         if ema_decay:
             if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-                raise ValueError("--ema_decay needs whole weights on every process: leave out FSDP or DeepSpeed.")
+                raise ValueError("--ema_decay needs all weights on every process. Disable FSDP or DeepSpeed.")
             model: Any = self.model
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
             self.add_callback(_UpdateAverage(self.average))
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """`Trainer.evaluation_loop` of the average."""
-        # before training the two are equal, and after it the model holds the average
+        """Evaluate the average instead of the trained weights."""
+        # Before training there is nothing to exchange; after training the model holds the average.
         if self.average is None or not self.is_in_train:
             return super().evaluation_loop(*args, **kwargs)
         exchange_weights(self.model, self.average)
@@ -49,7 +49,10 @@ class EMATrainer(Trainer):
             exchange_weights(self.model, self.average)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model and, on the way, its average: the best is loaded again without its optimizer, too."""
+        """Save the model and, during training, its average.
+
+        The average is not saved with the optimizer state, because the best checkpoint is reloaded without it.
+        """
         super().save_model(output_dir, _internal_call)
         if self.average is not None and self.is_in_train and self.args.should_save:
             save_file(self.average.state_dict(), os.path.join(output_dir or str(self.args.output_dir), EMA_FILE))
@@ -69,7 +72,10 @@ class EMATrainer(Trainer):
 
 @torch.no_grad()
 def exchange_weights(model: Any, average: AveragedModel) -> None:
-    """Exchange the weights of the two in place: whatever holds a parameter goes on to hold it."""
+    """Exchange the weights of model and average in place.
+
+    References to the parameters, e.g. in an optimizer, stay valid.
+    """
     for weight, averaged in zip(model.parameters(), average.parameters(), strict=True):
         kept = weight.clone()
         weight.copy_(averaged)

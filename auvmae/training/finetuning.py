@@ -24,17 +24,17 @@ TERMS = ("loss_cls", "loss_intra", "loss_inter")
 
 
 class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
-    """Fine-tuning with the loss of Eq. 9.
+    """Fine-tune with the loss of Eq. 9.
 
-    It compares the batch with statistics of the training fold, which belong to a run and not to a model: so the
-    criterion lives here, and a model's own `loss` stays what any Transformers classifier returns. The three terms
-    stand beside `loss` in every log line, in training and in evaluation.
+    The loss compares a batch with statistics of the training fold. These belong to a run, not to a model, so the
+    trainer holds the criterion. A model's own `loss` stays the plain one of a Transformers classifier. The three terms
+    are logged with `loss`, in training and in evaluation.
 
     Args:
-        args: Those of `transformers.Trainer`.
-        criterion: Built by `KnowledgeGuidedLoss.from_labels` from the training fold before augmentation.
-        train_sampler: Order of the training clips; the Transformers Trainer's if None.
-        kwargs: Those of `transformers.Trainer`, `ema_decay`, `layer_decay`.
+        args: Positional arguments of `transformers.Trainer`.
+        criterion: Criterion built by `KnowledgeGuidedLoss.from_labels` from the training fold, before augmentation.
+        train_sampler: Sampler of the training clips. If None, the default of `transformers.Trainer` is used.
+        kwargs: Keyword arguments of `transformers.Trainer`, and `ema_decay` and `layer_decay`.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         super().__init__(*args, **kwargs)
         self.train_sampler = train_sampler
         self.criterion = criterion.to(self.args.device)
-        self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # by "in training"
+        self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # keyed by model.training
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         return self.train_sampler or super()._get_train_sampler(train_dataset)
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
-        """Logits of the model, loss of the criterion."""
+        """Return the model's outputs with the loss of the criterion."""
         labels = inputs.pop("labels")
         outputs = model(**inputs)
         self.criterion.train(model.training)
@@ -59,9 +59,13 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         return outputs
 
     def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:
-        """Means since the last call, over batches of so many `clips` if given, as the loss is.
+        """Return the mean of each term since the last call, and reset the terms.
 
-        Every process holds the global batch's terms, so none are gathered.
+        Every process holds the terms of the global batch, so nothing is gathered.
+
+        Args:
+            training: Whether to return the terms of training or of evaluation.
+            clips: Number of clips in each batch, to weight the batches as the loss does. By default all weigh the same.
         """
         terms, self._terms[training] = self._terms[training], []
         if not terms:
@@ -70,7 +74,7 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         return dict(zip(TERMS, means.tolist(), strict=True))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Put the terms of the loss into the training log lines."""
+        """Log the terms of the training loss."""
         super().log(logs | self._pop_terms(training=True) if "loss" in logs else logs, *args, **kwargs)
 
     def evaluation_loop(
@@ -81,8 +85,8 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Put the terms of the loss into the evaluation's metrics."""
-        self._terms[False] = []  # of an evaluation that broke off
+        """Add the terms of the loss to the metrics of an evaluation."""
+        self._terms[False] = []  # an interrupted evaluation may have left some
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         batches_are_global = cast(Any, self.args.accelerator_config).split_batches
         size = self.args.eval_batch_size * (1 if batches_are_global else self.args.world_size)
@@ -92,7 +96,10 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         return output._replace(metrics=(output.metrics or {}) | metrics)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the criterion with the model: its priors belong to the weights, its pool to the training state."""
+        """Save the criterion with the model.
+
+        Its priors belong to the weights, its pool to the training state.
+        """
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
             path = os.path.join(output_dir or str(self.args.output_dir), CRITERION_FILE)
@@ -105,17 +112,26 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
 
 
 class FrameAUMetrics:
-    """`compute_metrics` of a fold: every coded frame of the evaluation set, scored once.
+    """Compute the metrics of a fold, for `compute_metrics` of a Trainer.
+
+    Every coded frame of the evaluation set is scored once.
 
     Args:
-        au_names: N names in the order of the logits.
+        au_names: Names of the N action units, in the order of the logits.
     """
 
     def __init__(self, au_names: list[str]) -> None:
         self.au_names = au_names
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
-        """`(clips, T, N)` logits and labels -> fractions, see `au_metrics`."""
+        """Compute the metrics from logits and labels.
+
+        Args:
+            prediction: Logits and labels, each `(clips, T, N)`.
+
+        Returns:
+            Metrics as fractions, see `au_metrics`.
+        """
         shape = (-1, len(self.au_names))
         probs, labels = frame_probs(np.asarray(prediction.predictions)), np.asarray(prediction.label_ids)
         return au_metrics(probs.reshape(shape), labels.reshape(shape), self.au_names)

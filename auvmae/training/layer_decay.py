@@ -1,4 +1,4 @@
-"""Layer-wise learning-rate decay: the earlier a layer, the smaller its steps."""
+"""Decay the learning rate layer by layer, from the head to the embeddings."""
 
 import re
 from collections.abc import Collection
@@ -10,7 +10,9 @@ from transformers import Trainer
 
 
 def layer_depth(name: str, num_layers: int) -> int:
-    """Depth of a parameter: 0 for the embedding, i + 1 for encoder layer i, `num_layers` + 1 for what follows.
+    """Return the depth of a parameter in the model.
+
+    It is 0 for the embeddings, i + 1 for encoder layer i, and `num_layers` + 1 for all later parameters.
 
     >>> layer_depth("videomae.encoder.layer.3.output.dense.weight", 12), layer_depth("head.norm.bias", 12)
     (4, 13)
@@ -29,17 +31,21 @@ def layer_decay_groups(
     weight_decay: float,
     decayed: Collection[str],
 ) -> list[dict[str, Any]]:
-    """Parameter groups for an optimizer, the head's first: `lr = learning_rate * layer_decay ** (depth from the head)`.
+    """Group the trainable parameters by learning rate and weight decay.
 
-    As in BEiT and VideoMAE. Schedulers of torch and Transformers multiply every group's own rate.
+    As in BEiT and VideoMAE, `lr = learning_rate * layer_decay ** (depth from the head)`. The schedulers of torch and
+    Transformers scale each group's own rate.
 
     Args:
-        model: its trainable parameters are grouped.
-        num_layers: of the encoder.
-        learning_rate: of the head.
-        layer_decay: in (0, 1].
-        weight_decay: of the parameters named in `decayed`; 0 for the others.
-        decayed: names of parameters.
+        model: Model whose trainable parameters are grouped.
+        num_layers: Number of encoder layers.
+        learning_rate: Learning rate of the head.
+        layer_decay: Factor from a layer to the one before it, in (0, 1].
+        weight_decay: Weight decay of the parameters in `decayed`. The others have none.
+        decayed: Names of the parameters with weight decay.
+
+    Returns:
+        Parameter groups, starting with those of the head.
 
     Raises:
         ValueError: `layer_decay` lies outside (0, 1].
@@ -61,11 +67,11 @@ def layer_decay_groups(
 
 
 class LayerDecayTrainer(Trainer):
-    """Trainer whose learning rate shrinks from the head down.
+    """Train with a learning rate that decays from the head to the embeddings.
 
     Args:
-        args, kwargs: those of `transformers.Trainer`.
-        layer_decay: factor from a layer to the one before it; 1 for one rate everywhere.
+        args, kwargs: Arguments of `transformers.Trainer`.
+        layer_decay: Factor from a layer to the one before it. With 1, all layers have the same rate.
     """
 
     def __init__(self, *args: Any, layer_decay: float = 1.0, **kwargs: Any) -> None:
@@ -73,7 +79,7 @@ class LayerDecayTrainer(Trainer):
         self.layer_decay = layer_decay
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """`Trainer.create_optimizer` with the groups of `layer_decay_groups`."""
+        """Create the optimizer with the parameter groups of `layer_decay_groups`."""
         if self.optimizer is None and self.layer_decay != 1:
             trained: Any = self.model if model is None else model
             optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, trained)

@@ -1,4 +1,7 @@
-"""LoRA through `peft`: few trainable weights beside a frozen encoder, merged into it when training is done."""
+"""Fine-tune with LoRA adapters from `peft`.
+
+The encoder is frozen. After training, the few adapter weights are merged into it.
+"""
 
 from typing import Any
 
@@ -7,18 +10,20 @@ from transformers import Trainer, TrainerCallback
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 
 TARGETS = ["query", "value"]
-"""Hu et al., "LoRA" (2021), Sec. 7.1: W_q and W_v."""
+"""W_q and W_v, as in Sec. 7.1 of Hu et al., "LoRA" (2021)."""
 
 
 def add_lora(model: AUVMAEForFrameAUClassification, rank: int) -> Any:
-    """Freeze the encoder and put adapters on queries and values of its layers; the head is trained whole.
+    """Freeze the encoder and add adapters to the queries and values of its layers.
+
+    The head is trained in full.
 
     Args:
-        model: changed in place.
-        rank: of the adapters, from 1. Their scale is 1.
+        model: Model to change in place.
+        rank: Rank of the adapters, at least 1. Their scale is 1.
 
     Returns:
-        A `peft.PeftModel` around `model`; it saves adapters and head alone.
+        `peft.PeftModel` around `model`, which saves only adapters and head.
 
     Raises:
         ImportError: `peft` is not installed.
@@ -26,20 +31,21 @@ def add_lora(model: AUVMAEForFrameAUClassification, rank: int) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ImportError("--lora_rank needs peft: pip install 'auvmae[lora]'.") from error
+        raise ImportError("--lora_rank requires peft. Install it with: pip install 'auvmae[lora]'.") from error
     return get_peft_model(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS, modules_to_save=["head"]))
 
 
 class MergeLora(TrainerCallback):
-    """At the end of training, put the plain model with the adapters added to its weights in the place of the adapted.
+    """Merge the adapters into the model's weights at the end of training.
 
-    What is saved from then on loads without peft. Checkpoints on the way hold adapters, to resume from.
+    The merged model replaces the adapted one in the trainer and can be saved and loaded without peft. Intermediate
+    checkpoints hold the adapters, to resume from.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
-        """`TrainerCallback.on_train_end`."""
+        """Replace the trainer's model by the merged one."""
         model: Any = self.trainer.model
         self.trainer.model = self.trainer.model_wrapped = model.merge_and_unload()

@@ -1,4 +1,4 @@
-"""Pre-training: what the Trainer of the masked autoencoder adds to that of any clips."""
+"""Pre-train the masked autoencoder."""
 
 import csv
 from pathlib import Path
@@ -15,21 +15,21 @@ REPORT_FILE = "skipped_clips.csv"
 ALWAYS_ALLOWED = 10
 
 ROUNDING = 1e-6
-"""A patch mean's loss on frames of one colour, where there is no variance to explain."""
+"""Upper bound on `loss_patch_mean` of uniform frames, which have no variance to explain."""
 
 
 class PretrainTrainer(ClipTrainer):
-    """Pre-training of `AUVMAEForVideoPretraining`, with the references of its loss beside it in the log.
+    """Pre-train `AUVMAEForVideoPretraining`, and log reference losses with its loss.
 
-    `loss_patch_mean` and `loss_nearest_patch` (see `reference_losses`) and `variance_explained`, 1 - loss /
-    loss_patch_mean, are of the batch of the step that is logged, in this process; `loss` is the mean since the last
-    line. Frames of one colour have no `variance_explained`. Several masks of a clip are trained on together. Clips that
-    did not decode are counted and listed.
+    `loss_patch_mean` and `loss_nearest_patch` are explained in `reference_losses`; `variance_explained` is 1 - loss /
+    loss_patch_mean. All three describe this process's batch at the logged step, whereas `loss` is the mean since the
+    last log line. Uniform frames have no `variance_explained`. If a clip has several masks, all of them enter the
+    same batch. Clips that fail to decode are counted and listed.
 
     Args:
-        args: Those of `transformers.Trainer`.
+        args: Positional arguments of `transformers.Trainer`.
         max_skipped: Share of the clips that may fail to decode, see `SkippedClips`.
-        kwargs: Those of `transformers.Trainer`.
+        kwargs: Keyword arguments of `transformers.Trainer`.
     """
 
     def __init__(self, *args: Any, max_skipped: float = 0.0, **kwargs: Any) -> None:
@@ -42,11 +42,11 @@ class PretrainTrainer(ClipTrainer):
         return super()._prepare_inputs(inputs)
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
-        """The model's outputs; before a line of the log, also the references."""
+        """Return the model's outputs, and compute the references before each log line."""
         pixel_values, mask = inputs["pixel_values"], inputs["bool_masked_pos"]
         pixel_values = pixel_values.repeat_interleave(len(mask) // len(pixel_values), dim=0)
         outputs = model(pixel_values, mask)
-        # `state` has the step as a number, however the flag gave it
+        # `state.logging_steps` is a number of steps, even if the flag was a ratio.
         if (self.state.global_step + 1) % self.state.logging_steps == 0:
             bare = cast(AUVMAEForVideoPretraining, self.accelerator.unwrap_model(model))
             self._references = reference_losses(bare, pixel_values, mask)
@@ -55,7 +55,7 @@ class PretrainTrainer(ClipTrainer):
         return outputs
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Put the references, and the number of clips passed over if there are any, into the training log lines."""
+        """Log the references, and the number of skipped clips if it is not zero."""
         if "loss" in logs:
             logs = logs | self._references
             if self.skipped.count:
@@ -64,11 +64,11 @@ class PretrainTrainer(ClipTrainer):
 
 
 class SkippedClips:
-    """What a run passed over, in this process.
+    """Count and list the clips that this process has skipped.
 
     Args:
-        folder: Gets `skipped_clips.csv` (columns `step`, `reason`), to which all processes of a run append.
-        max_share: Share of the clips that may be passed over, in [0, 1]; ten of them may be in any case.
+        folder: Folder of `skipped_clips.csv` (columns `step`, `reason`). All processes of a run append to this file.
+        max_share: Share of the clips that may be skipped, in [0, 1]. Ten clips are always allowed.
     """
 
     def __init__(self, folder: str | Path, max_share: float) -> None:
@@ -77,15 +77,15 @@ class SkippedClips:
         self.seen = self.count = 0
 
     def add(self, reasons: list[str], clips: int, step: int) -> None:
-        """Note what a batch passed over.
+        """Add the skipped clips of a batch.
 
         Args:
-            reasons: One sentence for each clip passed over.
-            clips: Clips in the batch.
+            reasons: One sentence per skipped clip.
+            clips: Number of clips in the batch.
             step: Step of the run.
 
         Raises:
-            RuntimeError: There were too many.
+            RuntimeError: Too many clips were skipped.
         """
         self.seen += clips
         self.count += len(reasons)
@@ -99,7 +99,7 @@ class SkippedClips:
             writer.writerows((step, reason) for reason in reasons)
         if self.count > max(ALWAYS_ALLOWED, self.max_share * (self.seen + self.count)):
             raise RuntimeError(
-                f"{self.count} of {self.seen + self.count} clips do not decode, the last one: {reasons[-1]} All are "
-                f"listed in {self.report}. Look whether the disk or the decoder is at fault; mend the files, take them "
-                "out, or allow more with --max_skipped, and go on with --resume_from_checkpoint true."
+                f"{self.count} of {self.seen + self.count} clips could not be decoded. The last one: {reasons[-1]} All "
+                f"are listed in {self.report}. Check the disk and the decoder. Repair or remove the files, or raise "
+                "--max_skipped, then resume with --resume_from_checkpoint true."
             )

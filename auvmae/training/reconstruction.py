@@ -1,4 +1,7 @@
-"""Pixels out of the masked autoencoder's predictions, and how near they are to the original (appendix, Fig. 1)."""
+"""Reconstruct clips with the masked autoencoder, and measure the error.
+
+The paper shows reconstructions in Fig. 1 of its appendix.
+"""
 
 from dataclasses import dataclass
 
@@ -11,22 +14,24 @@ from ..embeddings import cut_patches
 from ..modeling_auvmae import AUVMAEForVideoPretraining
 
 HIDDEN_GREY = 0.5
-"""What a hidden patch looks like in a masked picture, on the [0, 1] scale."""
+"""Grey level of hidden patches in masked frames, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """One clip under one mask. Pictures are uint8 `(T, H, W, C)`; PSNR is in dB, see `psnr`.
+    """Hold the reconstruction of one clip under one mask, with its errors.
+
+    Frames are uint8 `(T, H, W, C)`. PSNR is in dB, see `psnr`.
 
     Args:
-        original: The frames as the model gets them, resized.
-        masked: The same with `HIDDEN_GREY` for what is hidden.
-        reconstructed: See `reconstruct_clip`.
-        hidden_share: Share of the patches that is hidden, in [0, 1).
-        psnr_hidden: Over the pixels of the hidden patches; NaN where nothing is hidden.
-        psnr_all: Over all pixels.
-        mean_colour_psnr_hidden, mean_colour_psnr_all: The same, had the model predicted one colour for each of its
-            patches, the patch's own mean: the trivial answer that a reconstruction should beat.
+        original: Frames at the model's input size.
+        masked: Original frames with hidden patches in `HIDDEN_GREY`.
+        reconstructed: Frames from `reconstruct_clip`.
+        hidden_share: Share of the patches that are hidden, in [0, 1).
+        psnr_hidden: PSNR over the pixels of the hidden patches. It is NaN if nothing is hidden.
+        psnr_all: PSNR over all pixels.
+        mean_colour_psnr_hidden, mean_colour_psnr_all: PSNR of a trivial baseline that a reconstruction should beat. It
+            fills each predicted patch with the patch's own mean colour.
     """
 
     original: np.ndarray
@@ -42,15 +47,15 @@ class Reconstruction:
 def compare_clip(
     model: AUVMAEForVideoPretraining, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor
 ) -> Reconstruction:
-    """Reconstruct one clip and measure it.
+    """Reconstruct one clip and measure the error.
 
     Args:
         model: A pre-trained model, in evaluation mode.
         pixel_values: `torch.FloatTensor` of shape `(1, T, C, H, W)`, normalised.
-        bool_masked_pos: `torch.BoolTensor` of shape `(1, L)`, True = hidden, a tube.
+        bool_masked_pos: `torch.BoolTensor` of shape `(1, L)`, a tube mask with True = hidden.
 
     Raises:
-        ValueError: Shapes, frame count or mask do not fit the configuration.
+        ValueError: The shapes, the number of frames or the mask do not fit the configuration.
     """
     config = model.config
     reconstructed = reconstruct_clip(model, pixel_values, bool_masked_pos)
@@ -76,29 +81,29 @@ def compare_clip(
 def reconstruct_clip(
     model: AUVMAEForVideoPretraining, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor
 ) -> torch.Tensor:
-    """The clip with its hidden patches as the model predicts them, and its visible ones as they are.
+    """Replace the hidden patches of a clip by the model's predictions.
 
-    With `norm_pix_loss` the model predicts patches of mean 0 and standard deviation 1. As in VideoMAE's visualisation
-    they get back the mean and the standard deviation, per channel, of the *original* patch, which the model was not
-    given: colours are right by construction, only what varies inside a patch is predicted.
+    Visible patches stay as they are. If the mask hides nothing, all patches are predicted, see `predicted_patches`.
 
-    Where the mask hides nothing, all patches are the decoder's: see `predicted_patches`.
+    With `norm_pix_loss`, the model predicts patches of mean 0 and standard deviation 1. As in VideoMAE's visualisation,
+    they are rescaled to the mean and standard deviation, per channel, of the *original* patch, which the model does not
+    see. Colours are therefore right by construction; only the variation inside a patch is predicted.
 
     Args:
         model: A pre-trained model, in evaluation mode.
         pixel_values: `torch.FloatTensor` of shape `(B, T, C, H, W)`, normalised.
-        bool_masked_pos: `torch.BoolTensor` of shape `(B, L)`, True = hidden, a tube.
+        bool_masked_pos: `torch.BoolTensor` of shape `(B, L)`, a tube mask with True = hidden.
 
     Returns:
         `torch.FloatTensor` of shape `(B, T, C, H, W)`, clipped to [0, 1].
 
     Raises:
-        ValueError: Shapes, frame count or mask do not fit the configuration.
+        ValueError: The shapes, the number of frames or the mask do not fit the configuration.
     """
     config, encoder = model.config, model.videomae
     visible, hidden = encoder.split_tokens(pixel_values, bool_masked_pos)
     tokens = encoder(pixel_values, bool_masked_pos).last_hidden_state
-    # asked for no hidden token, VideoMAE's decoder gives all of them
+    # If there are no hidden tokens, VideoMAE's decoder returns all tokens.
     logits = encoder.unfold_windows(model.forward_decoder(tokens, visible, hidden), len(pixel_values))
     patches = patchify(unnormalise(pixel_values, config), config)
     predicted = predicted_patches(bool_masked_pos)
@@ -111,34 +116,49 @@ def reconstruct_clip(
 
 
 def predicted_patches(bool_masked_pos: torch.Tensor) -> torch.Tensor:
-    """Which patches of `(B, L)` a reconstruction takes from the decoder: the hidden ones, or all if none is hidden."""
-    # Paper: the appendix shows a reconstruction at mask ratio 0, and does not say how. A copy of the visible patches
-    # would show nothing, so it is what the decoder gives for them: noise, or nearly, as no loss ever asked for them.
+    """Select the patches that a reconstruction takes from the decoder.
+
+    These are the hidden patches, or all patches if none is hidden.
+
+    Args:
+        bool_masked_pos: Tube mask `(B, L)`, True = hidden.
+
+    Returns:
+        `torch.BoolTensor` of shape `(B, L)`, True = predicted.
+    """
+    # Paper: the appendix shows a reconstruction at mask ratio 0 without explaining it. A copy of the visible patches
+    # would show nothing, so we show the decoder's output for them. It is close to noise, as no loss trains this output.
     return bool_masked_pos if bool_masked_pos.any() else ~bool_masked_pos
 
 
 def psnr(original: torch.Tensor, other: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio of values in [0, 1], `-10 log10(mean squared error)`, in dB.
+    """Compute the peak signal-to-noise ratio (PSNR) of values in [0, 1], in dB.
 
-    The error is averaged over all values first, frames and channels included. Infinite where both are equal, NaN where
-    there is no value.
+    It is `-10 log10(mean squared error)`, where the mean is over all values, including frames and channels. PSNR is
+    infinite if both tensors are equal, and NaN if they are empty.
     """
     return -10 * F.mse_loss(other, original).log10().item() if original.numel() else float("nan")
 
 
 def unnormalise(pixel_values: torch.Tensor, config: AUVMAEConfig) -> torch.Tensor:
-    """Undo the processor's mean and std: `(..., C, H, W)` to pixels in [0, 1]."""
+    """Undo the processor's normalisation of (..., C, H, W), clipped to [0, 1]."""
     mean, std = (pixel_values.new_tensor(values).view(-1, 1, 1) for values in (config.image_mean, config.image_std))
     return (pixel_values * std + mean).clamp_(0, 1)
 
 
 def patchify(pixels: torch.Tensor, config: AUVMAEConfig) -> torch.Tensor:
-    """(B, T, C, H, W) -> (B, L, tubelet * p * p, C): patches in the tokens' order, their values in the logits'."""
+    """Cut (B, T, C, H, W) into patches (B, L, tubelet * p * p, C).
+
+    Patches are in the order of the tokens, their values in the order of the logits.
+    """
     return cut_patches(pixels, config.tubelet_size, config.patch_size).flatten(3).transpose(2, 3)
 
 
 def unpatchify(patches: torch.Tensor, config: AUVMAEConfig) -> torch.Tensor:
-    """(B, L, tubelet * p * p, C) -> (B, T, C, H, W), the inverse of `patchify`."""
+    """Join patches (B, L, tubelet * p * p, C) into (B, T, C, H, W).
+
+    This is the inverse of `patchify`.
+    """
     side, count = config.patch_size, config.image_size // config.patch_size
     grid = patches.unflatten(2, (-1, side, side)).unflatten(1, (-1, count, count))
     # (B, T', rows, columns, depth, p, p, C)
@@ -146,5 +166,5 @@ def unpatchify(patches: torch.Tensor, config: AUVMAEConfig) -> torch.Tensor:
 
 
 def _to_uint8(pixels: torch.Tensor) -> np.ndarray:
-    """(T, C, H, W) in [0, 1] -> (T, H, W, C) in [0, 255]."""
+    """Convert (T, C, H, W) in [0, 1] to (T, H, W, C) in [0, 255]."""
     return (255 * pixels).round().byte().permute(0, 2, 3, 1).numpy()

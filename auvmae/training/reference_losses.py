@@ -1,4 +1,7 @@
-"""Is my loss normal? What answers that need no learning would score on the same masked patches."""
+"""Compute reference losses of trivial predictions.
+
+They help to judge whether a pre-training loss is normal.
+"""
 
 import torch
 from torch.nn import functional as F
@@ -10,17 +13,19 @@ from ..modeling_auvmae import AUVMAEForVideoPretraining
 def reference_losses(
     model: AUVMAEForVideoPretraining, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor
 ) -> dict[str, float]:
-    """The pre-training loss of two trivial answers, in the targets' own scale.
+    """Compute the pre-training loss of two predictions that need no learning.
+
+    Both use the hidden patches and the scale of the model's targets.
 
     Args:
-        model: Gives the targets; its weights are not used.
+        model: Model that defines the targets. Its weights are not used.
         pixel_values: `torch.FloatTensor` of shape `(B, T, C, H, W)`.
-        bool_masked_pos: `torch.BoolTensor` of shape `(B, L)`, True = hidden, a tube that leaves a patch visible.
+        bool_masked_pos: `torch.BoolTensor` of shape `(B, L)`, True = hidden. The tube mask must leave a patch visible.
 
     Returns:
-        `loss_patch_mean`: each hidden patch is answered with its own mean per channel: the variance of the targets,
-        nearly 1 with `norm_pix_loss`. `loss_nearest_patch`: with the nearest visible patch of its slot, normalised as
-        the targets are; about twice as much where neighbours have nothing in common.
+        Two losses. `loss_patch_mean` predicts the own mean of each hidden patch per channel, so it is the variance of
+        the targets (nearly 1 with `norm_pix_loss`). `loss_nearest_patch` predicts the nearest visible patch of the same
+        slot, normalised like the targets. It is about twice as high if neighbouring patches are unrelated.
     """
     visible, hidden = model.videomae.split_tokens(pixel_values, bool_masked_pos)
     targets = model.patch_targets(pixel_values, hidden)
@@ -34,15 +39,17 @@ def reference_losses(
 
 
 def nearest_visible(model: AUVMAEForVideoPretraining, visible: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-    """For each hidden token the visible one of its slot that is nearest on the grid, the first of equals.
+    """Find the nearest visible token in the slot of each hidden token.
+
+    Distances are measured on the patch grid. Of several nearest tokens, the first is taken.
 
     Args:
-        model: Knows the grid.
-        visible: `(B, T' * V)`, tokens of a window in time order.
-        hidden: `(B, T' * H)`.
+        model: Model whose configuration defines the grid.
+        visible: Indices of the visible tokens of a window `(B, T' * V)`, in time order.
+        hidden: Indices of the hidden tokens `(B, T' * H)`, in time order.
 
     Returns:
-        `(B, T' * H)` tokens.
+        Token indices `(B, T' * H)`.
     """
     config = model.config
     slots = config.num_frames // config.tubelet_size

@@ -1,7 +1,7 @@
-"""Whom weights were trained on, kept beside them in every checkpoint: what a score on these very people gives away.
+"""Record the subjects that a checkpoint was trained on, to flag scores on them.
 
-It stands in the processor's file, which goes wherever weights go, and says of whatever weights a run started from, too.
-Names of subjects may be private: of each there is a hash.
+The record includes the subjects of all earlier checkpoints that training started from. It is stored in the processor's
+file, which is saved with the weights. Subject names may be private, so only their hashes are stored.
 """
 
 import hashlib
@@ -15,19 +15,21 @@ from ..processors import AUVMAEImageProcessor
 from .trainer import checkpoint_to_resume
 
 TrainedOn = dict[str, list[str]]
-"""Hashes of subjects, sorted, by the name of their data set."""
+"""Sorted hashes of subjects, by dataset name."""
 
 
 def trained_on(
     start: str | None, args: TrainingArguments, names: Sequence[str], rows: datasets.DatasetDict
 ) -> TrainedOn:
-    """Whom the weights of a run have seen: those of its start and, if it trains, of its own training side.
+    """Collect the subjects that the weights of a run were trained on.
+
+    These are the subjects of its starting checkpoint and, if the run trains, its own training subjects.
 
     Args:
-        start: Folder or Hub name of what it starts from, if anything.
-        args: Those of the run.
-        names: Of the data sets that it trains on; subjects of several count as seen of each of them.
-        rows: Of the run. Who is held out to choose by ("inner_val") counts, too.
+        start: Folder or Hub name of the starting checkpoint, if any.
+        args: Training arguments of the run.
+        names: Names of the datasets that the run trains on. With several, each subject is recorded for all of them.
+        rows: Rows of the run, by split. Subjects held out for model selection ("inner_val") are recorded, too.
     """
     starts = [start, checkpoint_to_resume(args)] if args.do_train else [start]
     found: dict[str, set[str]] = {}
@@ -42,7 +44,7 @@ def trained_on(
 
 
 def has_seen(seen: TrainedOn, name: str, subjects: Iterable[str]) -> bool:
-    """Whether any of these subjects of a data set is among those."""
+    """Check whether the weights were trained on any of these subjects of a dataset."""
     return not _hashes(name, subjects).isdisjoint(seen.get(name, []))
 
 
@@ -53,6 +55,6 @@ def _hashes(name: str, subjects: Iterable[str]) -> set[str]:
 def _read(path: str) -> TrainedOn:
     try:
         fields: dict[str, Any] = AUVMAEImageProcessor.get_image_processor_dict(path)[0]
-    except OSError:  # bare weights, not of a run of ours
+    except OSError:  # no processor file, so the weights are not from our runs
         return {}
     return fields.get("trained_on") or {}

@@ -1,4 +1,4 @@
-"""The threshold of each action unit, tuned on training subjects that were held out of training."""
+"""Tune the threshold of each action unit on held-out training subjects."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -18,14 +18,17 @@ logger = logging.get_logger(__name__)
 
 
 def best_thresholds(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """The threshold per AU with the greatest F1 over these frames; of several, the one nearest to 0.5.
+    """Find the threshold of each AU with the highest F1 over the given frames.
+
+    Of several thresholds with that F1, the one nearest to 0.5 is taken.
 
     Args:
-        probs: `(frames, N)` in [0, 1].
-        labels: `(frames, N)`: 0, 1, or -100 where not coded.
+        probs: Probabilities `(frames, N)`, in [0, 1].
+        labels: Labels `(frames, N)`: 0, 1, or -100 where not coded.
 
     Returns:
-        `(N,)` in (0, 1): half-way between two probabilities that occur, or 0.5 for an AU that is present in no frame.
+        Thresholds `(N,)`, in (0, 1). Each lies half-way between two occurring probabilities. It is 0.5 if the AU is
+        never present.
 
     Example:
         >>> best_thresholds(np.array([[0.1], [0.3], [0.4]]), np.array([[0], [1], [1]]))
@@ -33,14 +36,14 @@ def best_thresholds(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.flo
     """
     coded = labels != NOT_CODED
     columns = zip(probs.T, labels.T, coded.T, strict=True)
-    return np.array([_best(of_au[used], present[used] == 1) for of_au, present, used in columns])
+    return np.array([_best(au_probs[used], au_labels[used] == 1) for au_probs, au_labels, used in columns])
 
 
 def _best(probs: NDArray[Any], present: NDArray[np.bool_]) -> float:
-    if not probs[present].any():  # no threshold finds one
+    if not probs[present].any():  # no threshold detects a present frame
         return 0.5
     order = np.argsort(-probs)
-    # a threshold below the k-th greatest probability calls k frames present; 0 itself is never above one
+    # A threshold below the k-th highest probability predicts k frames as present. 0 itself is never above a threshold.
     edges = np.append(probs[order].astype(np.float64), 0)
     last = np.flatnonzero(edges[:-1] > edges[1:])
     f1 = 2 * present[order].cumsum()[last] / (last + 1 + present.sum())
@@ -49,11 +52,13 @@ def _best(probs: NDArray[Any], present: NDArray[np.bool_]) -> float:
 
 
 def tune_thresholds(trainer: Trainer, clips: Dataset) -> None:
-    """Put the `best_thresholds` on these clips into the model's configuration and, after training, the checkpoint's.
+    """Store the `best_thresholds` on the given clips in the model's configuration.
+
+    After training, the configuration in the output folder is updated, too.
 
     Args:
-        trainer: With the trained model.
-        clips: Of training subjects that it was not trained on.
+        trainer: Trainer with the trained model.
+        clips: Clips of training subjects that were held out of training.
     """
     prediction: Any = trainer.predict(clips)
     config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
@@ -63,7 +68,7 @@ def tune_thresholds(trainer: Trainer, clips: Dataset) -> None:
     )
     absent = [name for name, column in zip(config.au_names, labels.T, strict=True) if not (column == 1).any()]
     if absent:
-        logger.warning(f"{', '.join(absent)}: never present in the subjects of --inner_val, so the threshold is 0.5.")
+        logger.warning(f"{', '.join(absent)} never occurs in the --inner_val subjects, so its threshold stays 0.5.")
     config.thresholds = best_thresholds(probs, labels).tolist()
     if trainer.args.do_train and trainer.args.should_save:
         with replacing(Path(str(trainer.args.output_dir), CONFIG_NAME)) as file:

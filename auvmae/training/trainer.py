@@ -1,4 +1,4 @@
-"""Training: why a Trainer of our own, and what it adds to the Transformers one."""
+"""Train on video clips with a subclass of the Transformers Trainer."""
 
 import os
 import shutil
@@ -36,19 +36,25 @@ UNFINISHED_DIR = ".unfinished"
 
 
 class ClipTrainer(Trainer):
-    """Trainer over clips: normalises their frames, tells the data set the epoch, and names the clips of a NaN.
+    """Train on batches of clips.
 
-    The batch's uint8 `frames` become `pixel_values` on the model's device, by `processing_class`. The log says how fast
-    the run is (`clips_per_second`, of all processes) and which share of the time it waits for its data (`data_wait`).
-    A checkpoint bears its name only once it is whole: a run that is killed while saving resumes from the one before.
-    accelerate's loader forgets to pass the epoch on to the data set on several processes, where every epoch would
-    then repeat the flips and crops of the first. A clip's name travels in the batch as `clips` and never reaches the
-    model.
+    It differs from `transformers.Trainer` in five points:
+
+    * Frames: `processing_class` normalises the batch's uint8 `frames` to `pixel_values` on the model's device.
+    * Epochs: The dataset is told each epoch. With several processes, accelerate's loader does not do so, and every
+      epoch would repeat the flips and crops of the first.
+    * Errors: If the loss is not finite, the error names the clips. Their names are in the batch as `clips`, and are
+      removed before the model is called.
+    * Logs: Training speed is logged as `clips_per_second` (over all processes), and the share of the time spent waiting
+      for data as `data_wait`.
+    * Checkpoints: A checkpoint gets its name only once it is complete. A run that is killed while saving resumes from
+      the previous checkpoint.
 
     Args:
-        args: Those of `transformers.Trainer`.
-        push: Pushes a finished run, called as `auvmae.runs.hub.push_run` is; without it there is no `push_to_hub`.
-        kwargs: Those of `transformers.Trainer`.
+        args: Positional arguments of `transformers.Trainer`.
+        push: Function that pushes a finished run, with the signature of `auvmae.runs.hub.push_run`. Without it,
+            `push_to_hub` raises an error.
+        kwargs: Keyword arguments of `transformers.Trainer`.
     """
 
     def __init__(self, *args: Any, push: Callable[..., CommitInfo] | None = None, **kwargs: Any) -> None:
@@ -60,24 +66,24 @@ class ClipTrainer(Trainer):
             self.add_callback(_SetEpoch(self.train_dataset))
         self._stopwatch = Stopwatch()
         self.add_callback(self._stopwatch)
-        self._save_dir: str | None = None  # while a checkpoint is written
+        self._save_dir: str | None = None  # set while a checkpoint is being written
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor | int | None]:
-        """`Trainer.get_batch_samples`, timed."""
+        """Fetch the batches of a step like `Trainer.get_batch_samples`, and time it."""
         started = time.perf_counter()
         found = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._stopwatch.fetch(started, self.args.world_size * sum(len(batch["clips"]) for batch in found[0]))
         return found
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Put the speed into the training log lines."""
+        """Log the training speed."""
         super().log(logs | self._stopwatch.pop() if "loss" in logs else logs, *args, **kwargs)
 
     def _get_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
         drop_last = self.args.dataloader_drop_last
-        # every clip that is there to be scored is scored
+        # In evaluation, no clip may be dropped.
         self.args.dataloader_drop_last = drop_last and kwargs.get("is_training", False)
         try:
             return super()._get_dataloader(*args, **kwargs)
@@ -102,7 +108,7 @@ class ClipTrainer(Trainer):
                 self.state.save_to_json(os.path.join(written, TRAINER_STATE_NAME))
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            shutil.rmtree(final, ignore_errors=True)  # of an earlier run into the same folder
+            shutil.rmtree(final, ignore_errors=True)  # left by an earlier run in the same folder
             os.replace(written, final)
             limit, best = self.args.save_total_limit, self.state.best_model_checkpoint
             rotate_checkpoints(output_dir=run_dir, save_total_limit=limit, best_model_checkpoint=best, use_mtime=True)
@@ -112,7 +118,7 @@ class ClipTrainer(Trainer):
         inputs = super()._prepare_inputs(inputs)
         processor = cast(AUVMAEImageProcessor, self.processing_class)
         pixel_values = processor.normalize_frames(inputs.pop("frames"))
-        # --bf16_full_eval and --fp16_full_eval have cast the model
+        # With --bf16_full_eval or --fp16_full_eval, the model was cast.
         return {"pixel_values": pixel_values.to(cast(PreTrainedModel, self.model).dtype), **inputs}
 
     def compute_loss(
@@ -122,57 +128,63 @@ class ClipTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """`Trainer.compute_loss` of the batch without its names.
+        """Compute the loss of a batch, and check that it is finite.
 
         Raises:
-            FloatingPointError: The loss is not finite; names the step and the clips.
+            FloatingPointError: The loss is not finite. The error names the step and the clips.
         """
         inputs = dict(inputs)
         clips = inputs.pop("clips", None)
         outputs = self.forward(model, inputs)
         if not torch.isfinite(outputs.loss):
             raise FloatingPointError(
-                f"The loss is {outputs.loss.item()} at step {self.state.global_step} on the clips {clips}. Look at "
-                "these files, lower the learning rate, or train without fp16; the last checkpoint is intact: continue "
+                f"The loss is {outputs.loss.item()} at step {self.state.global_step} on the clips {clips}. Inspect "
+                "these files, lower the learning rate, or train without fp16. The last checkpoint is intact; resume "
                 "from it with --resume_from_checkpoint."
             )
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
-        """The model's outputs, with the loss to train on in `loss`."""
+        """Return the model's outputs, with the training loss in `loss`."""
         return model(**inputs)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """`Trainer.init_hf_repo`, for a push at the end.
+        """Create the Hub repository like `Trainer.init_hf_repo`, for a push at the end.
 
         Raises:
-            ValueError: Another `hub_strategy`: weights in the middle of training have no scores, so no card.
+            ValueError: `hub_strategy` is not "end". During training, weights have no scores yet, and so no card.
         """
         if self.args.hub_strategy != HubStrategy.END:
             raise ValueError(
                 f"--hub_strategy {HubStrategy(self.args.hub_strategy).value} would push weights that have no scores "
-                "yet, and so no card. Use --hub_strategy end: weights and card go up together."
+                "and no card yet. Use --hub_strategy end, which pushes weights and card together."
             )
         super().init_hf_repo(token, private)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """`Trainer.save_model` without its push: the card of these weights can only be written once they are scored."""
+        """Save like `Trainer.save_model`, but never push.
+
+        The weights need a card to be pushed, and the card can only be written once they are scored.
+        """
         super().save_model(output_dir, _internal_call=True)
 
     def push_to_hub(  # type: ignore[override]
         self, commit_message: str = "Weights and card of a run", revision: str | None = None
     ) -> CommitInfo | None:
-        """Push the finished run in `output_dir` by `push`; None on all processes but the main one.
+        """Push the finished run in `output_dir` to the Hub with `push`.
 
-        Trainer's own writes a generated card over ours and pushes the whole folder, pickles included.
+        `Trainer.push_to_hub` would overwrite our card by a generated one, and push the whole folder, pickles included.
+
+        Returns:
+            Commit on the Hub, or None on all processes but the main one.
 
         Raises:
             ValueError: The trainer was built without `push`.
         """
         if self.push is None:
             raise ValueError(
-                f"{type(self).__name__} was built without a function to push with: pass push=push_run "
-                "(auvmae.runs.hub), which pushes the files of a finished run with its card."
+                f"{type(self).__name__} was built without a push function. Pass push=push_run from auvmae.runs.hub, "
+                "which pushes the files of a finished run with its card."
             )
         if not self.is_world_process_zero():
             return None
@@ -192,12 +204,15 @@ class _SetEpoch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if hasattr(self.dataset, "set_epoch"):
-            # a finished epoch ends at its successor's number, up to rounding
+            # After k epochs, `state.epoch` is k up to rounding.
             self.dataset.set_epoch(int((state.epoch or 0) + 1e-6))
 
 
 def checkpoint_to_resume(args: TrainingArguments) -> str | None:
-    """The checkpoint that `--resume_from_checkpoint` names: `true` is the last one in `output_dir`, if there is one."""
+    """Return the checkpoint that `--resume_from_checkpoint` selects, if any.
+
+    `true` selects the last checkpoint in `output_dir`.
+    """
     resume, folder = args.resume_from_checkpoint, str(args.output_dir)
     if str(resume).lower() == "true":
         return get_last_checkpoint(folder) if os.path.isdir(folder) else None
@@ -205,11 +220,11 @@ def checkpoint_to_resume(args: TrainingArguments) -> str | None:
 
 
 def train(trainer: Trainer) -> None:
-    """Train, from a checkpoint if `--resume_from_checkpoint` says so, and save.
+    """Train the model and save it, resuming if `--resume_from_checkpoint` is set.
 
-    `true` means the last one in `output_dir`, or a new start where there is none, so that one command may be given
-    again and again until the run is through. With `--no_do_train` nothing is trained or saved. Each file of the model
-    takes its place once it is whole.
+    `true` resumes from the last checkpoint in `output_dir`, or starts from scratch if there is none. The same command
+    can thus be repeated until the run is finished. With `--no_do_train`, nothing is trained or saved. Each file of the
+    model is moved into place once it is complete.
     """
     args, folder = trainer.args, str(trainer.args.output_dir)
     if not args.do_train:
@@ -218,7 +233,7 @@ def train(trainer: Trainer) -> None:
         shutil.rmtree(os.path.join(folder, UNFINISHED_DIR), ignore_errors=True)
     resume = checkpoint_to_resume(args)
     if args.resume_from_checkpoint and resume is None:
-        logger.warning(f"There is no checkpoint in {folder} to resume from: training starts anew.")
+        logger.warning(f"Found no checkpoint to resume from in {folder}. Training starts from scratch.")
     trainer.train(resume_from_checkpoint=resume)
     written = os.path.join(folder, UNFINISHED_DIR)
     trainer.save_model(written)
@@ -230,7 +245,7 @@ def train(trainer: Trainer) -> None:
 
 
 class Stopwatch(TrainerCallback):
-    """Times the training steps; evaluation, logging and saving between them do not count."""
+    """Time the training steps, without evaluation, logging and saving in between."""
 
     def __init__(self) -> None:
         self._clips = 0
@@ -238,21 +253,28 @@ class Stopwatch(TrainerCallback):
         self._started: float | None = None
 
     def fetch(self, started: float, clips: int) -> None:
-        """Note that a step began to ask for its batches at `started` (`time.perf_counter`) and now has its clips."""
+        """Record that a step has fetched its batches.
+
+        Args:
+            started: Time at which the step began to wait for data, from `time.perf_counter`.
+            clips: Number of clips in the batches.
+        """
         self._started = started
         self._waited += time.perf_counter() - started
         self._clips += clips
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        """Note that the step is over."""
+        """Record the end of a step."""
         if self._started is not None:
             self._spent += time.perf_counter() - self._started
             self._started = None
 
     def pop(self) -> dict[str, float]:
-        """`clips_per_second` and `data_wait` (share of the time spent waiting for data, in [0, 1]) since last asked.
+        """Return the speed since the last call, and reset the stopwatch.
 
-        Nothing if no step was timed.
+        Returns:
+            `clips_per_second`, and `data_wait`, the share of the time spent waiting for data, in [0, 1]. Empty if no
+            step was timed.
         """
         logs = {}
         if self._spent:

@@ -1,4 +1,4 @@
-"""Both statistics against loops over pairs and states, and counted by hand."""
+"""Test both statistics against loops over pairs and states, and against counts by hand."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The criterion against its equations written out."""
+"""Test the criterion against a literal implementation of its equations."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_gradients_are_finite_where_every_term_is_zero():
 
 def test_pairs_undefined_in_the_batch_are_left_out():
     criterion = KnowledgeGuidedLoss.from_labels(random_labels())
-    logits = torch.full((1, 4, 3), -9.0, requires_grad=True)  # nothing is called present: every pair is 0/0
+    logits = torch.full((1, 4, 3), -9.0, requires_grad=True)  # no AU is predicted, so every pair is 0/0
     losses = criterion(logits, torch.zeros(1, 4, 3, dtype=torch.long))
     assert losses.loss_intra == 0
     losses.loss.backward()
@@ -93,7 +93,7 @@ def test_pairs_undefined_in_the_batch_are_left_out():
 
 
 def test_pairs_undefined_in_the_prior_are_left_out():
-    """Two data sets coded different AUs: the pair across them has no prior to be held to."""
+    """If two datasets code different AUs, no frame codes both, so the pair has no prior."""
     first, second = np.array([[1, -100], [0, -100]]), np.array([[-100, 1], [-100, 0]])
     criterion = KnowledgeGuidedLoss.from_labels([first, second])
     assert criterion.cooccurrence_prior[0, 1] == 0
@@ -119,7 +119,7 @@ def test_each_term_has_a_gradient():
 
 
 def test_a_pool_of_past_steps_equals_their_one_batch():
-    """The last step of three sees the statistics of all three; only its own clips carry gradient."""
+    """The last of three steps uses the statistics of all three, but only its own clips have gradients."""
     pooled = KnowledgeGuidedLoss.from_labels(random_labels(), statistics_pool=2).train()
     whole = KnowledgeGuidedLoss.from_labels(random_labels()).train()
     steps = [clip_batch() for _ in range(5)]

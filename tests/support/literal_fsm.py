@@ -1,11 +1,11 @@
-"""The statistics of Sec. 3.4 written out as loops over pairs, frames and states: slow, and plainly what they say."""
+"""Compute the statistics of Sec. 3.4 literally, in slow loops over pairs, frames and states."""
 
 import torch
 from torch import Tensor
 
 
 def literal_cooccurrence(activation: Tensor, mask: Tensor) -> Tensor:
-    """Eq. 3 and 4 of `(B, T, N)`."""
+    """Compute Eq. 3 and 4 for `(B, T, N)`."""
     clips, frames, aus = activation.shape
     matrix = torch.zeros(aus, aus, dtype=activation.dtype)
     for i in range(aus):
@@ -21,7 +21,7 @@ def literal_cooccurrence(activation: Tensor, mask: Tensor) -> Tensor:
 
 
 def literal_transitions(activation: Tensor, mask: Tensor) -> Tensor:
-    """Eq. 6 and 7 of `(B, T, N)`, averaged over clips and time."""
+    """Compute Eq. 6 and 7 for `(B, T, N)`, averaged over clips and time."""
     clips, frames, aus = activation.shape
     tensor = torch.zeros(aus, aus, 16, dtype=activation.dtype)
     for i in range(aus):

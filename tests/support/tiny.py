@@ -1,4 +1,4 @@
-"""The smallest models that still have every part: two 10-pixel patches a side, windows of four frames."""
+"""Build the smallest complete models, with two 10-pixel patches a side and windows of four frames."""
 
 from typing import Any
 
@@ -28,18 +28,18 @@ AUS = {0: "AU1", 1: "AU2", 2: "AU12"}
 
 
 def tiny_config(**fields: Any) -> AUVMAEConfig:
-    """Ours, for clips of eight frames."""
+    """Build our configuration for clips of eight frames."""
     names = {"id2label": AUS, "label2id": {name: index for index, name in AUS.items()}}
     return AUVMAEConfig(**(SIZES | names | {"clip_length": 8} | fields))
 
 
 def stock_config(**fields: Any) -> VideoMAEConfig:
-    """VideoMAE's own, of the same sizes."""
+    """Build VideoMAE's configuration of the same size."""
     return VideoMAEConfig(**(SIZES | fields))
 
 
 def save_checkpoint(folder: Any, crop: dict[str, Any] | None = None) -> Any:
-    """A fine-tuned checkpoint with thresholds of its own, and the crop recipe of its training data."""
+    """Save a checkpoint with tuned thresholds and the crop recipe of its training data."""
     torch.manual_seed(0)
     randomise(AUVMAEForFrameAUClassification(tiny_config(thresholds=[0.4, 0.5, 0.6]))).save_pretrained(folder)
     AUVMAEImageProcessor(size=20, crop=crop).save_pretrained(folder)
@@ -47,7 +47,7 @@ def save_checkpoint(folder: Any, crop: dict[str, Any] | None = None) -> Any:
 
 
 def randomise(model: nn.Module, scale: float = 0.1) -> nn.Module:
-    """Give every parameter a value of its own, biases and mask token included: zeros would hide what gets lost."""
+    """Add noise to every parameter, because lost weights go unnoticed where they are zero."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * scale)
@@ -55,10 +55,10 @@ def randomise(model: nn.Module, scale: float = 0.1) -> nn.Module:
 
 
 def tiny_clip(batch_size: int = 2, num_frames: int = 4) -> torch.Tensor:
-    """Random normalised frames (B, T, 3, 20, 20)."""
+    """Draw random normalised frames (B, T, 3, 20, 20)."""
     return torch.randn(batch_size, num_frames, 3, 20, 20)
 
 
 def tiny_mask(batch_size: int = 2, num_frames: int = 4, mask_ratio: float = 0.5) -> torch.Tensor:
-    """A tube mask for `tiny_clip`."""
+    """Draw a tube mask for `tiny_clip`."""
     return tube_mask(batch_size, num_frames // 2, 4, mask_ratio)

@@ -1,4 +1,4 @@
-"""What a run leaves behind, in miniature and without the run."""
+"""Write the output folder of a tiny run without running it."""
 
 import hashlib
 import json
@@ -73,7 +73,7 @@ def sha256(content):
 
 
 def write_run(folder, seed=0):
-    """What a run leaves behind: a real checkpoint, its scores and card, and much that is nobody's business."""
+    """Write a real checkpoint with its scores and card, and private files that must not be pushed."""
     torch.manual_seed(seed)
     randomise(AUVMAEForFrameAUClassification(tiny_config())).save_pretrained(folder)
     AUVMAEImageProcessor(size=20).save_pretrained(folder)
@@ -91,7 +91,7 @@ def write_run(folder, seed=0):
 
 
 def assert_card_of_weights(files):
-    """What is on the Hub is one run's: the card names the weights beside it, and has the scores beside it."""
+    """Check that card, weights and scores on the Hub are from the same run."""
     card = ModelCard(files["README.md"].decode())
     assert card_digest(card) == sha256(files["model.safetensors"])
     assert card.data.eval_results[0].metric_value == round(json.loads(files["metrics.json"])["metrics"]["f1"], 4)

@@ -1,4 +1,4 @@
-"""Trainers that are as small as they get, on random clips."""
+"""Build tiny trainers on random clips."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from tests.support.tiny import randomise, tiny_config
 
 
 class TinyClips(Dataset):
-    """Random clips and labels, the same at every run; records the epochs it is told."""
+    """Provide random clips and labels with a fixed seed, and record the epochs passed to `set_epoch`."""
 
     def __init__(self, length: int = 8, same: bool = False) -> None:
         generator = torch.Generator().manual_seed(0)

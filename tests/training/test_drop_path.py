@@ -1,4 +1,4 @@
-"""Drop path: off in evaluation, unbiased in training, whole rows at a time, deeper layers more often."""
+"""Test that drop path drops whole rows without bias, more often in deeper layers, and only in training."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_rates_grow_linearly_over_both_branches_and_weights_keep_their_names() -
 
 @pytest.mark.parametrize("branch", ["attention", "mlp"])
 def test_a_dropped_branch_is_one_that_adds_nothing(branch: str) -> None:
-    """All branches of one kind dropped, against the same model with that branch's last linear layer at zero."""
+    """Compare dropping all branches of one kind with zeroing the last linear layer of these branches."""
     model = randomise(AUVMAEForFrameAUClassification(tiny_config()))
     zeroed = AUVMAEForFrameAUClassification(tiny_config()).eval()
     zeroed.load_state_dict(model.state_dict())

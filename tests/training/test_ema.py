@@ -1,4 +1,4 @@
-"""The average of the weights against a literal loop: scored, saved, resumed."""
+"""Test the average of the weights against a literal loop when it is scored, saved and resumed."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ DECAY = 0.7
 
 
 class Record(TrainerCallback):
-    """The weights as trained, after every step."""
+    """Record the trained weights after every step."""
 
     def __init__(self) -> None:
         self.weights: list[dict[str, torch.Tensor]] = []
@@ -51,7 +51,9 @@ def test_the_model_ends_as_the_average_and_is_saved_so(tmp_path) -> None:
     assert_weights(AUVMAEForFrameAUClassification.from_pretrained(tmp_path), literal(record.weights))
     plain = finetuner(tmp_path, max_steps=5)
     plain.train()
-    torch.testing.assert_close(record.weights[-1], dict(plain.model.named_parameters()))  # training is as without
+    torch.testing.assert_close(
+        record.weights[-1], dict(plain.model.named_parameters())
+    )  # the average does not change training
 
 
 def test_evaluation_on_the_way_is_that_of_the_average(tmp_path) -> None:
@@ -90,11 +92,11 @@ def test_the_best_checkpoint_is_its_average(tmp_path, save_only_model) -> None:
         load_best_model_at_end=True,
         save_only_model=save_only_model,
         metric_for_best_model="loss",
-        greater_is_better=True,  # with these weights the worst comes first, so it is not the last one
+        greater_is_better=True,  # the loss falls, so the highest is not that of the last checkpoint
     )
     trainer.train()
     best = int(trainer.state.best_model_checkpoint.rsplit("-", 1)[1])
     assert best < 3
     assert_weights(trainer.model, literal(record.weights[:best]))
     trainer.save_model()
-    assert not (tmp_path / EMA_FILE).exists()  # of checkpoints alone
+    assert not (tmp_path / EMA_FILE).exists()  # only checkpoints have this file

@@ -1,4 +1,4 @@
-"""Layer-wise learning rates against a literal loop, and in a real optimizer under a real schedule."""
+"""Test layer-wise learning rates against a literal loop, and with a real optimizer and schedule."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from ..support.tiny_training import finetuner
 
 
 def expected_rates(model: AUVMAEForFrameAUClassification, rate: float, decay: float) -> dict[int, float]:
-    """By parameter id: walk from the head to the embedding, one factor per step."""
+    """Map each parameter's id to its rate, with one factor per step from head to embedding."""
     rates = {id(parameter): rate for parameter in model.head.parameters()}
     if model.videomae.layernorm is not None:
         rates |= {id(parameter): rate for parameter in model.videomae.layernorm.parameters()}

@@ -1,4 +1,4 @@
-"""LoRA: only adapters and head move, a checkpoint of them resumes, and what is saved at the end needs no peft."""
+"""Test that LoRA trains only adapters and head, resumes, and saves a model that loads without peft."""
 
 import json
 
@@ -13,7 +13,7 @@ from ..support.tiny import tiny_clip, tiny_config
 from ..support.tiny_training import finetuner, losses_of
 
 pytest.importorskip("peft", reason="the extra `lora` is missing")
-# peft 0.21 asks transformers 5.23 by the old name
+# peft 0.21 uses a name that transformers 5.23 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 
 

@@ -1,4 +1,4 @@
-"""Pre-training beside literal loops: references, dual masking, several masks of a clip, broken clips, the log."""
+"""Test pre-training: reference losses, dual masking, several masks per clip, broken clips, the log."""
 
 import csv
 import itertools
@@ -30,7 +30,7 @@ from ..support.tiny_training import TinyClips
 def test_references_equal_loops(norm_pix_loss):
     model = AUVMAEForVideoPretraining(tiny_config(norm_pix_loss=norm_pix_loss))
     clip, mask = tiny_clip(2, 8), tiny_mask(2, 8, 0.5)
-    # over all patches at once, the targets of each
+    # Compute the targets of all patches at once.
     every = torch.arange(8)[None].expand(4, -1)  # 2 clips x 2 windows of 2 slots x 4 patches
     targets = model.patch_targets(clip, every).view(2, 16, -1, 3)
     mean_errors, copy_errors = [], []
@@ -88,7 +88,7 @@ def test_dual_masking_trains_on_a_part_and_scores_on_all():
     assert model(clip, mask).logits.shape == (2, 8, 600)
     outputs = model.train()(clip, mask)
     assert outputs.logits.shape == (2, 4, 600)
-    # the same by its parts: the decoder sees the visible tokens and those it has to reconstruct, nothing else
+    # Recompute in parts: the decoder sees only the visible tokens and those that it has to reconstruct.
     visible, hidden = model.videomae.split_tokens(clip, mask)
     part = running_cells(hidden, 2, 0.5)
     tokens = model.videomae(clip, mask).last_hidden_state
@@ -116,7 +116,7 @@ def test_the_log_says_whether_the_loss_is_normal(tmp_path):
     assert len(lines) == 2
     for line in lines:
         assert line["loss_patch_mean"] == pytest.approx(1, abs=0.01)
-        assert line["loss_nearest_patch"] > line["loss_patch_mean"]  # noise has no neighbours that help
+        assert line["loss_nearest_patch"] > line["loss_patch_mean"]  # in noise, neighbouring patches are unrelated
         assert line["variance_explained"] < 1
         assert line["clips_per_second"] > 0
         assert 0 <= line["data_wait"] <= 1
@@ -144,7 +144,7 @@ def test_tensorboard_gets_the_references_and_the_speed(tmp_path):
 
 
 def broken_videos(folder: Path, sound: int, broken: int):
-    """Rows of `sound + broken` videos; after indexing, the pixels of the broken ones were overwritten."""
+    """Index `sound + broken` videos, then overwrite the broken ones."""
     folder.mkdir()
     template = write_video(folder / "video00.mp4", [numbered_frame(index) for index in range(8)], codec="mpeg4")
     for index in range(1, sound + broken):
@@ -181,7 +181,9 @@ def test_without_skipping_a_broken_clip_is_an_error_and_all_of_them_always(tmp_p
 def test_too_many_broken_clips_end_the_run(tmp_path):
     skipped = SkippedClips(tmp_path, max_share=0.1)
     skipped.add(["a.mp4"] * 10, clips=8, step=1)  # ten are always allowed
-    with pytest.raises(RuntimeError, match=r"11 of 27 clips do not decode, the last one: b\.mp4.*skipped_clips\.csv"):
+    with pytest.raises(
+        RuntimeError, match=r"11 of 27 clips could not be decoded\. The last one: b\.mp4.*skipped_clips\.csv"
+    ):
         skipped.add(["b.mp4"], clips=8, step=2)
     assert len((tmp_path / "skipped_clips.csv").read_text().splitlines()) == 12
     patient = SkippedClips(tmp_path / "other", max_share=0.1)
@@ -193,6 +195,8 @@ def test_a_run_over_too_many_broken_clips_stops(tmp_path):
     rows = broken_videos(tmp_path / "videos", sound=6, broken=4)
     clips = ClipDataset(rows, AUVMAEImageProcessor(20).resize_frames, skip_broken=True)
     trainer = pretrainer(tmp_path / "run", clips, num_train_epochs=9, max_skipped=0.1)
-    with pytest.raises(RuntimeError, match=r"clips do not decode, the last one: .*video0[6-9]\.mp4"):
+    with pytest.raises(RuntimeError, match=r"clips could not be decoded\. The last one: .*video0[6-9]\.mp4"):
         trainer.train()
-    assert 5 <= trainer.state.global_step <= 15  # ten are allowed: four of an epoch's ten clips, more or less
+    assert (
+        5 <= trainer.state.global_step <= 15
+    )  # ten are allowed, and about four of the ten clips of an epoch are broken

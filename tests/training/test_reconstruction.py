@@ -1,4 +1,4 @@
-"""Predictions as pixels: against patch_targets, stock VideoMAE and literal formulas; and the command."""
+"""Test reconstructions against `patch_targets`, stock VideoMAE and literal formulas, and the command."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from ..support.tiny import randomise, stock_config, tiny_config, tiny_mask
 
 
 def noise(batch_size=2, num_frames=8):
-    """Random frames, and what the processor makes of them."""
+    """Draw random frames, and preprocess them."""
     frames = torch.randint(0, 256, (batch_size, num_frames, 20, 20, 3), dtype=torch.uint8)
     return frames, AUVMAEImageProcessor(20)(frames)["pixel_values"]
 
@@ -31,7 +31,7 @@ def tiny_model(**fields):
 
 
 def predict(monkeypatch, model, values):
-    """Make the model's decoder give `values(visible, hidden)`."""
+    """Make the model's decoder return `values(visible, hidden)`."""
     monkeypatch.setattr(model, "forward_decoder", lambda tokens, visible, hidden: values(visible, hidden))
 
 
@@ -48,7 +48,7 @@ def test_a_perfect_prediction_is_the_original(monkeypatch, norm_pix_loss, mask_r
 
 def test_patches_are_in_the_order_of_the_targets():
     model, (_, clip) = tiny_model(norm_pix_loss=False), noise()
-    every = torch.arange(8).repeat(4, 1)  # of the two windows of two clips
+    every = torch.arange(8).repeat(4, 1)  # two windows of each of two clips
     patches = patchify(unnormalise(clip, model.config), model.config)
     expected = model.patch_targets(clip, every).reshape(2, 16, -1)
     torch.testing.assert_close(patches.flatten(2), expected, atol=1e-6, rtol=0)
@@ -65,7 +65,7 @@ def test_the_decoder_is_that_of_stock(mask_ratio):
     with torch.no_grad():
         if mask_ratio:
             logits = stock(clip, mask).logits
-        else:  # its forward builds no loss of nothing
+        else:  # its `forward` cannot compute a loss without hidden patches
             tokens = stock.encoder_to_decoder(stock.videomae(clip).last_hidden_state)
             logits = stock.decoder(tokens + stock.position_embeddings, 8).logits
     expected = frames.permute(0, 1, 4, 2, 3) / 255
@@ -84,9 +84,9 @@ def test_what_is_visible_stays_and_what_is_hidden_is_grey():
     found = compare_clip(model, clip, mask)
     assert found.hidden_share == 0.25
     np.testing.assert_array_equal(found.original, frames[0])
-    for picture in (found.masked, found.reconstructed):
-        np.testing.assert_array_equal(picture[:, 10:], frames[0, :, 10:])
-        np.testing.assert_array_equal(picture[:, :, 10:], frames[0, :, :, 10:])
+    for shown in (found.masked, found.reconstructed):
+        np.testing.assert_array_equal(shown[:, 10:], frames[0, :, 10:])
+        np.testing.assert_array_equal(shown[:, :, 10:], frames[0, :, :, 10:])
     assert (found.masked[:, :10, :10] == 128).all()
     assert (found.reconstructed[:, :10, :10] != frames[0, :, :10, :10].numpy()).mean() > 0.9
 
@@ -101,7 +101,7 @@ def test_to_predict_nothing_of_a_patch_is_its_mean_colour(monkeypatch, mask_rati
     assert math.isnan(found.psnr_hidden) == (mask_ratio == 0)
 
 
-def test_scores_are_of_the_pictures():
+def test_scores_match_the_returned_frames():
     model, (_, clip) = tiny_model(), noise(batch_size=1)
     found = compare_clip(model, clip, torch.tensor([True, False, True, False]).repeat(4)[None])
     error = (found.original / 255.0 - found.reconstructed / 255.0) ** 2
@@ -117,7 +117,7 @@ def test_psnr():
     assert math.isnan(psnr(first[:0], second[:0]))
 
 
-def test_the_picture_holds_the_frames():
+def test_the_figure_holds_the_frames():
     rows = {name: np.full((2, 24, 24, 3), value, np.uint8) for name, value in (("original", 10), ("masked", 20))}
     figure = plot_frame_rows(rows, [3, 7], "as they are")
     (axis,) = figure.axes
@@ -137,18 +137,18 @@ def checkpoint(tmp_path_factory):
     return str(folder)
 
 
-def test_the_command_writes_pictures_videos_and_scores(checkpoint, tmp_path, capsys):
+def test_the_command_writes_figure_videos_and_scores(checkpoint, tmp_path, capsys):
     video, out = write_video(tmp_path / "face.mp4", count=10), tmp_path / "out"
     assert main(["reconstruct", str(video), "-m", checkpoint, "-o", str(out), "--start_frame", "2", "--seed", "5"]) == 0
     printed = capsys.readouterr().out
     saved = json.loads((out / "reconstruction.json").read_text())
-    assert saved["frames"] == [2, 4, 6, 8, 9, 9, 9, 9]  # every second one, the last repeated
+    assert saved["frames"] == [2, 4, 6, 8, 9, 9, 9, 9]  # every second frame, with the last one repeated
     assert [row["mask_ratio"] for row in saved["results"]] == [0, 0.5, 0.9]
     assert [row["hidden_share"] for row in saved["results"]] == [0, 0.5, 0.75]  # three of four patches
     assert saved["results"][0]["psnr_hidden"] is None
     assert f"{saved['results'][1]['psnr_hidden']:.2f}" in printed
-    with Image.open(out / "reconstruction.png") as picture:
-        assert picture.width == 1050  # a column of 3.5 inches at 300 dots
+    with Image.open(out / "reconstruction.png") as figure:
+        assert figure.width == 1050  # one column of 3.5 inches at 300 dpi
     original = AUVMAEImageProcessor(20, [0, 0, 0], [1, 1, 1])(read_frames(video, saved["frames"]))["pixel_values"][0]
     for ratio in ("0", "0.5", "0.9"):
         found = read_frames(out / f"reconstruction_{ratio}.mp4", range(8))

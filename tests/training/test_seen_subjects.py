@@ -1,4 +1,4 @@
-"""Whose faces weights have seen is told by whatever checkpoint they are taken from, without the names."""
+"""Test that every checkpoint records the subjects it was trained on, without their names."""
 
 import json
 
@@ -19,7 +19,7 @@ def rows(**sides):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run on Anna and Ben that left nothing but its first checkpoint."""
+    """Train on Anna and Ben, and leave only the first checkpoint."""
     trainer = finetuner(tmp_path / "run", max_steps=1, save_strategy="steps", save_steps=1)
     seen = trained_on(None, trainer.args, ["disfa"], rows(train=[ANNA, BEN, ANNA], test=[CARL]))
     trainer.processing_class = AUVMAEImageProcessor(20, trained_on=seen)
@@ -32,18 +32,18 @@ def score(start, tmp_path):
     return trained_on(str(start), args, ["disfa"], rows(train=[DORA], test=[CARL]))
 
 
-def test_a_checkpoint_tells_whom_it_has_seen(run, tmp_path):
+def test_a_checkpoint_records_its_subjects(run, tmp_path):
     seen = score(run / "checkpoint-1", tmp_path)
     for subjects, expected in (([ANNA], True), ([CARL, BEN], True), ([CARL], False), ([DORA], False), ([], False)):
         assert has_seen(seen, "disfa", subjects) == expected
-    assert not has_seen(seen, "bp4d", [ANNA])  # another person of that name
+    assert not has_seen(seen, "bp4d", [ANNA])  # another person of the same name
     for file in (run / "checkpoint-1").glob("*.json"):
         assert ANNA not in file.read_text()
     assert len(json.loads((run / "checkpoint-1" / "preprocessor_config.json").read_text())["trained_on"]["disfa"]) == 2
 
 
 @pytest.mark.parametrize("resume", ["true", "path"])
-def test_weights_that_are_gone_on_with_have_seen_both(run, tmp_path, resume):
+def test_subjects_of_the_start_and_of_the_run_are_recorded(run, tmp_path, resume):
     checkpoint = str(run / "checkpoint-1")
     sides = rows(train=[CARL], inner_val=[DORA], test=[ANNA])
     resumed = arguments(run, resume_from_checkpoint="true" if resume == "true" else checkpoint)
@@ -54,7 +54,7 @@ def test_weights_that_are_gone_on_with_have_seen_both(run, tmp_path, resume):
     assert not has_seen(trained_on(None, fresh, ["disfa"], sides), "disfa", [ANNA, BEN])
 
 
-def test_weights_of_others_tell_nothing(tmp_path):
+def test_foreign_weights_have_no_record(tmp_path):
     (tmp_path / "bare").mkdir()
     assert score(tmp_path / "bare", tmp_path) == {}
     AUVMAEImageProcessor(20).save_pretrained(tmp_path / "bare")

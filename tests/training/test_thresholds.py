@@ -1,4 +1,4 @@
-"""Thresholds against every possible one, tried; tuned on held-out training subjects and kept where predictions look."""
+"""Test thresholds against brute force, their tuning on held-out subjects, and their use in prediction."""
 
 import json
 
@@ -21,7 +21,7 @@ from ..support.tiny_run import MODEL
 
 
 def brute_force(probs, labels):
-    """The best F1 of one AU over thresholds between, below and above all probabilities."""
+    """Return the best F1 of one AU over thresholds between, below and above all probabilities."""
     values = np.unique(np.concatenate([[0, 1], probs.astype(np.float64)]))
     tried = (values[:-1] + values[1:]) / 2
     return max(f1_score(labels, probs > threshold, zero_division=0) for threshold in tried)
@@ -47,14 +47,14 @@ def test_no_other_threshold_has_a_greater_f1(decimals, seed):
 def test_of_equally_good_thresholds_the_one_nearest_to_a_half_is_taken():
     probs = np.array([[0.9], [0.2], [0.1], [0.05]])
     assert best_thresholds(probs, np.array([[1], [0], [0], [0]])) == pytest.approx(0.55)
-    # 2/3 for one of two called, or for both and one more
+    # F1 is 2/3 with one of the two detected, and 4/5 with both and one false positive
     assert best_thresholds(probs, np.array([[1], [0], [1], [0]])) == pytest.approx(0.075)
     assert best_thresholds(np.array([[0.9], [0.4], [0.3]]), np.array([[0], [1], [0]])) == pytest.approx(0.35)
 
 
 def test_degenerate_frames():
     ones, zeros = np.ones((3, 1)), np.zeros((3, 1))
-    assert best_thresholds(zeros, ones) == 0.5  # what is 0 is never above a threshold
+    assert best_thresholds(zeros, ones) == 0.5  # 0 is never above a threshold
     assert best_thresholds(ones, ones) == 0.5
     assert best_thresholds(ones, zeros) == 0.5
     assert best_thresholds(ones, -100 * ones) == 0.5

@@ -1,4 +1,4 @@
-"""A real Trainer on real tensors: what it logs, moves, resumes and refuses."""
+"""Test training, logging, resuming and errors with a real Trainer on real tensors."""
 
 from importlib.metadata import version
 
@@ -57,7 +57,7 @@ def test_terms_are_logged_in_training_and_evaluation(tmp_path):
         pytest.param(
             {"dispatch_batches": True},
             marks=pytest.mark.skipif(
-                Version(version("accelerate")) < Version("1.4"), reason="accelerate 1.3 cannot dispatch names"
+                Version(version("accelerate")) < Version("1.4"), reason="accelerate 1.3 cannot dispatch strings"
             ),
         ),
     ],
@@ -85,7 +85,7 @@ def test_metrics_are_those_of_all_coded_frames(tmp_path):
 
 
 def test_accumulation_over_four_steps_logs_the_loss_of_one(tmp_path):
-    """The same clip four times over: a batch of four, or four of one, is the same loss and the same step."""
+    """With one clip repeated, a batch of four and four batches of one have the same loss and step."""
     runs = [
         finetuner(
             tmp_path,
@@ -165,13 +165,13 @@ def test_old_checkpoints_go_and_the_best_keeps_its_name(tmp_path):
     assert {path.name for path in tmp_path.glob("checkpoint-*")} == {"checkpoint-6", best.rpartition("/")[2]}
 
 
-def test_resuming_with_nothing_there_starts_anew(tmp_path):
+def test_resuming_without_a_checkpoint_starts_from_scratch(tmp_path):
     trainer = finetuner(tmp_path / "new", max_steps=1, resume_from_checkpoint="true")
     train(trainer)
     assert trainer.state.global_step == 1
 
 
-def test_the_data_set_is_told_every_epoch(tmp_path):
+def test_the_dataset_is_told_every_epoch(tmp_path):
     trainer = finetuner(tmp_path, num_train_epochs=3)
     trainer.train()
     assert sorted(set(trainer.train_dataset.epochs)) == [0, 1, 2]
@@ -200,7 +200,7 @@ def test_a_test_fold_is_scored_in_half_precision(tmp_path, flag, dtype):
     np.testing.assert_allclose(logits, expected.predict(trainer.eval_dataset).predictions, atol=0.02)
 
 
-def test_dropping_the_last_batch_is_of_training_alone(tmp_path):
+def test_the_last_batch_is_dropped_in_training_only(tmp_path):
     sizes = {"per_device_train_batch_size": 3, "per_device_eval_batch_size": 3, "num_train_epochs": 1}
     trainer = finetuner(tmp_path, dataloader_drop_last=True, **sizes)
     trainer.train()
@@ -217,5 +217,5 @@ def test_labels_of_a_fold_are_scored_once_whatever_the_batch(tmp_path):
 
 
 def test_a_trainer_without_push_says_what_to_pass(tmp_path):
-    with pytest.raises(ValueError, match=r"AUVMAETrainer was built without .* pass push=push_run"):
+    with pytest.raises(ValueError, match=r"AUVMAETrainer was built without .* Pass push=push_run"):
         finetuner(tmp_path).push_to_hub()
