@@ -51,7 +51,8 @@ class EMATrainer(Trainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the model and, during training, its average.
 
-        The average is not saved with the optimizer state, because the best checkpoint is reloaded without it.
+        The average is not saved with the optimizer state, because the best checkpoint is reloaded without that
+        state.
         """
         super().save_model(output_dir, _internal_call)
         if self.average is not None and self.is_in_train and self.args.should_save:

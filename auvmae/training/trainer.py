@@ -38,7 +38,7 @@ UNFINISHED_DIR = ".unfinished"
 class ClipTrainer(Trainer):
     """Train on batches of clips.
 
-    It differs from `transformers.Trainer` in five points:
+    It adds the following to `transformers.Trainer`:
 
     * Frames: `processing_class` normalises the batch's uint8 `frames` to `pixel_values` on the model's device.
     * Epochs: The dataset is told each epoch. With several processes, accelerate's loader does not do so, and every

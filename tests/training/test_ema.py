@@ -51,9 +51,8 @@ def test_the_model_ends_as_the_average_and_is_saved_so(tmp_path) -> None:
     assert_weights(AUVMAEForFrameAUClassification.from_pretrained(tmp_path), literal(record.weights))
     plain = finetuner(tmp_path, max_steps=5)
     plain.train()
-    torch.testing.assert_close(
-        record.weights[-1], dict(plain.model.named_parameters())
-    )  # the average does not change training
+    # The average does not change training.
+    torch.testing.assert_close(record.weights[-1], dict(plain.model.named_parameters()))
 
 
 def test_evaluation_on_the_way_is_that_of_the_average(tmp_path) -> None:
@@ -92,7 +91,7 @@ def test_the_best_checkpoint_is_its_average(tmp_path, save_only_model) -> None:
         load_best_model_at_end=True,
         save_only_model=save_only_model,
         metric_for_best_model="loss",
-        greater_is_better=True,  # the loss falls, so the highest is not that of the last checkpoint
+        greater_is_better=True,  # with these weights, the highest loss is not the last one
     )
     trainer.train()
     best = int(trainer.state.best_model_checkpoint.rsplit("-", 1)[1])

@@ -181,9 +181,8 @@ def test_without_skipping_a_broken_clip_is_an_error_and_all_of_them_always(tmp_p
 def test_too_many_broken_clips_end_the_run(tmp_path):
     skipped = SkippedClips(tmp_path, max_share=0.1)
     skipped.add(["a.mp4"] * 10, clips=8, step=1)  # ten are always allowed
-    with pytest.raises(
-        RuntimeError, match=r"11 of 27 clips could not be decoded\. The last one: b\.mp4.*skipped_clips\.csv"
-    ):
+    message = r"11 of 27 clips could not be decoded\. The last one: b\.mp4.*skipped_clips\.csv"
+    with pytest.raises(RuntimeError, match=message):
         skipped.add(["b.mp4"], clips=8, step=2)
     assert len((tmp_path / "skipped_clips.csv").read_text().splitlines()) == 12
     patient = SkippedClips(tmp_path / "other", max_share=0.1)
@@ -197,6 +196,4 @@ def test_a_run_over_too_many_broken_clips_stops(tmp_path):
     trainer = pretrainer(tmp_path / "run", clips, num_train_epochs=9, max_skipped=0.1)
     with pytest.raises(RuntimeError, match=r"clips could not be decoded\. The last one: .*video0[6-9]\.mp4"):
         trainer.train()
-    assert (
-        5 <= trainer.state.global_step <= 15
-    )  # ten are allowed, and about four of the ten clips of an epoch are broken
+    assert 5 <= trainer.state.global_step <= 15  # ten are allowed; about four of an epoch's ten clips are broken
