@@ -23,7 +23,7 @@ def reference_losses(
         bool_masked_pos: `torch.BoolTensor` of shape `(B, L)`, True = hidden. The tube mask must leave a patch visible.
 
     Returns:
-        Two losses. `loss_patch_mean` predicts the own mean of each hidden patch per channel, so it is the variance of
+        Two losses. `loss_patch_mean` predicts each hidden patch by its own mean per channel, so it is the variance of
         the targets (nearly 1 with `norm_pix_loss`). `loss_nearest_patch` predicts the nearest visible patch of the same
         slot, normalised like the targets. It is about twice as high if neighbouring patches are unrelated.
     """

@@ -68,7 +68,7 @@ def tune_thresholds(trainer: Trainer, clips: Dataset) -> None:
     )
     absent = [name for name, column in zip(config.au_names, labels.T, strict=True) if not (column == 1).any()]
     if absent:
-        logger.warning(f"{', '.join(absent)} never occurs in the --inner_val subjects, so its threshold stays 0.5.")
+        logger.warning(f"Never present in the --inner_val subjects: {', '.join(absent)}. Their threshold is 0.5.")
     config.thresholds = best_thresholds(probs, labels).tolist()
     if trainer.args.do_train and trainer.args.should_save:
         with replacing(Path(str(trainer.args.output_dir), CONFIG_NAME)) as file:
