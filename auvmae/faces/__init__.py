@@ -1,1 +1,1 @@
-"""Turn frames into steady face crops."""
+"""Detect, track, smooth and crop the faces of a video."""

@@ -1,7 +1,7 @@
-"""Face crops from a stream of frames: the recipe, and the aligned pictures.
+"""Crop aligned faces from a stream of frames, as a recipe defines.
 
-The same recipe gives the same pictures while a data set is prepared and while a recording streams through prediction,
-so a checkpoint's processor stores it (`CropRecipe.to_dict`).
+The same recipe gives the same crops in dataset preparation and in prediction, so the processor of a checkpoint stores
+its recipe (`CropRecipe.to_dict`).
 """
 
 import math
@@ -17,23 +17,25 @@ from .multi_face_tracking import track_faces
 from .tracking import TrackedFace, track_face
 
 TEMPLATE = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.58], [-0.42, 1.10], [0.42, 1.10]]) / 3 + [0.5, 0.32]
-"""Where the five landmarks lie in the crop at margin 0, as shares of its side, which is three eye distances (the height
-of MTCNN's box): MTCNN's mean face over nine clips of eight people, made symmetric."""
+"""Positions of the five landmarks in a crop with margin 0, as fractions of its side.
+
+The side is three eye distances, the height of MTCNN's box. The positions are the mean face of MTCNN over nine clips of
+eight people, made symmetric."""
 
 
 @dataclass(frozen=True)
 class CropRecipe:
-    """Everything that decides what a face crop looks like.
+    """Hold all settings that determine a face crop.
 
     Args:
-        detector: name in `faces.DETECTORS`.
-        size: side of the square crop in pixels, even (H.264 has no odd sizes).
-        margin: what is added on each side, as a share of the tight crop (brows to chin).
-        face, search, detect_every, max_gap, smoothing, min_confidence: as in `tracking.track_face`.
-        min_face: height of the smallest face looked for, as a share of the frame's shorter side.
+        detector: Name in `faces.DETECTORS`.
+        size: Side of the square crop in pixels; even, because H.264 has no odd sizes.
+        margin: Margin added on each side, as a fraction of the tight crop (brows to chin).
+        face, search, detect_every, max_gap, smoothing, min_confidence: See `tracking.track_face`.
+        min_face: Height of the smallest face to detect, as a fraction of the shorter side of the frame.
 
     Raises:
-        ValueError: a value out of its range.
+        ValueError: A value is out of range.
 
     Example:
         >>> CropRecipe(**CropRecipe(size=112).to_dict()) == CropRecipe(size=112)
@@ -53,7 +55,7 @@ class CropRecipe:
 
     def __post_init__(self) -> None:
         problems = {
-            "size": (self.size >= 16 and self.size % 2 == 0) or "an even number from 16",
+            "size": (self.size >= 16 and self.size % 2 == 0) or "an even number of at least 16",
             "margin": 0 <= self.margin <= 2 or "in [0, 2]",
             "face": self.face in ("tracked", "largest") or '"tracked" or "largest"',
             "search": self.search in ("near", "frame") or '"near" or "frame"',
@@ -69,23 +71,23 @@ class CropRecipe:
 
     @property
     def delay(self) -> int:
-        """Frames that `iter_crops` runs behind its input at most."""
+        """Return the maximum delay of `iter_crops` behind its input, in frames."""
         return self.detect_every + self.max_gap + math.ceil(3 * self.smoothing)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON; `CropRecipe(**fields)` is the way back."""
+        """Return the fields, ready for JSON; `CropRecipe(**fields)` restores the recipe."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class CroppedFrame:
-    """One frame of a recording and its face crop.
+    """Hold one frame of a recording with its face crop.
 
     Args:
-        index: index of the frame in its video; the integer stem of an image's name.
-        timestamp: in seconds, NaN for images.
-        face: the steady face in pixels of the whole frame, None without one.
-        crop: uint8 of shape (size, size, 3), RGB, None without a face.
+        index: Index of the frame in its video, or the integer file stem of an image.
+        timestamp: Time in seconds; NaN for images.
+        face: Smoothed face in pixels of the whole frame; None without a face.
+        crop: RGB crop, uint8 of shape (size, size, 3); None without a face.
     """
 
     index: int
@@ -97,16 +99,18 @@ class CroppedFrame:
 def iter_crops(
     frames: Iterable[Frame], recipe: CropRecipe, detector: FaceDetector | None = None, every_face: bool = False
 ) -> Iterator[CroppedFrame]:
-    """Crop the face out of each frame of a stream, a bounded number of frames (see `track_face`) behind it.
+    """Crop the face of each frame of a stream.
+
+    The crops lag behind the input by a bounded number of frames (see `track_face`).
 
     Args:
-        frames: as `video.iter_frames` gives them.
-        recipe: what the crops look like.
-        detector: used in place of the recipe's.
-        every_face: follow all faces (see `track_faces`), not the one that the recipe's `face` chooses.
+        frames: Frame stream, as from `video.iter_frames`.
+        recipe: Settings of the crops.
+        detector: Detector that replaces the one named in the recipe.
+        every_face: Track all faces (see `track_faces`) instead of the one selected by the recipe's `face`.
 
     Yields:
-        One `CroppedFrame` per frame, in order; with `every_face` one for each of its faces, if there are any.
+        One `CroppedFrame` per frame, in order. With `every_face`, a frame with several faces gives one for each face.
     """
     detector = detector or load_detector(recipe.detector, recipe.min_face)
     settings = {name: getattr(recipe, name) for name in ("detect_every", "max_gap", "smoothing", "min_confidence")}
@@ -123,16 +127,16 @@ def iter_crops(
 
 
 def align(frame: np.ndarray, landmarks: np.ndarray, size: int, margin: float) -> np.ndarray:
-    """Cut a face out upright: shift, turn and scale so that its landmarks come closest to `TEMPLATE`.
+    """Crop an upright face by a similarity transform of its landmarks to `TEMPLATE`.
 
-    All five landmarks decide together (least squares), so that no single one can make the crop jump. Beyond the frame's
-    edge its last pixels are repeated.
+    The transform is the least-squares fit to all five landmarks, so that no single landmark can make the crop jump.
+    Beyond the edge of the frame, its last pixels are repeated.
 
     Args:
         frame: uint8, shape (H, W, 3).
-        landmarks: shape (5, 2), in pixels of the frame.
-        size: side of the crop in pixels.
-        margin: as in `CropRecipe`.
+        landmarks: Float, shape (5, 2), in pixels of the frame.
+        size: Side of the crop in pixels.
+        margin: See `CropRecipe`.
 
     Returns:
         uint8 of shape (size, size, 3).
@@ -140,14 +144,14 @@ def align(frame: np.ndarray, landmarks: np.ndarray, size: int, margin: float) ->
     import cv2
 
     target = ((TEMPLATE - 0.5) / (1 + 2 * margin) + 0.5) * size
-    # points as complex numbers: multiplying turns and scales, adding shifts
-    here, there = (points[:, 0] + 1j * points[:, 1] for points in (landmarks, target))
-    centred = here - here.mean()
-    turn = np.vdot(centred, there - there.mean()) / np.vdot(centred, centred)
-    # warpAffine samples single points: shrinking by more than 1 needs a finer grid, averaged afterwards
+    # points as complex numbers: multiplication rotates and scales, addition shifts
+    source, goal = (points[:, 0] + 1j * points[:, 1] for points in (landmarks, target))
+    centred = source - source.mean()
+    turn = np.vdot(centred, goal - goal.mean()) / np.vdot(centred, centred)
+    # warpAffine samples single points, so shrinking needs a finer grid that is averaged afterwards
     grid = max(1, int(np.ceil(1 / abs(turn))))
-    turn, shift = turn * grid, (there.mean() - turn * here.mean()) * grid
-    # pixel (0, 0) of OpenCV is the middle of a pixel whose corner is our (0, 0)
+    turn, shift = turn * grid, (goal.mean() - turn * source.mean()) * grid
+    # (0, 0) is the centre of the first pixel in OpenCV, and its corner here
     shift += turn * (0.5 + 0.5j) - (0.5 + 0.5j)
     matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
     crop = cv2.warpAffine(

@@ -1,8 +1,9 @@
-"""Face crops as files: `X.mp4`, frame i of which is frame i of the input, and what stands beside it.
+"""Read and write face crops and their index files.
 
-`X.faces.csv` is the index, one row per frame: its number in the input (the integer stem of an image), its timestamp,
-the face in pixels of the input, and whether one was found. `X.faces.json` names the recipe and the input. It is written
-last, so that a crop without it is unfinished, and one with another recipe or of another input is out of date.
+The crop `X.mp4` has one frame per frame of the input. `X.faces.csv` is its index, with one row per frame: the frame
+number in the input (the integer stem of an image), the timestamp, the face in pixels of the input, and whether a face
+was found. `X.faces.json` records the recipe and the input. It is written last, so that a crop without it is unfinished,
+and a crop with another recipe or input is out of date.
 """
 
 import csv
@@ -30,20 +31,21 @@ INDEX_COLUMNS = (
 
 
 class NoFaceError(ValueError):
-    """A video in which no frame shows a face, so that there is nothing to crop."""
+    """Report a video without a face in any frame."""
 
 
 @dataclass(frozen=True)
 class CropIndex:
-    """The index of a crop: one entry per frame of its video, in order; NaN where no face was found.
+    """Hold the index of a crop, with one entry per frame, NaN without a face.
 
     Args:
-        frame: int, shape (T,): the frame's index in the input, or the integer stem of its image there.
-        timestamp: float, shape (T,), seconds in the input; NaN for images.
-        box: float, shape (T, 4): x, y, width, height in pixels of the input.
-        landmarks: float, shape (T, 5, 2), in pixels of the input, as in `faces.Face`.
-        confidence: float, shape (T,), in [0, 1]; 0 where a short gap was bridged.
-        found: bool, shape (T,). A frame without a face repeats the crop before it (the first frames, the crop after).
+        frame: Int, shape (T,): frame index in the input, or the integer file stem of the image.
+        timestamp: Float, shape (T,): time in the input in seconds; NaN for images.
+        box: Float, shape (T, 4): x, y, width, height in pixels of the input.
+        landmarks: Float, shape (T, 5, 2), in pixels of the input, as in `faces.Face`.
+        confidence: Float, shape (T,), in [0, 1]; 0 where a short gap was bridged.
+        found: Bool, shape (T,). A frame without a face repeats the previous crop; frames before the first face repeat
+            the first crop.
     """
 
     frame: np.ndarray
@@ -55,22 +57,22 @@ class CropIndex:
 
 
 def index_path(video: str | Path) -> Path:
-    """Where the index of a crop stands: `X.faces.csv` beside `X.mp4`."""
+    """Return the path of the index of a crop, `X.faces.csv` for `X.mp4`."""
     return Path(video).with_suffix(".faces.csv")
 
 
 def read_index(video: str | Path) -> CropIndex:
-    """Read the index beside a crop.
+    """Read the index of a crop.
 
     Raises:
-        FileNotFoundError: there is none, so that the video is not a finished crop.
-        ValueError: the columns are not those of an index.
+        FileNotFoundError: The index does not exist, so the video is not a finished crop.
+        ValueError: The file does not have the columns of an index.
     """
     path = index_path(video)
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no {path}, so that {video} is no finished face crop: crop the videos with `auvmae crop`, or "
-            "leave drop_lost_faces out"
+            f"{video} is not a finished face crop, because {path} does not exist. Crop the videos with `auvmae crop`, "
+            "or do not set drop_lost_faces"
         )
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
@@ -94,32 +96,34 @@ def crop_video(
     detector: FaceDetector | None = None,
     progress: bool = False,
 ) -> tuple[int, int]:
-    """Write the face crops of one video, their index, and the mark that they are whole, in memory that does not grow.
+    """Write the face crop of one video, its index and its completion mark.
+
+    Memory use does not depend on the length of the video.
 
     Args:
-        source: a video file, or a folder of images named by their frame number.
-        output: the video file to write, .mp4; its folder is made. It gets the source's mean frame rate (an image
-            folder: 25 frames per second). A crop of ours is replaced, any other file is not.
-        recipe: what the crops look like.
-        detector: used in place of the recipe's.
-        progress: show a bar.
+        source: Video file, or folder of images named by their frame number.
+        output: Video file to write (.mp4). Its folder is created if it does not exist. The frame rate is the mean frame
+            rate of the source, or 25 frames per second for an image folder. Only an existing face crop is replaced.
+        recipe: Settings of the crops.
+        detector: Detector that replaces the one named in the recipe.
+        progress: Show a progress bar.
 
     Returns:
-        The number of frames, and in how many of them there is a face.
+        The number of frames, and the number of frames with a face.
 
     Raises:
-        VideoDecodeError: the source does not decode from beginning to end.
-        NoFaceError: no frame shows a face.
-        FileExistsError: `output` exists and is not a crop of ours.
+        VideoDecodeError: The source cannot be decoded completely.
+        NoFaceError: No frame shows a face.
+        FileExistsError: `output` exists and is not a face crop.
     """
     source, output = Path(source), Path(output)
     if output.exists() and not index_path(output).exists():
-        raise FileExistsError(f"{output} exists and is not a face crop: it is not replaced")
+        raise FileExistsError(f"{output} exists and is not a face crop, so it will not be replaced")
     remove_crop(output)
     total = num_frames(source)
     output.parent.mkdir(parents=True, exist_ok=True)
     frames = tqdm(iter_frames(source), source.name, total, unit="frame", disable=not progress)
-    # the index takes its place before the video does, so that a video without one is never ours
+    # the index is put in place before the video, so that a video without an index is never a face crop
     with (
         VideoWriter(output, frame_rate(source), recipe.size, recipe.size) as writer,
         replacing(index_path(output)) as file,
@@ -134,45 +138,48 @@ def crop_video(
 
 
 def finished_counts(source: Path, output: Path, recipe: CropRecipe) -> tuple[int, int] | None:
-    """What `crop_video` returned, if `output` is this very source's crop by this recipe, whole; None otherwise."""
+    """Return the result of `crop_video` if the crop is up to date, else None.
+
+    A crop is up to date if it is complete, and its recipe and its source have not changed.
+    """
     try:
         mark = json.loads(_mark_path(output).read_text())
     except FileNotFoundError:
         return None
-    whole = output.exists() and index_path(output).exists()
-    if not whole or mark["recipe"] != recipe.to_dict() or mark["source"] != source_stamp(source):
+    complete = output.exists() and index_path(output).exists()
+    if not complete or mark["recipe"] != recipe.to_dict() or mark["source"] != source_stamp(source):
         return None
     count, found = mark["counts"]
     return count, found
 
 
 def shared_recipe(videos: Iterable[str | Path]) -> CropRecipe | None:
-    """The recipe by which all of these videos were cropped; None if they are no crops of ours.
+    """Return the recipe of all given crops, or None if they are not face crops.
 
     Raises:
-        ValueError: they were not all cropped in the same way.
+        ValueError: The videos were not all cropped with the same recipe.
     """
-    users: dict[CropRecipe | None, Path] = {}
+    examples: dict[CropRecipe | None, Path] = {}
     for video in map(Path, videos):
         mark = _mark_path(video)
-        users.setdefault(CropRecipe(**json.loads(mark.read_text())["recipe"]) if mark.is_file() else None, video)
-    if len(users) > 1:
-        first, second, *_ = users.values()
+        examples.setdefault(CropRecipe(**json.loads(mark.read_text())["recipe"]) if mark.is_file() else None, video)
+    if len(examples) > 1:
+        first, second, *_ = examples.values()
         raise ValueError(
-            f"{first} and {second} were not cropped by the same recipe: crop all videos of a data set again by one "
-            "(`auvmae crop`), as a model must be used on the crops that it was trained on"
+            f"{first} and {second} were not cropped with the same recipe. Crop all videos of the dataset with one "
+            "recipe (`auvmae crop`): a model must be used on the kind of crops it was trained on"
         )
-    return next(iter(users), None)
+    return next(iter(examples), None)
 
 
 def source_stamp(source: Path) -> dict[str, Any]:
-    """What tells one state of a video from another, ready for JSON: its name, size and time of change."""
+    """Return name, size and modification time of a video, ready for JSON."""
     state = source.stat()
     return {"name": source.name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}
 
 
 def remove_crop(output: Path) -> None:
-    """Remove a crop and what stands beside it, and the temporary files of a process that died while it wrote them."""
+    """Remove a crop, its index, its mark, and leftover temporary files."""
     for path in (output, index_path(output), _mark_path(output)):
         path.unlink(missing_ok=True)
         for leftover in output.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
@@ -183,17 +190,17 @@ def _write(crops: Iterator[CroppedFrame], writer: VideoWriter, file: TextIO) -> 
     table = csv.writer(file, lineterminator="\n")
     table.writerow(INDEX_COLUMNS)
     frames = found = 0
-    shown: np.ndarray | None = None
+    latest: np.ndarray | None = None
     for frames, cropped in enumerate(crops, start=1):
         table.writerow(_row(cropped))
         if cropped.crop is not None:
             found += 1
-            if shown is None:  # the frames before the first face show it, too
+            if latest is None:  # frames before the first face repeat the first crop
                 for _ in range(frames - 1):
                     writer.write(cropped.crop)
-            shown = cropped.crop
-        if shown is not None:
-            writer.write(shown)
+            latest = cropped.crop
+        if latest is not None:
+            writer.write(latest)
     return frames, found
 
 
@@ -201,8 +208,8 @@ def _row(cropped: CroppedFrame) -> list[str]:
     timestamp = "" if np.isnan(cropped.timestamp) else f"{cropped.timestamp:.6f}"
     if cropped.face is None:
         return [str(cropped.index), timestamp, *[""] * 15, "0"]
-    places = [f"{value:.2f}" for value in (*cropped.face.box, *cropped.face.landmarks.ravel())]
-    return [str(cropped.index), timestamp, *places, f"{cropped.face.confidence:.4f}", "1"]
+    coordinates = [f"{value:.2f}" for value in (*cropped.face.box, *cropped.face.landmarks.ravel())]
+    return [str(cropped.index), timestamp, *coordinates, f"{cropped.face.confidence:.4f}", "1"]
 
 
 def _mark_path(video: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Face crops of a folder of videos: in parallel, resumable, and one report at the end."""
+"""Crop the faces of a folder of videos in parallel, and write a report."""
 
 import json
 import multiprocessing
@@ -34,46 +34,48 @@ def crop_folder(
     num_proc: int | None = None,
     make_detector: Callable[[], FaceDetector] | None = None,
 ) -> list[VideoResult]:
-    """Crop every video under a folder into a tree of the same shape; see `crop_files` for what is written.
+    """Crop every video under a folder into the same folder structure.
 
-    `A/B.avi` gives `A/B.mp4`, and the folder of images `F001/T1/` gives `F001/T1.mp4`. Crops that are finished, by the
-    same recipe, of inputs that have not changed since, are skipped. A video that fails is reported and stops no other.
-    Beside the crops stand `crop_recipe.json`, the recipe, and `crop_report.json`, the results of the latest run.
+    `A/B.avi` gives `A/B.mp4`, and the folder of images `F001/T1/` gives `F001/T1.mp4`; see `crop_files` for the files.
+    A finished crop is skipped if its recipe and its input have not changed. A video that fails is reported and does
+    not stop the others. The output folder also contains the recipe, `crop_recipe.json`, and the results of the latest
+    run, `crop_report.json`.
 
     Args:
-        source: a folder, searched to its depths (hidden files and `output` left out), or a single video.
-        output: a folder, made if need be, beyond which nothing is written.
-        recipe: what the crops look like.
-        num_proc: number of processes; one per processor by default.
-        make_detector: used in place of the recipe's detector; called in each process, so it must pickle.
+        source: Folder, searched recursively (except hidden files and `output`), or a single video.
+        output: Output folder, created if it does not exist. Nothing is written outside it.
+        recipe: Settings of the crops.
+        num_proc: Number of processes; one per CPU by default.
+        make_detector: Builds a detector that replaces the one named in the recipe. It is called in each process, so it
+            must be picklable.
 
     Returns:
         One result per video, sorted by source.
 
     Raises:
-        FileNotFoundError: there is no video under `source`.
-        ValueError: `source` and `output` are the same folder, or the recipe names no known detector.
-        ImportError: what the detector needs is not installed.
+        FileNotFoundError: There is no video under `source`.
+        ValueError: `source` and `output` are the same folder, or the detector of the recipe is unknown.
+        ImportError: A dependency of the detector is not installed.
     """
     source, output = Path(source), Path(output)
     if source.resolve() == output.resolve():
-        raise ValueError(f"crops of {source} cannot be written into itself: name another folder")
+        raise ValueError(f"cannot write the crops of {source} into {source} itself. Choose another output folder")
     make_detector = make_detector or partial(load_detector, recipe.detector, recipe.min_face)
-    make_detector()  # what cannot work fails now, and once
+    make_detector()  # a detector that cannot be built fails here once, not once per video
     videos = find_videos(source, output)
     if not videos:
         kinds = ", ".join(VIDEO_SUFFIXES)
-        raise FileNotFoundError(f"no video under {source}: neither files ({kinds}) nor folders of numbered images")
+        raise FileNotFoundError(f"no video under {source}: expected files ({kinds}) or folders of numbered images")
     output.mkdir(parents=True, exist_ok=True)
     with replacing(output / RECIPE_FILE) as file:
         json.dump(recipe.to_dict(), file, indent=1)
-    results, waiting = _sort_out(videos, output, recipe)
+    results, pending = _select_pending(videos, output, recipe)
     crop_one = partial(_crop_one, recipe=recipe, make_detector=make_detector)
-    if len(videos) == len(waiting) == 1:  # a process of its own would protect no other
-        results.append(crop_one(*waiting[0], progress=True))
-    elif waiting:
-        num_proc = min(num_proc or os.cpu_count() or 1, len(waiting))
-        results.extend(tqdm(_in_processes(crop_one, waiting, num_proc), "crop", len(waiting), unit="video"))
+    if len(videos) == len(pending) == 1:  # a separate process would protect no other video
+        results.append(crop_one(*pending[0], progress=True))
+    elif pending:
+        num_proc = min(num_proc or os.cpu_count() or 1, len(pending))
+        results.extend(tqdm(_in_processes(crop_one, pending, num_proc), "crop", len(pending), unit="video"))
     results.sort(key=lambda result: result.source)
     with replacing(output / REPORT_FILE) as file:
         report = {"recipe": recipe.to_dict(), **summarise(results), "videos": [asdict(result) for result in results]}
@@ -81,23 +83,23 @@ def crop_folder(
     return results
 
 
-def _sort_out(
+def _select_pending(
     videos: list[tuple[Path, Path]], output: Path, recipe: CropRecipe
 ) -> tuple[list[VideoResult], list[tuple[Path, Path]]]:
-    """Tell the videos that need no work, or get none, from those that are to be cropped."""
+    """Separate finished and refused videos from those left to crop."""
     results: list[VideoResult] = []
-    waiting: list[tuple[Path, Path]] = []
+    pending: list[tuple[Path, Path]] = []
     owners: dict[Path, Path] = {}
     for video, crop in videos:
         if owners.setdefault(crop, video) != video:
-            results.append(_failed(video, crop, f"{owners[crop]} is to be written to the same file"))
+            results.append(_failed(video, crop, f"{owners[crop]} has the same output file"))
         elif not crop.parent.resolve().is_relative_to(output.resolve()):
             results.append(_failed(video, crop, "a link leads out of the output folder"))
         elif counts := finished_counts(video, crop, recipe):
             results.append(VideoResult(str(video), str(crop), "skipped", "", *counts))
         else:
-            waiting.append((video, crop))
-    return results, waiting
+            pending.append((video, crop))
+    return results, pending
 
 
 def _crop_one(
@@ -105,7 +107,7 @@ def _crop_one(
 ) -> VideoResult:
     try:
         counts = crop_video(video, crop, recipe, make_detector(), progress)
-    except Exception as error:  # whatever is wrong with one video must not stop the others
+    except Exception as error:  # an error in one video must not stop the others
         return _failed(video, crop, f"{type(error).__name__}: {error}")
     return VideoResult(str(video), str(crop), "done", "", *counts)
 
@@ -117,8 +119,11 @@ def _failed(video: Path, crop: Path, reason: str) -> VideoResult:
 def _in_processes(
     crop_one: Callable[[Path, Path], VideoResult], videos: list[tuple[Path, Path]], num_proc: int
 ) -> Iterator[VideoResult]:
-    """Yield the results of `crop_one` as they come. A process that dies takes only the video with it that it was at."""
-    # decoders and OpenCV hang or die in forks of a process that has used them; a fork server has not
+    """Yield the results of `crop_one` as they complete.
+
+    A process that dies loses only its current video.
+    """
+    # decoders and OpenCV hang or crash in forks of a process that has used them; the fork server has not used them
     context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if sys.platform != "win32":
         context.set_forkserver_preload([__name__])
@@ -131,7 +136,7 @@ def _in_processes(
         except BrokenProcessPool:
             pool = ProcessPoolExecutor(1, context, _start_process)
             remove_crop(crop)
-            return _failed(video, crop, "its process died (out of memory, or a crash inside the decoder)")
+            return _failed(video, crop, "its process died (out of memory, or a crash in the decoder)")
         finally:
             pools.put(pool)
 
@@ -150,12 +155,12 @@ def _in_processes(
 def _start_process() -> None:
     import cv2
 
-    cv2.setNumThreads(1)  # the processes share the processors out already
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)  # there is already one process per CPU
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    # a killed parent would leave its children at work on files that the next run writes, too
+def _exit_with_parent() -> None:
+    # children of a killed parent would keep writing files that the next run writes too
     if parent := multiprocessing.parent_process():
         wait([parent.sentinel])
         os._exit(1)

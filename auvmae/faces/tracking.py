@@ -1,7 +1,7 @@
-"""From the faces of single frames to one steady face per frame: follow it, bridge short gaps, smooth without lag.
+"""Track one face through a video, bridge short gaps, and smooth without lag.
 
-All of it streams: a frame comes out as soon as the few frames after it that bear on it are known. A recording of any
-length and a camera go through the same code as a clip, and get the same numbers.
+Everything streams: a frame is returned as soon as the few later frames that affect it are known. Clips, recordings of
+any length and cameras share the same code and give the same numbers.
 """
 
 import math
@@ -17,19 +17,21 @@ from ..video.reading import Frame
 from .detection import MOST_THREADS, Face, FaceDetector, ParallelDetector
 
 SAME_FACE_IOU = 0.3
-"""Two boxes that overlap less (intersection over union) are not the same face."""
+"""Minimum intersection over union of two boxes of the same face."""
 
 NO_FACE = np.full(15, np.nan)
-"""A face as one row of numbers: box (4), landmarks (10), confidence (1); here of none."""
+"""Row of numbers for a missing face; a row has the box (4), landmarks (10) and confidence (1) of a face."""
 
 
 @dataclass(frozen=True)
 class TrackedFace(Face):
-    """The steady face of one frame; its confidence is 0 where the detector missed it and a short gap was bridged.
+    """Hold the smoothed face of one frame.
+
+    Its confidence is 0 in a bridged gap, where the detector missed the face.
 
     Args:
-        track: number of the track, from 0. It changes where the face is lost for longer than a short gap, or where
-            another face takes its place; nothing is bridged or smoothed across that.
+        track: Track number, from 0. It changes when the face is lost for more than `max_gap` frames, or when another
+            face takes its place. Tracks are neither bridged nor smoothed across such a change.
     """
 
     track: int
@@ -46,24 +48,25 @@ def track_face(
     smoothing: float = 2.0,
     min_confidence: float = 0.9,
 ) -> Iterator[tuple[Frame, TrackedFace | None]]:
-    """Find one face in a stream of frames and steady it over time.
+    """Track one face in a stream of frames, and smooth it over time.
 
-    It runs `detect_every + max_gap + ceil(3 * smoothing)` frames behind its input, and holds as many in memory.
+    The output is `detect_every + max_gap + ceil(3 * smoothing)` frames behind the input. As many frames are held in
+    memory.
 
     Args:
-        frames: in time order.
-        detector: finds the faces of one frame. With a `ParallelDetector` this runs `detect_every` further frames behind
-            for each of its threads.
-        face: "tracked" follows a face by its overlap from detection to detection, and takes up another (the largest)
-            only once it has been lost for more than `max_gap` frames; "largest" takes each frame's largest.
-        search: "near" looks for a face that is followed near where it was five detections ago, and in the whole frame
-            where it is not found there; "frame" always in the whole frame, as for the "largest".
-        detect_every: the detector runs on every k-th frame and the face is interpolated in between. Where one detection
-            does not continue the one before (the face came, went or jumped) all frames between them are looked at, so
-            that a track begins and ends on the right frame.
-        max_gap: a face that is back after at most so many frames was there all the time.
-        smoothing: standard deviation, in frames, of the Gaussian that weighs a local straight line; 0 for none.
-        min_confidence: detections below it do not count, in [0, 1].
+        frames: Frame stream in time order.
+        detector: Face detector for single frames. Each thread of a `ParallelDetector` adds `detect_every` frames to the
+            delay.
+        face: "tracked" follows a face by the overlap of consecutive detections, and switches to another face (the
+            largest) only after more than `max_gap` frames without it. "largest" takes the largest face of each frame.
+        search: "near" searches for the tracked face around its position five detections ago, and in the whole frame if
+            the face is not found there. "frame" always searches the whole frame, as does `face="largest"`.
+        detect_every: Detect faces on every k-th frame, and interpolate in between. If a detection does not continue the
+            previous one (the face appeared, disappeared or jumped), the detector also runs on the frames in between,
+            so that a track starts and ends on the right frame.
+        max_gap: Longest gap in frames that is bridged.
+        smoothing: Standard deviation, in frames, of the Gaussian weights of a local linear fit; 0 disables smoothing.
+        min_confidence: Minimum confidence of a detection, in [0, 1].
 
     Yields:
         Every frame, in order, with its face or None.
@@ -72,8 +75,8 @@ def track_face(
     rows = deque([NO_FACE] * (2 * reach + 1), maxlen=2 * reach + 1)
     tracks = deque([-1] * (2 * reach + 1), maxlen=2 * reach + 1)
     waiting: deque[Frame] = deque()
-    follower = _Follower(detector, face, search, detect_every, max_gap, min_confidence)
-    for count, (frame, row, track) in enumerate(chain(follower.follow(frames), repeat((None, NO_FACE, -1), reach))):
+    tracked = _FaceTracker(detector, face, search, detect_every, max_gap, min_confidence).run(frames)
+    for count, (frame, row, track) in enumerate(chain(tracked, repeat((None, NO_FACE, -1), reach))):
         rows.append(row)
         tracks.append(track)
         if frame is not None:
@@ -84,16 +87,18 @@ def track_face(
 
 
 def steady_rows(rows: np.ndarray, tracks: np.ndarray, max_gap: int, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Bridge the short gaps of a whole recording and smooth what lies between the long ones.
+    """Bridge the short gaps of a whole recording, and smooth each track.
 
-    A straight line is fitted around each frame with Gaussian weights. Inside a track that is a Gaussian filter, without
-    lag; at its ends it does not pull a moving face back, as a filter of shrinking support would.
+    A straight line is fitted around each frame with Gaussian weights. Inside a track, this is a Gaussian filter without
+    lag. At its ends, it does not pull a moving face back, as a filter with shrinking support would.
 
     Args:
-        rows: float, shape (T, 15): box, landmarks and confidence, NaN without a face.
-        tracks: int, shape (T,): number of the track, -1 without a face.
-        max_gap: in frames; a gap is bridged by a straight line, with confidence 0, if its track goes on after it.
-        smoothing: standard deviation of the weights in frames, which end at three of it; 0 for none.
+        rows: Float, shape (T, 15): box, landmarks and confidence; NaN without a face.
+        tracks: Int, shape (T,): track number; -1 without a face.
+        max_gap: Longest gap, in frames, that is bridged. A gap is interpolated linearly, with confidence 0, if the same
+            track continues after it.
+        smoothing: Standard deviation of the weights, in frames; they are cut off at three standard deviations. 0
+            disables smoothing.
 
     Returns:
         Arrays like `rows` and `tracks`.
@@ -120,12 +125,12 @@ def steady_rows(rows: np.ndarray, tracks: np.ndarray, max_gap: int, smoothing: f
 
 
 def to_row(face: Face) -> np.ndarray:
-    """A detected face as a row like `NO_FACE`."""
+    """Convert a face to a row like `NO_FACE`."""
     return np.concatenate([face.box, face.landmarks.ravel(), [face.confidence]])
 
 
 def to_face(row: np.ndarray, track: int) -> TrackedFace | None:
-    """The face of a row and the number of its track; None if that is -1."""
+    """Convert a row and its track number to a face; None if the number is -1."""
     if track < 0:
         return None
     return TrackedFace(box=row[:4], landmarks=row[4:14].reshape(5, 2), confidence=float(row[14]), track=track)
@@ -137,15 +142,17 @@ def detect_chunks(
     detect_every: int,
     near: Callable[[], np.ndarray | None] = lambda: None,
 ) -> Iterator[tuple[list[Frame], list[Face], bool]]:
-    """Cut a stream behind every frame in which faces are detected: the first, and then each `detect_every`-th.
+    """Split a stream into chunks, and detect faces in the last frame of each.
+
+    The first chunk is the first frame alone; every further chunk has `detect_every` frames.
 
     Args:
-        frames, detector, detect_every: as for `track_face`.
-        near: asked once for every chunk, in order, for the detector's `near`.
+        frames, detector, detect_every: See `track_face`.
+        near: Called once per chunk, in order, to get the detector's `near`.
 
     Yields:
-        The frames, the faces of their last one, and whether they were looked for in the whole frame. A
-        `ParallelDetector` looks at as many chunks ahead as it has threads.
+        The frames of the chunk, the faces of its last frame, and whether the whole frame was searched. A
+        `ParallelDetector` works ahead by one chunk per thread.
     """
     ahead = detector.threads if isinstance(detector, ParallelDetector) else 0
     found: Callable[[], list[Face]]
@@ -175,8 +182,8 @@ def _chunks(frames: Iterable[Frame], detect_every: int) -> Iterator[list[Frame]]
         yield chunk
 
 
-class _Follower:
-    """Chooses, among the faces detected in a frame, the one that goes on from the frames before."""
+class _FaceTracker:
+    """Select the detected face that continues the track."""
 
     def __init__(
         self, detector: FaceDetector, face: str, search: str, detect_every: int, max_gap: int, min_confidence: float
@@ -187,13 +194,13 @@ class _Follower:
         self.detect_every = detect_every
         self.max_gap = max_gap
         self.min_confidence = min_confidence
-        self.row, self.track = NO_FACE, -1  # as last seen
-        self.missed = max_gap + 1  # frames since then
-        # of the detections before: so many that the last is known, however many frames are looked at at once
+        self.row, self.track = NO_FACE, -1  # last detection
+        self.missed = max_gap + 1  # frames since the last detection
+        # boxes of earlier detections, delayed enough that the oldest is known with any number of detection threads
         self.boxes: deque[np.ndarray | None] = deque([None] * (MOST_THREADS + 1))
 
-    def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, np.ndarray, int]]:
-        """Yield every frame with the row of its face and the number of its track."""
+    def run(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, np.ndarray, int]]:
+        """Yield every frame with the row of its face and the track number."""
         for chunk, faces, whole in detect_chunks(frames, self.detector, self.detect_every, self.boxes.popleft):
             faces = self._confident(faces)
             if not whole and self._choose(faces)[1] != self.track:
@@ -202,7 +209,7 @@ class _Follower:
             self.boxes.append(self.row[:4] if self.near and not self.missed else None)
 
     def _advance(self, chunk: list[Frame], faces: list[Face]) -> Iterator[tuple[Frame, np.ndarray, int]]:
-        """From the faces of the chunk's last frame, place the one in those before it, back to the last detection."""
+        """Derive the face in each frame of a chunk from the faces in its last frame."""
         *between, last = chunk
         row, track = self._choose(faces)
         if self.missed == 0 and track == self.track:
@@ -214,13 +221,13 @@ class _Follower:
                 yield frame, NO_FACE, -1
         else:
             for frame in between:
-                yield frame, *self._take(self._confident(self.detector.detect(frame[2])))
-        yield last, *self._take(faces)
+                yield frame, *self._update(self._confident(self.detector.detect(frame[2])))
+        yield last, *self._update(faces)
 
     def _confident(self, faces: list[Face]) -> list[Face]:
         return [face for face in faces if face.confidence >= self.min_confidence]
 
-    def _take(self, faces: list[Face]) -> tuple[np.ndarray, int]:
+    def _update(self, faces: list[Face]) -> tuple[np.ndarray, int]:
         row, track = self._choose(faces)
         if track < 0:
             self.missed += 1
@@ -243,7 +250,10 @@ class _Follower:
 
 
 def overlap(box: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes (x, y, width, height), the first four numbers of each array."""
+    """Compute the intersection over union of two boxes.
+
+    A box is the first four numbers of its array: x, y, width, height.
+    """
     low = np.maximum(box[:2], other[:2])
     high = np.minimum(box[:2] + box[2:4], other[:2] + other[2:4])
     intersection = float(np.prod(np.maximum(high - low, 0)))

@@ -1,4 +1,4 @@
-"""The curves that tell whether pre-training learns."""
+"""Plot the pre-training loss, its references and reconstructed frames."""
 
 import math
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ LOSSES = {
 
 
 def plot_losses(log_history: list[dict[str, Any]]) -> Figure:
-    """Draw the loss beside what needs no learning, and below them the share of variance explained, over the steps.
+    """Draw the loss, its untrained references and the variance explained by step.
 
     Args:
-        log_history: Lines of the log of a `PretrainTrainer`, as in `trainer_state.json`; those without references,
-            such as of an evaluation, are passed over.
+        log_history: Log entries of a `PretrainTrainer`, as in `trainer_state.json`. Entries without references, such as
+            those of an evaluation, are skipped.
     """
     lines = [line for line in log_history if "loss_patch_mean" in line]
     steps = [line["step"] for line in lines]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1.5 * COLUMN_WIDTH, COLUMN_WIDTH), layout="constrained")
         losses, explained = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        for name, look in LOSSES.items():
-            losses.plot(steps, [line[name] for line in lines], linewidth=1, **look)
+        for name, line_style in LOSSES.items():
+            losses.plot(steps, [line[name] for line in lines], linewidth=1, **line_style)
         losses.set_ylim(bottom=0)
         losses.set_ylabel("mean squared error")
         figure.legend(*losses.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
@@ -46,12 +46,12 @@ def plot_losses(log_history: list[dict[str, Any]]) -> Figure:
 
 
 def plot_frame_rows(rows: dict[str, NDArray[Any]], frame_numbers: Sequence[int], caption: str) -> Figure:
-    """Draw rows of frames, as wide as a column of text.
+    """Draw rows of frames, one text column wide.
 
     Args:
         rows: Label of a row -> its frames, uint8 of shape `(K, H, W, 3)`.
-        frame_numbers: K numbers, above the columns.
-        caption: Below the picture.
+        frame_numbers: K frame numbers, shown above the columns.
+        caption: Text below the figure.
     """
     frames = np.stack(list(rows.values()))  # (rows, K, H, W, 3)
     gap = max(1, frames.shape[3] // 24)

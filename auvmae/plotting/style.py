@@ -1,4 +1,4 @@
-"""Pictures: prior beside learned knowledge (the paper's Fig. 6) and labels above probabilities over time."""
+"""Define the shared style of all figures, and save them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,16 @@ from matplotlib.figure import Figure
 from ..system.files import whole_file
 
 COLUMN_WIDTH = 3.5
-"""Width of one column of a two-column paper, in inches; text in figures is sized for it."""
+"""Width in inches of one column of a two-column paper; the font sizes fit this width."""
 
 STYLE: Any = {
     **{"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7},
-    "text.parse_math": False,  # what is between two $ in the name of a file is no formula
+    "text.parse_math": False,  # text between two $ in a file name is not a formula
 }
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG (300 dots per inch), whole or not at all, and return its path."""
+    """Save a figure atomically as PNG (300 dots per inch), and return its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:

@@ -1,4 +1,4 @@
-"""Draw labels above probabilities over time."""
+"""Plot AU labels and predicted probabilities over time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,16 +20,17 @@ def plot_timeline(
     seconds: NDArray[Any] | None = None,
     meaning: tuple[str, str] = ("coded present", "not coded"),
 ) -> Figure:
-    """Draw one video: per AU, the stretches in which it is present as bars above the probability over time.
+    """Draw the labels of one video as bars above the probability of each AU.
 
     Args:
-        probs: `(frames, N)` in [0, 1]; NaN is left out.
-        labels: `(frames, N)`: 0, 1, or -100 (not coded, drawn grey).
-        au_names: N names.
-        title: Above the picture.
-        thresholds: N probabilities to draw; 0.5 by default.
-        seconds: `(frames + 1,)`, ascending: when each frame begins, and when the last one ends; frame numbers if None.
-        meaning: What labels of 1 and of -100 are called.
+        probs: `(frames, N)` in [0, 1]; NaN is not drawn.
+        labels: `(frames, N)`: 0, 1 or -100 (not coded, drawn grey).
+        au_names: Names of the N AUs.
+        title: Title of the figure.
+        thresholds: Decision thresholds of the N AUs, drawn as lines; 0.5 by default.
+        seconds: `(frames + 1,)`, ascending: the start of each frame and the end of the last one. If None, the axis
+            shows frame numbers.
+        meaning: Legend entries for labels of 1 and -100.
     """
     edges = np.arange(len(probs) + 1) if seconds is None else seconds
     thresholds = [0.5] * len(au_names) if thresholds is None else thresholds
@@ -39,13 +40,13 @@ def plot_timeline(
         for axis, name, prob, label, threshold in zip(axes, au_names, probs.T, labels.T, thresholds, strict=True):
             axis.stairs(prob, edges, color="tab:blue", linewidth=1, baseline=None, label="probability")
             axis.axhline(threshold, color="0.7", linewidth=0.6, linestyle=":", label="threshold")
-            _runs(axis, edges, label == 1, "tab:orange", meaning[0])
-            _runs(axis, edges, label == -100, "0.8", meaning[1])
+            _draw_runs(axis, edges, label == 1, "tab:orange", meaning[0])
+            _draw_runs(axis, edges, label == -100, "0.8", meaning[1])
             axis.set_ylim(-0.05, 1.35)
             axis.set_yticks([0, 1])
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             axis.spines[["top", "right"]].set_visible(False)
-        axes[-1].set_xlabel("frame" if seconds is None else "seconds")
+        axes[-1].set_xlabel("frame" if seconds is None else "time (s)")
         axes[-1].set_xlim(edges[0], edges[-1])
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper right", ncols=len(names), frameon=False)
@@ -53,7 +54,7 @@ def plot_timeline(
     return figure
 
 
-def _runs(axis: Any, edges: NDArray[Any], active: NDArray[Any], color: str, label: str) -> None:
+def _draw_runs(axis: Any, edges: NDArray[Any], active: NDArray[Any], color: str, label: str) -> None:
     turns = edges[np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))]
     spans = [(start, stop - start) for start, stop in turns.reshape(-1, 2)]
     axis.broken_barh(spans, (1.12, 0.18), color=color, label=label)

@@ -1,1 +1,1 @@
-"""Provide what every folder stands on: files, threads, hardware, reports of jobs."""
+"""Provide the shared utilities for files, threads, hardware and job reports."""

@@ -1,4 +1,4 @@
-"""What the commands that go through a folder of videos say at their end."""
+"""Report the results of the commands that process a folder of videos."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What became of one video.
+    """Record the result of one video.
 
     Args:
-        source: its path.
-        output: path of what was to be written.
-        status: "done", "skipped" (it was finished before) or "failed".
-        reason: why it failed.
-        frames: its number of frames; 0 if it failed.
-        found: in how many of them there is a face.
+        source: Path of the video.
+        output: Path of the output file.
+        status: "done", "skipped" (already finished) or "failed".
+        reason: Reason of the failure.
+        frames: Number of frames; 0 if the video failed.
+        found: Number of frames with a face.
     """
 
     source: str
@@ -26,23 +26,26 @@ class VideoResult:
 
 
 def summarise(results: list[VideoResult]) -> dict[str, int]:
-    """Count the videos that were done, skipped and failed, their frames, and the frames with a face ("found")."""
+    """Count videos by status, all frames, and the frames with a face ("found")."""
     counts = {status: sum(result.status == status for result in results) for status in ("done", "skipped", "failed")}
     totals = {name: sum(getattr(result, name) for result in results) for name in ("frames", "found")}
     return counts | totals
 
 
 def print_summary(results: list[VideoResult], done: str, report: Path) -> int:
-    """Print what became of a folder, with the reason of every failure; gives the exit code, 1 if there is one.
+    """Print the summary of a folder, with the reason of every failure.
 
     Args:
-        results: of every video.
-        done: what was done to those that did not fail, e.g. "cropped".
-        report: file in which the results stand.
+        results: Results of all videos.
+        done: Past participle for the finished videos, e.g. "cropped".
+        report: File with the full results.
+
+    Returns:
+        The exit code: 1 if a video failed, else 0.
     """
     total = summarise(results)
     share = total["found"] / total["frames"] if total["frames"] else 0
-    print(f"{total['done']} {done}, {total['skipped']} finished before, {total['failed']} failed")
+    print(f"{total['done']} {done}, {total['skipped']} skipped (already finished), {total['failed']} failed")
     print(f"{total['frames']} frames, {share:.1%} with a face; report: {report}")
     for result in results:
         if result.status == "failed":

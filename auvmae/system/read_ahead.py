@@ -1,4 +1,4 @@
-"""A stream that a thread of its own reads ahead, so that what makes its items works beside what uses them."""
+"""Prefetch an iterator in a background thread, to overlap producer and consumer."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -9,25 +9,25 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL = 0.1
-"""Seconds after which a thread that waits looks whether it is still wanted."""
+"""Seconds after which a waiting thread checks whether it should stop."""
 
 
 def read_ahead(
     items: Generator[T, None, None], size: int, *, drop: bool = False, stopped: Callable[[], bool] = lambda: False
 ) -> Generator[T, None, None]:
-    """Give the items of a stream, which a thread takes from it beforehand.
+    """Prefetch the items of a generator in a background thread.
 
-    The thread starts when the first item is asked for, and ends with the stream, or when what is returned is closed or
-    stopped; it closes the stream.
+    The thread starts when the first item is requested. It ends when `items` is exhausted, or when the returned
+    generator is closed or stopped, and it closes `items`.
 
     Args:
-        items: read by the thread and by nobody else.
-        size: so many items may wait at most.
-        drop: if they do, the oldest is dropped, where otherwise the thread waits; for a camera, which does not wait.
-        stopped: asked before each item, and while there is none: once it says so, the stream is over.
+        items: Generator to read; only the thread may use it.
+        size: Maximum number of prefetched items.
+        drop: Drop the oldest item when the buffer is full, as for a camera. By default the thread waits.
+        stopped: Checked before every item and while waiting for one; the stream ends once this returns True.
 
     Raises:
-        BaseException: whatever `items` raises, after the items before it.
+        BaseException: Any error that `items` raises, after the items that precede it.
     """
     waiting: Queue[T | _End] = Queue(size)
     unwanted = threading.Event()
@@ -39,7 +39,7 @@ def read_ahead(
                 return True
             except Full:
                 if drop:
-                    with suppress(Empty):  # it has been taken in the meantime
+                    with suppress(Empty):  # the consumer has emptied the queue in the meantime
                         waiting.get_nowait()
         return False
 
@@ -69,11 +69,11 @@ def read_ahead(
             yield item
     finally:
         unwanted.set()
-        # not for ever: nothing wakes a thread that reads a pipe into which nobody writes
+        # with a timeout: nothing wakes a thread that reads from a pipe without a writer
         thread.join(timeout=1)
 
 
 class _End:
-    """Stands after the last item, with the error that ended the stream, if one did."""
+    """Mark the end of the stream, with the error that ended it, if any."""
 
     error: BaseException | None = None

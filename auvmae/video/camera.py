@@ -1,11 +1,11 @@
-"""A camera, a pipe or any other live source that PyAV opens, as a stream of frames and as rows of a table."""
+"""Stream frames from a camera, a pipe or any other live source that PyAV opens."""
 
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 
@@ -13,24 +13,21 @@ from ..system.read_ahead import read_ahead
 from .container import VideoDecodeError
 from .reading import Frame, decode_frames
 
-if TYPE_CHECKING:
-    pass
-
 WAIT = 0.005
-"""Seconds after which a camera that has no frame yet is asked again."""
+"""Seconds to wait before asking again a camera that has no frame yet."""
 
 AHEAD = 8
-"""Frames of a live source that may wait to be taken; a camera's oldest is dropped for the next."""
+"""Maximum number of buffered frames of a live source. When the buffer is full, a camera drops its oldest frame."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What is opened.
+    """Describe a live source to open with PyAV.
 
     Args:
-        name: for PyAV: a device, path or URL.
-        format: FFmpeg's name of the way to read devices; None for what is no device.
-        options: FFmpeg's, for that format.
+        name: Device, path or URL, as PyAV expects it.
+        format: FFmpeg input format of a camera; None for files, pipes and URLs.
+        options: FFmpeg options of the input format.
     """
 
     name: str
@@ -39,27 +36,27 @@ class Device:
 
     @classmethod
     def of(cls, name: str, platform: str = sys.platform) -> "Device":
-        """The device that a user means.
+        """Resolve the name given by a user.
 
         Args:
             name: "" for the first camera; a camera's number or device ("1", "/dev/video1", on Windows "video=NAME");
                 "-" for standard input; or a file, named pipe or URL.
-            platform: as `sys.platform`.
+            platform: Platform name, as in `sys.platform`.
 
         Raises:
-            ValueError: on Windows cameras have names, no numbers.
+            ValueError: The camera is not selected by name on Windows, where cameras have no numbers.
         """
         if name == "-":
             return cls("pipe:0")
         if platform == "win32":
             if not name or name.isdecimal():
                 raise ValueError(
-                    "on Windows a camera is named: --webcam 'video=NAME'; "
+                    "on Windows, cameras are selected by name: pass --webcam 'video=NAME'. "
                     "`ffmpeg -list_devices true -f dshow -i dummy` lists the names"
                 )
             return cls(name, "dshow") if name.startswith("video=") else cls(name)
         if platform == "darwin":
-            # avfoundation's own default of 29.97 is a rate that most cameras refuse
+            # most cameras refuse avfoundation's default rate of 29.97
             camera = not name or name.isdecimal()
             return cls(name or "0", "avfoundation", (("framerate", "30"),)) if camera else cls(name)
         if not name or name.isdecimal():
@@ -68,25 +65,28 @@ class Device:
 
 
 def live_frames(device: Device, stopped: Callable[[], bool] = lambda: False) -> Iterator[Frame]:
-    """Stream the frames of a live source, read by a thread of its own.
+    """Stream the frames of a live source, read in a background thread.
 
-    Frames of a camera for which there is no time are dropped, the oldest first: their numbers are missing.
+    If the consumer falls behind a camera, the oldest frames are dropped and their indices are missing.
 
     Args:
-        device: what to open.
-        stopped: once it says so, the stream ends.
+        device: Source to open.
+        stopped: The stream ends once this returns True.
 
     Yields:
-        Index, timestamp in seconds, uint8 frame (H, W, 3). A camera's clock begins with its first frame.
+        Index, timestamp in seconds, uint8 frame (H, W, 3). A camera's clock starts at its first frame.
 
     Raises:
-        VideoDecodeError: the source does not open, or a frame of it is damaged.
+        VideoDecodeError: The source does not open, or one of its frames is damaged.
     """
     return read_ahead(_decode(device), AHEAD, drop=device.format is not None, stopped=stopped)
 
 
 class _WaitingContainer:
-    """A container that waits where it has no frame yet: cameras of macOS say so between any two."""
+    """Wrap a container, and wait while it has no frame yet.
+
+    Cameras on macOS report that they have no frame between any two frames.
+    """
 
     def __init__(self, container: Any) -> None:
         self._container = container

@@ -1,4 +1,4 @@
-"""Open a video container, and read what its packets say of the frames."""
+"""Open video containers, and read frame metadata from their packets."""
 
 import os
 import threading
@@ -12,28 +12,31 @@ from av.video.reformatter import VideoReformatter
 
 
 def ffmpeg_path(path: Path) -> str:
-    """A path that FFmpeg takes for one: what stands before a colon in its first part would be a protocol."""
+    """Return a form of the path that FFmpeg does not mistake for a URL.
+
+    In a bare file name, FFmpeg takes the text before a colon for a protocol.
+    """
     return os.path.join(".", path)
 
 
 class VideoDecodeError(OSError):
-    """A video that cannot be opened, or a frame of it that cannot be decoded.
+    """Report a video that cannot be opened, or a frame that cannot be decoded.
 
-    Made of one message, as every error here, so that it passes whole from worker to parent process.
+    The only argument is the message, so that the error survives pickling from a worker to its parent process.
     """
 
     @classmethod
     def of(cls, path: str | Path, cause: object, frame: int | None = None) -> "VideoDecodeError":
-        """The error that names the file, the frame where it is one, the cause and the remedy."""
+        """Build the error from the file, the cause and, for a single frame, its index."""
         where = f"{path}" if frame is None else f"frame {frame} of {path}"
         return cls(
-            f"cannot decode {where}: {cause}. Copy the file again from its source or re-encode it; if it is beyond "
-            "repair, take it (and its labels) out of the data."
+            f"cannot decode {where}: {cause}. Copy the file again from its source or re-encode it; if neither helps, "
+            "remove the file and its labels from the dataset."
         )
 
 
 class Packet(NamedTuple):
-    """What a container says of one frame, without its data."""
+    """Hold the metadata of one frame, without its data."""
 
     pts: int | None
     is_keyframe: bool
@@ -42,10 +45,10 @@ class Packet(NamedTuple):
 
 
 def open_container(path: Path) -> Any:
-    """Open a video file with PyAV, to be decoded by one thread.
+    """Open a video file with PyAV for single-threaded decoding.
 
     Raises:
-        VideoDecodeError: the file does not open, or holds no video stream.
+        VideoDecodeError: The file does not open, or contains no video stream.
     """
     try:
         container = av.open(ffmpeg_path(path))
@@ -54,14 +57,16 @@ def open_container(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise VideoDecodeError.of(path, "it has no video stream")
-    container.streams.video[0].codec_context.thread_count = 1  # work is parallel over clips and files
+    container.streams.video[0].codec_context.thread_count = 1  # clips and files are already processed in parallel
     return container
 
 
-@lru_cache(maxsize=256)  # clips of a video follow one another, and to list its packets costs more than one of them
+@lru_cache(maxsize=256)  # listing the packets costs more than reading a clip, and a video has many clips
 def frame_times(path: Path, size: int, changed: int) -> tuple[list[int], list[int]]:
-    """When each frame of a file (of this size and time of change) is shown, and the keyframes among them; both empty
-    where a frame does not say when.
+    """List the presentation times of all frames and of the keyframes.
+
+    Both lists are in ascending order, and empty if any frame has no presentation time. The size and the modification
+    time of the file are part of the cache key.
     """
     with open_container(path) as container:
         packets = [packet for packet in list_packets(container, path) if not packet.is_discard]
@@ -71,7 +76,7 @@ def frame_times(path: Path, size: int, changed: int) -> tuple[list[int], list[in
 
 
 def list_packets(container: Any, path: Path) -> list[Packet]:
-    """What is said of the frames of a video in its packets, one each, without their data being kept or decoded."""
+    """List one packet per frame, without decoding the frames or keeping their data."""
     packets: list[Packet] = []
     try:
         for packet in container.demux(video=0):
@@ -80,7 +85,7 @@ def list_packets(container: Any, path: Path) -> list[Packet]:
     except av.FFmpegError as error:
         raise VideoDecodeError.of(path, error, len(packets)) from error
     if not packets:
-        raise VideoDecodeError.of(path, "it holds no frame")
+        raise VideoDecodeError.of(path, "it contains no frames")
     return packets
 
 
@@ -91,13 +96,13 @@ def to_rgb(frame: Any, path: Path, index: int) -> np.ndarray:
     """Convert a decoded frame to upright RGB, uint8 of shape (H, W, 3).
 
     Raises:
-        VideoDecodeError: the frame is damaged.
+        VideoDecodeError: The frame is damaged.
     """
     if frame.is_corrupt:
         raise VideoDecodeError.of(path, "the frame is damaged", index)
-    if not hasattr(_THREAD, "reformatter"):  # a frame's own would set up its conversion anew for every frame
+    if not hasattr(_THREAD, "reformatter"):  # `frame.reformat` would set up the conversion again for every frame
         _THREAD.reformatter = VideoReformatter()
-    # one thread: the threads it would start do not survive a fork, and a loader's worker would wait for them forever
+    # one thread: threads do not survive a fork, and a worker of a data loader would wait for them forever
     pixels = _THREAD.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-    # the display matrix turns counterclockwise, as np.rot90 does
+    # the display matrix rotates counterclockwise, as np.rot90 does
     return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))

@@ -1,4 +1,4 @@
-"""Read chosen frames of a video."""
+"""Read selected frames of a video."""
 
 import bisect
 import math
@@ -14,19 +14,21 @@ from .reading import image_files, iter_frames, read_image
 
 
 def read_frames(path: str | Path, indices: Sequence[int] | np.ndarray, backend: str = "decord") -> np.ndarray:
-    """Decode the given frames of a video, and of the others only those that they are made from.
+    """Decode the given frames of a video.
+
+    Other frames are decoded only where the given ones depend on them.
 
     Args:
-        path: a video file, or a folder of images named by their frame index.
-        indices: frame indices, 0-based for a video file, in any order, repetition allowed.
-        backend: "decord", "pyav" or "torchcodec"; all give the same frames.
+        path: Video file, or folder of images named by their frame index.
+        indices: Frame indices in any order, 0-based for a video file. Repeated indices are allowed.
+        backend: "decord", "pyav" or "torchcodec". All backends return the same frames.
 
     Returns:
         uint8 array of shape (len(indices), H, W, 3), RGB, upright.
 
     Raises:
-        VideoDecodeError: the file does not open, or one of the frames is absent or damaged.
-        ValueError: no index, a negative one, or an unknown backend.
+        VideoDecodeError: The file does not open, or one of the frames is missing or damaged.
+        ValueError: `indices` is empty or has a negative index, or the backend is unknown.
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown video backend {backend!r}; choose from {', '.join(BACKENDS)}")
@@ -49,7 +51,7 @@ def _read_images(folder: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
     files = image_files(folder)
     for index in indices.tolist():
         if index not in files:
-            raise VideoDecodeError.of(folder, f"there is no such image; it holds {min(files)} to {max(files)}", index)
+            raise VideoDecodeError.of(folder, f"no such image; the folder has {min(files)} to {max(files)}", index)
         yield read_image(files[index], index)
 
 
@@ -59,7 +61,7 @@ def _read(path: Path, indices: np.ndarray, backend: str) -> Iterator[np.ndarray]
         return
     done = 0
     if len(indices) > 1 and np.diff(indices).min() > 1:
-        # PyAV alone can leave out the frames that no other one needs: of what `VideoWriter` writes, 3 in 4
+        # only PyAV can skip frames that no other frame refers to: 3 in 4 of those that `VideoWriter` writes
         for frame in _decode_at(path, indices, "NONREF"):
             yield frame
             done += 1
@@ -68,8 +70,10 @@ def _read(path: Path, indices: np.ndarray, backend: str) -> Iterator[np.ndarray]
 
 
 def _seeks_exactly(path: Path) -> bool:
-    """Whether every backend finds the frame asked for. In MPEG and WMV they miss it, and in AVI if there are B-frames,
-    since it has no place for the time that a frame is shown at; those are decoded from their beginning.
+    """Check whether every backend seeks to the exact frame.
+
+    Backends miss the frame in MPEG and WMV, and in AVI with B-frames, because AVI does not store presentation times.
+    Such files are decoded from the start.
     """
     if path.suffix.lower() != ".avi":
         return path.suffix.lower() in (".mp4", ".m4v", ".mov", ".mkv", ".webm")
@@ -85,7 +89,7 @@ def _read_streamed(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
             wanted.pop(0)
         if not wanted:
             return
-    raise VideoDecodeError.of(path, f"it has {index + 1} frames", wanted[0])
+    raise VideoDecodeError.of(path, f"the video has only {index + 1} frames", wanted[0])
 
 
 def _read_decord(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
@@ -93,17 +97,17 @@ def _read_decord(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
 
     done = 0
     try:
-        # one thread, one reader per call: a reader shared by threads or kept over a fork hangs or aborts.
-        # The tolerance forbids decord to stand in the nearest good frame for a damaged one.
+        # one thread and one reader per call: a reader that is shared by threads or survives a fork hangs or aborts.
+        # The tolerance keeps decord from replacing a damaged frame with the nearest good one.
         reader = decord.VideoReader(ffmpeg_path(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
         while done < len(indices):
             frame = reader[int(indices[done])].asnumpy()
-            # decord 3.4 takes the padding of narrow frames for channels: (H, 32, 6) if a row of 32 pixels is 192 bytes
+            # decord 3.4 mistakes row padding for channels: (H, 32, 6) if a row of 32 pixels takes 192 bytes
             height, width, _ = frame.shape
             yield frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
             done += 1
     except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, IndexError, AssertionError):
-        # decord 3.4 fails on sound HEVC files too; PyAV reads the same frames, or says what is wrong with which
+        # decord 3.4 also fails on valid HEVC files; PyAV reads the same frames, or reports the damaged one
         yield from _read_pyav(path, indices[done:])
 
 
@@ -117,8 +121,10 @@ def _read_pyav(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _decode_at(path: Path, indices: np.ndarray, skip_frame: str) -> Iterator[np.ndarray]:
-    """Frames at ascending indices, up to the first that is not found: it is one of those that `skip_frame` leaves out,
-    or the file does not say when its frames are shown, or seeks past it (some containers seek by dts).
+    """Decode frames at ascending indices, up to the first that is not found.
+
+    A frame is not found if `skip_frame` skips it, if the file has no presentation times, or if the container seeks past
+    the frame (some containers seek by dts).
     """
     with open_container(path) as container:
         status = path.stat()
@@ -131,7 +137,7 @@ def _decode_at(path: Path, indices: np.ndarray, skip_frame: str) -> Iterator[np.
         last = -math.inf
         for index in indices.tolist():
             if index >= len(times):
-                raise VideoDecodeError.of(path, f"it has {len(times)} frames", index)
+                raise VideoDecodeError.of(path, f"the video has only {len(times)} frames", index)
             key = keys[max(bisect.bisect(keys, times[index]) - 1, 0)]
             if key > last:
                 container.seek(key, stream=stream)
@@ -154,11 +160,11 @@ def _read_torchcodec(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
         frames = decoder.get_frames_at(indices.tolist())
     except (RuntimeError, ValueError, IndexError):
         return _read_pyav(path, indices)
-    # torchcodec 0.13 gives the next good frame for a damaged one
+    # torchcodec 0.13 returns the next good frame in place of a damaged one
     return iter(frames.data.numpy()) if (frames.pts_seconds.diff() > 0).all() else _read_pyav(path, indices)
 
 
-# each gives the frames of a video file at ascending, distinct indices
+# each backend yields the frames of a video file at ascending, distinct indices
 BACKENDS: dict[str, Callable[[Path, np.ndarray], Iterator[np.ndarray]]] = {
     "decord": _read_decord,
     "pyav": _read_pyav,

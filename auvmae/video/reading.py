@@ -1,7 +1,7 @@
-"""Frames out of files (and, by `VideoWriter`, into them): the one place where pixels are decoded.
+"""Decode the frames of videos, and find videos in folders.
 
-A *video* is a video file or a folder of images whose integer file stems are the frame indices (`7.jpg` and `0007.jpg`
-are both frame 7). Rotation metadata is applied, so that every function and backend gives upright, identical frames.
+A *video* is a video file, or a folder of images whose integer file stems are the frame indices (`7.jpg` and `0007.jpg`
+are both frame 7). Rotation metadata is applied, so that every function and backend returns the same upright frames.
 """
 
 import os
@@ -18,9 +18,9 @@ from PIL import Image, ImageOps
 from .container import VideoDecodeError, ffmpeg_path, list_packets, open_container, to_rgb
 
 Frame = tuple[int, float, np.ndarray]
-"""What `iter_frames` gives: index, timestamp in seconds, uint8 pixels of shape (H, W, 3)."""
+"""One item of `iter_frames`: index, timestamp in seconds, uint8 pixels of shape (H, W, 3)."""
 
-IMAGE_FOLDER_FPS = 25  # images have no clock; BP4D's rate
+IMAGE_FOLDER_FPS = 25  # images have no timestamps; BP4D's frame rate
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
@@ -29,11 +29,11 @@ def iter_frames(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
     """Decode a whole video in order, one frame in memory at a time.
 
     Yields:
-        (index, timestamp in seconds, uint8 frame of shape (H, W, 3)). Where the file gives no time, as for images, the
-        timestamp is NaN.
+        (index, timestamp in seconds, uint8 frame of shape (H, W, 3)). The timestamp is NaN for images and for files
+        without timestamps.
 
     Raises:
-        VideoDecodeError: the file does not open, or a frame is damaged.
+        VideoDecodeError: The file does not open, or a frame is damaged.
     """
     path = Path(path)
     if path.is_dir():
@@ -45,7 +45,10 @@ def iter_frames(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
 
 
 def decode_frames(container: Any, path: Path) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Decode the first video stream of an open PyAV container, as `iter_frames`; `path` is for errors."""
+    """Decode the first video stream of an open PyAV container.
+
+    The items are those of `iter_frames`. `path` is used in error messages only.
+    """
     index = -1
     try:
         for index, (frame, time) in enumerate(_timed(container)):
@@ -53,34 +56,36 @@ def decode_frames(container: Any, path: Path) -> Iterator[tuple[int, float, np.n
     except av.FFmpegError as error:
         raise VideoDecodeError.of(path, error, index + 1) from error
     if index < 0:
-        raise VideoDecodeError.of(path, "it holds no frame")
+        raise VideoDecodeError.of(path, "it contains no frames")
 
 
 def _timed(container: Any) -> Iterator[tuple[Any, float | None]]:
-    """The frames as they are shown, and when, in seconds; None if nobody knows."""
+    """Yield frames in presentation order with their times, None if unknown."""
     stream = container.streams.video[0]
     if container.format.name != "avi" or not stream.codec_context.has_b_frames:
         for frame in container.decode(video=0):
             yield frame, frame.time
         return
-    # AVI says when frames are decoded alone; where there are B-frames, FFmpeg guesses wrong when they are shown. As
-    # many are decoded as are shown at any time, but for the delay: the k-th is shown when the k-th is decoded.
+    # AVI stores decoding times only, and with B-frames FFmpeg derives wrong presentation times from them. Up to a
+    # constant delay, the k-th frame is shown when the k-th packet is decoded.
     times: deque[float | None] = deque()
     begun = False
     for packet in container.demux(stream):
         begun = begun or packet.is_keyframe
-        if packet.size and begun:  # of those before a key frame there is no picture
+        if packet.size and begun:  # packets before the first keyframe give no frame
             times.append(None if packet.dts is None else float(packet.dts * stream.time_base))
         for frame in packet.decode():
             yield frame, times.popleft() if times else None
 
 
 def num_frames(path: str | Path) -> int:
-    """Number of frames of a video file (counted from its packets, nothing is decoded), or of images in a folder.
+    """Count the frames of a video file, or the images of a folder.
+
+    Frames are counted from the packets, without decoding.
 
     Raises:
-        VideoDecodeError: the file does not open, is cut off, or hides frames behind an edit list (a cut made without
-            re-encoding), where readers disagree about which frame is which.
+        VideoDecodeError: The file does not open, is truncated, or hides frames behind an edit list. An edit list is
+            left by a cut without re-encoding, and readers then disagree about the frame indices.
     """
     path = Path(path)
     if path.is_dir():
@@ -88,14 +93,14 @@ def num_frames(path: str | Path) -> int:
     with open_container(path) as container:
         packets = list_packets(container, path)
     if any(packet.is_discard for packet in packets):
-        raise VideoDecodeError.of(path, "it was cut without re-encoding and still holds frames from before the cut")
+        raise VideoDecodeError.of(path, "it was cut without re-encoding and still contains frames from before the cut")
     if packets[-1].is_corrupt:
-        raise VideoDecodeError.of(path, "the file is cut off", len(packets) - 1)
+        raise VideoDecodeError.of(path, "the file is truncated", len(packets) - 1)
     return len(packets)
 
 
 def image_files(folder: str | Path) -> dict[int, Path]:
-    """The images of a folder by their integer stem, in ascending order; files with other names are left out."""
+    """Map integer file stems to images, in ascending order; skip other files."""
     files: dict[int, Path] = {}
     for file in sorted(Path(folder).iterdir()):
         if file.suffix.lower() in IMAGE_SUFFIXES and file.stem.isdecimal():
@@ -103,16 +108,16 @@ def image_files(folder: str | Path) -> dict[int, Path]:
                 raise VideoDecodeError.of(folder, f"{files[int(file.stem)].name} and {file.name} are the same frame")
             files[int(file.stem)] = file
     if not files:
-        raise VideoDecodeError.of(folder, "the folder holds no JPEG or PNG that is named by its frame index")
+        raise VideoDecodeError.of(folder, "the folder contains no JPEG or PNG file named by its frame index")
     return dict(sorted(files.items()))
 
 
 def read_image(file: Path, index: int) -> np.ndarray:
-    """Decode one image, upright, to uint8 of shape (H, W, 3); `index` is for errors."""
+    """Decode one image to upright uint8 of shape (H, W, 3); `index` is used in errors."""
     try:
         with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # grey of 16 bits, of which Pillow makes white: it cuts off at 255
+            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG as SyntaxError
@@ -120,7 +125,7 @@ def read_image(file: Path, index: int) -> np.ndarray:
 
 
 def frame_rate(source: Path) -> Fraction:
-    """Mean frames per second of a video file; of an image folder, which has no clock, `IMAGE_FOLDER_FPS`."""
+    """Return the mean frame rate of a video, or `IMAGE_FOLDER_FPS` for images."""
     if source.is_dir():
         return Fraction(IMAGE_FOLDER_FPS)
     with av.open(ffmpeg_path(source)) as container:
@@ -128,14 +133,17 @@ def frame_rate(source: Path) -> Fraction:
 
 
 def find_videos(source: Path, output: Path) -> list[tuple[Path, Path]]:
-    """List the video files and image folders under `source` (or `source` itself), each with the path of its crop."""
+    """List the videos under `source`, each with the path of its crop.
+
+    Videos are video files and image folders; `source` itself may be one.
+    """
     if source.is_file():
         return [(source, output / f"{source.stem}.mp4")]
     videos = []
     visited = {output.resolve()}
     for path, folders, files in os.walk(source, followlinks=True):
         here, real = Path(path), Path(path).resolve()
-        if real in visited:  # the output, or a link back into the tree
+        if real in visited:  # the output folder, or a link back into the tree
             folders.clear()
             continue
         visited.add(real)

@@ -1,4 +1,4 @@
-"""Frames into files, whole or not at all."""
+"""Write video files atomically."""
 
 import os
 from fractions import Fraction
@@ -10,31 +10,37 @@ import numpy as np
 
 from .container import ffmpeg_path
 
-# keyframes every 32, between them P every 4 and B that nothing refers to. With mbtree the same frames give other bytes
-# from one run to the next.
+# a keyframe every 32 frames, a P-frame every 4, and unreferenced B-frames between them. mbtree is off because it makes
+# the bytes differ between runs.
 X264_PARAMS = "keyint=32:min-keyint=32:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:mbtree=0"
 TICK = Fraction(1, 90000)
-"""The finest step of time of a timed video, in seconds."""
+"""Time base of a timed video, in seconds."""
 
 
 class VideoWriter:
-    """Write RGB frames to a video file. A context manager: the file appears, whole, when the block ends without error.
+    """Write RGB frames to a video file, as a context manager.
 
-    Until then it is `<name>.<pid>.tmp`, which no reader takes for a video. It is H.264 (yuv420p, visually lossless),
-    written by one thread, so that the same frames give the same bytes whatever the number of cores, and made to be read
-    in training: a keyframe every 32 frames, so that a clip from the middle is cheap; no frame but every 4th is needed
-    by another, so that frame level decodes these alone; and the codec's dearest tools (CABAC, the deblocking filter)
-    are left out, which makes files an eighth larger and decoding a third cheaper.
+    The file appears when the block ends without error. Until then it is named `<name>.<pid>.tmp`, which no reader
+    takes for a video.
+
+    The video is H.264 (yuv420p, visually lossless). A single thread encodes it, so that the same frames give the same
+    bytes on any number of cores. The encoding is tuned for training:
+
+    - A keyframe every 32 frames makes it cheap to read a clip from the middle.
+    - Only every 4th frame is referenced by others, so the frame level decodes these frames alone.
+    - The most expensive tools of the codec (CABAC, the deblocking filter) are disabled. Files are an eighth larger, and
+      decoding is a third cheaper.
 
     Args:
-        path: file to write; the suffix chooses the container (.mp4, .mkv, .mov, .avi).
-        fps: frames per second.
-        width: width of the frames, in pixels.
-        height: height of the frames, in pixels. H.264 needs even sizes: an odd one grows by a repeated row or column.
-        timed: every frame comes with its time; `fps` is their mean.
+        path: File to write. The suffix selects the container (.mp4, .mkv, .mov, .avi).
+        fps: Frames per second.
+        width: Width of the frames in pixels.
+        height: Height of the frames in pixels. H.264 requires even sizes, so an odd size is padded by repeating the
+            last row or column.
+        timed: Whether each frame comes with a timestamp. `fps` is then the mean frame rate.
 
     Raises:
-        ValueError: a frame of another shape or dtype, or no frame at all.
+        ValueError: A frame has the wrong shape or dtype, or no frame was written.
     """
 
     def __init__(self, path: str | Path, fps: Fraction | float, width: int, height: int, timed: bool = False) -> None:
@@ -54,16 +60,20 @@ class VideoWriter:
         self._num_frames = 0
 
     def write(self, frame: np.ndarray, timestamp: float = 0.0) -> None:
-        """Append one frame, uint8 of shape (height, width, 3), RGB; if `timed`, shown at `timestamp`, in seconds."""
+        """Append one RGB frame, uint8 of shape (height, width, 3).
+
+        `timestamp` is in seconds, and used only if the video is `timed`.
+        """
         if frame.shape != self.shape or frame.dtype != np.uint8:
-            raise ValueError(f"{self.path}: frames are uint8 of shape {self.shape}, got {frame.dtype} {frame.shape}")
+            found = f"{frame.dtype} of shape {frame.shape}"
+            raise ValueError(f"{self.path}: frames must be uint8 of shape {self.shape}, found {found}")
         height, width, _ = self.shape
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        video_frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         if self._stream.codec_context.time_base == TICK:
-            picture.pts, picture.time_base = round(timestamp / TICK), TICK
-        self._container.mux(self._stream.encode(picture))
+            video_frame.pts, video_frame.time_base = round(timestamp / TICK), TICK
+        self._container.mux(self._stream.encode(video_frame))
         self._num_frames += 1
 
     def __enter__(self) -> "VideoWriter":

@@ -133,8 +133,8 @@ def test_a_folder_that_is_there_is_replaced_only_on_demand(theirs, tmp_path, cap
     assert not (folder / "old").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "theirs.pth"]
     for source, output, reason in (
-        ("theirs.pth", "", "no model's folder"),
-        ("ours/model.safetensors", "ours", "lies in"),
+        ("theirs.pth", "", "not a model folder"),
+        ("ours/model.safetensors", "ours", "is inside"),
         ("theirs.pth", "theirs.pth", "is a file"),
         ("none.pth", "new", "No such file"),
     ):

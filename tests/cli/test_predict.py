@@ -32,12 +32,14 @@ def test_the_command(checkpoint, tmp_path, capsys):
     video, out = write_video(tmp_path / "in" / "a.mp4", absent=range(15, 30)), tmp_path / "out"
     words = (video.parent, "-m", checkpoint, "-o", out, "--device", "cpu", "--events", "--threshold", "0.3")
     assert run_command(*words) == 0
-    assert "1 predicted, 0 finished before, 0 failed\n30 frames, 50.0% with a face" in capsys.readouterr().out
+    assert (
+        "1 predicted, 0 skipped (already finished), 0 failed\n30 frames, 50.0% with a face" in capsys.readouterr().out
+    )
     table = pandas.read_csv(out / "a.csv")
     assert (table.AU12_c.dropna() == (table.AU12_p.dropna() >= 0.3)).all()
     assert np.flatnonzero(table.success == 0).tolist() == list(range(15, 30))
     assert run_command(*words) == 0
-    assert "0 predicted, 1 finished before" in capsys.readouterr().out
+    assert "0 predicted, 1 skipped (already finished)" in capsys.readouterr().out
     video.write_bytes(b"broken")
     assert run_command(*words) == 1
     assert f"failed: {video}: VideoDecodeError" in capsys.readouterr().out
@@ -56,7 +58,7 @@ def test_the_command_calibrates(checkpoint, tmp_path, capsys):
     assert run_command(*words) == 0
     raw = pandas.read_csv(out / "a.csv")
     for option in (("--neutral", "0:0.4"), ("--calibrate_quantile", "0.2")):
-        for summary in ("1 predicted, 0 finished before", "0 predicted, 1 finished before"):
+        for summary in ("1 predicted, 0 skipped (already finished)", "0 predicted, 1 skipped (already finished)"):
             assert run_command(*words, *option) == 0
             assert summary in capsys.readouterr().out
         table = pandas.read_csv(out / "a.csv")

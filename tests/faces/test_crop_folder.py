@@ -31,7 +31,7 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """Videos good and bad, as DISFA and users have them."""
+    """Create valid and broken videos, named as in DISFA and by users."""
     root = tmp_path_factory.mktemp("tree")
     good = write_video(root / "Videos_LeftCamera" / "LeftVideoSN001_comp.avi", absent=[5])
     shutil.copy(good, root / "Videos_LeftCamera" / "LeftVideoSN002_comp.avi")
@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_to_the_same_files(tmp_path):
         time.sleep(0.01)
     run.kill()
     run.wait()
-    time.sleep(0.3)  # its processes end with it
+    time.sleep(0.3)  # the worker processes exit with their parent
     stopped = contents(tmp_path / "out")
     assert 2 <= sum(name.endswith("faces.json") for name in stopped) < 6
     time.sleep(0.3)
@@ -148,11 +148,11 @@ def test_nothing_is_written_outside_of_the_output(tmp_path):
     out = tmp_path / "in" / "out"
     out.mkdir()
     (out / "sub").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    for _ in range(2):  # what was written is not taken for input
+    for _ in range(2):  # the output is not taken for input
         results = crop_folder(tmp_path / "in", out, RECIPE, 1, make_detector=SquareDetector)
         reasons = {Path(result.source).relative_to(tmp_path / "in").as_posix(): result.reason for result in results}
         assert "leads out of the output folder" in reasons.pop("sub/a.mp4")
-        assert "is to be written to the same file" in reasons.pop("x/a.mp4")
+        assert "has the same output file" in reasons.pop("x/a.mp4")
         assert reasons == {"x/a.avi": ""}
     assert not list((tmp_path / "elsewhere").iterdir())
 
@@ -164,7 +164,7 @@ def test_image_folders_become_videos_and_the_output_is_another_folder(tmp_path):
     out = tmp_path / "out"
     assert find_videos(tmp_path, out) == [(tmp_path / "F001" / "T1", out / "F001" / "T1.mp4")]
     assert find_videos(tmp_path / "F001" / "T1", out) == [(tmp_path / "F001" / "T1", out / "T1.mp4")]
-    with pytest.raises(ValueError, match="itself"):
+    with pytest.raises(ValueError, match=r"cannot write the crops of .* into .* itself"):
         crop_folder(tmp_path, out / "..", RECIPE, make_detector=SquareDetector)
 
 
@@ -191,10 +191,10 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     video, out = write_video(tmp_path / "a.mp4", absent=range(15, 30)), tmp_path / "out"
     options = ("--detector", "square", "--size", 32, "--detect_every", 2)
     assert run_command(video, out, *options) == 0
-    assert "1 cropped, 0 finished before, 0 failed\n30 frames, 50.0% with a face" in capsys.readouterr().out
+    assert "1 cropped, 0 skipped (already finished), 0 failed\n30 frames, 50.0% with a face" in capsys.readouterr().out
     assert json.loads((out / "crop_recipe.json").read_text())["detect_every"] == 2
     assert run_command(video, out, *options) == 0
-    assert "0 cropped, 1 finished before" in capsys.readouterr().out
+    assert "0 cropped, 1 skipped (already finished)" in capsys.readouterr().out
     video.write_bytes(b"broken")
     assert run_command(video, out, *options) == 1
     assert f"failed: {video}: VideoDecodeError" in capsys.readouterr().out

@@ -52,7 +52,7 @@ def test_mtcnn_finds_a_face_near_where_it_was(shift):
         (near,) = detector.detect(frame, face.box + np.append(np.multiply(shift, face.box[2:]), (0, 0)))
         np.testing.assert_allclose(near.landmarks, face.landmarks, atol=0.03 * face.box[3])
         np.testing.assert_allclose(near.box, face.box, atol=0.15 * face.box[3])
-        for far in ((-1.5, 0), (0, 3), (-9, -9)):  # beside it, at the frame's edge, outside of the frame
+        for far in ((-1.5, 0), (0, 3), (-9, -9)):  # beside the face, at the edge of the frame, outside the frame
             assert detector.detect(frame, face.box + np.append(np.multiply(far, face.box[2:]), (0, 0))) == []
 
 
@@ -80,5 +80,5 @@ def test_another_detector_can_take_its_place(monkeypatch):
 
     monkeypatch.setitem(DETECTORS, "blind", Blind)
     assert load_detector("blind", 0.3).min_face == 0.3
-    with pytest.raises(ValueError, match=r"unknown face detector 'os\.system'; known: blind, mtcnn"):
+    with pytest.raises(ValueError, match=r"unknown face detector 'os\.system'; choose from blind, mtcnn"):
         load_detector("os.system")

@@ -1,4 +1,4 @@
-"""Every face at once, against `track_face` on each face alone."""
+"""Tracking all faces at once agrees with `track_face` on each face alone."""
 
 from itertools import chain
 
@@ -52,13 +52,13 @@ def test_faces_that_come_and_go_do_not_disturb_each_other(detect_every):
     numbers = np.arange(90)
     scripts = [
         noisy(100, numbers >= 0, 1),
-        noisy(400, (numbers > 20) & (numbers < 70) & (numbers != 40), 2),  # comes and goes, missed once
+        noisy(400, (numbers > 20) & (numbers < 70) & (numbers != 40), 2),  # appears and disappears, missed once
         noisy(700, (numbers > 20) & ((numbers < 40) | (numbers > 50)), 3),  # gone for longer than a short gap
     ]
     together = [[*chain(*faces)] for faces in zip(*scripts, strict=True)]
     found = run(together, detect_every=detect_every)
     assert {face.track for faces in found for face in faces} == {0, 1, 2, 3}
-    if detect_every == 1:  # with one detector for all, a face that comes makes it look at the others again
+    if detect_every == 1:  # with a shared detector, a new face makes it detect the other faces again
         for number, script in enumerate(scripts):
             for faces, expected in zip(found, alone(script), strict=True):
                 near = [face for face in faces if abs(face.box[0] - 300 * number - 100) < 50]

@@ -1,4 +1,4 @@
-"""Faces looked for in several frames at once are the same faces, and no thread is left behind."""
+"""Parallel detection finds the same faces as sequential detection, and leaves no thread behind."""
 
 import threading
 from functools import partial
@@ -13,7 +13,7 @@ from .test_tracking import Script, face_at, frames, furthest_behind
 
 
 def script():
-    """A face that moves, is gone, comes back elsewhere, and another one beside it for a while."""
+    """Move one face, remove it, return it elsewhere, and show a second face for a while."""
     faces = [[face_at(100 + 3 * number, noise=number % 3)] if not 20 <= number < 27 else [] for number in range(61)]
     return [found + [face_at(600)] * (30 <= number < 41) for number, found in enumerate(faces)]
 
@@ -46,7 +46,7 @@ def test_frames_are_looked_at_at_the_same_time():
 
     class Waiting(Script):
         def detect(self, frame, near=None):
-            together.wait(timeout=20)  # for two others to be at work, too
+            together.wait(timeout=20)  # for two other threads to be at work too
             return super().detect(frame)
 
     with ParallelDetector(partial(Waiting, [[face_at(100)]] * 60), 3) as detector:

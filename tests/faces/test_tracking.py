@@ -12,15 +12,15 @@ def face_at(x, y=50.0, side=100.0, confidence=0.99, noise=0.0):
 
 
 def frames(count):
-    """Frames that carry nothing but their number."""
+    """Yield frames that contain only their number."""
     for number in range(count):
         yield number, number / 25, np.array(divmod(number, 256), dtype=np.uint8)
 
 
 class Script:
-    """A detector that finds what is written for each frame, no further than half a face from `near`.
+    """Return scripted faces for each frame, within half a face of `near`.
 
-    It counts how often it is asked, and how often for the whole frame.
+    It records all requests, and those for the whole frame.
     """
 
     def __init__(self, faces):
@@ -44,7 +44,7 @@ def run(script, **settings):
 
 
 def furthest_behind(track, detector, count, **settings):
-    """Frames that are taken from the stream and not given back yet, at most."""
+    """Measure the maximum number of frames taken from the stream but not returned yet."""
     taken, behind = 0, []
 
     def counted():
@@ -118,7 +118,7 @@ def test_the_detector_runs_on_every_kth_frame_only():
 @pytest.mark.parametrize("detect_every", [1, 3, 4])
 @pytest.mark.parametrize("seed", range(5))
 def test_looking_near_a_face_finds_what_looking_everywhere_does(seed, detect_every):
-    """A face that wanders, jumps, goes and comes back, and another one, larger at times, which it may pass by."""
+    """One face drifts, jumps, disappears and returns, and may pass a second face, which is sometimes larger."""
     rng = np.random.default_rng(seed)
     places = rng.normal(0, 2, (2, 400)).cumsum(axis=1) + np.array([[100], [350]])
     places[0] += 700 * np.repeat(rng.random(4) < 0.5, 100)
@@ -140,7 +140,7 @@ def test_looking_near_a_face_finds_what_looking_everywhere_does(seed, detect_eve
 def test_a_face_that_stays_is_looked_for_everywhere_only_until_it_is_known():
     detector = Script([[face_at(100 + 2 * number)] for number in range(90)])
     list(track_face(frames(90), detector, detect_every=3))
-    assert detector.whole == [0, 3, 6, 9, 12]  # as nothing is known of five detections before
+    assert detector.whole == [0, 3, 6, 9, 12]  # until a detection five steps earlier exists
     detector = Script(detector.faces)
     list(track_face(frames(90), detector, detect_every=3, face="largest"))
     assert detector.whole == detector.asked
@@ -159,7 +159,7 @@ def test_a_followed_face_is_not_left_for_a_larger_one():
     script += [[face_at(300, side=180)] for _ in range(20)]
     faces = run(script)
     assert all(face.box[0] == pytest.approx(100) for face in faces[:40])
-    # its place is taken once it has been lost for more than the longest gap
+    # another face replaces it after more than `max_gap` frames
     assert faces[40:46] == [None] * 6
     assert all(face.box[0] == pytest.approx(300) and face.track == 1 for face in faces[46:])
     largest = run(script, face="largest", smoothing=0)

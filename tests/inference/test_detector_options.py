@@ -46,7 +46,7 @@ def test_options_and_thresholds(checkpoint, video):
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(checkpoint, name):
-    with pytest.raises(ValueError, match=f"a model cannot run on device '{name}' here: "):
+    with pytest.raises(ValueError, match=f"device '{name}' is not available on this machine: "):
         AUDetector.from_pretrained(checkpoint, device=name)
 
 

@@ -1,4 +1,4 @@
-"""The pictures hold what they were given."""
+"""The figures show the data they were given."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_cooccurrence_shows_every_defined_pair():
 
 def test_transitions_show_what_is_no_self_loop():
     tensor = np.zeros((3, 3, 16))
-    tensor[..., [0, 5, 10, 15]] = 0.2  # the four states that stay
+    tensor[..., [0, 5, 10, 15]] = 0.2  # the four self-loops
     tensor[..., 4] = 0.2
     figure = plot_transitions({"prior": tensor}, NAMES)
     values = figure.axes[0].images[0].get_array()
@@ -47,8 +47,8 @@ def test_timeline_marks_coded_and_uncoded_runs():
 @pytest.mark.parametrize("name", ["a.png", "new/folder/b.png"])
 def test_saved_pictures_open(tmp_path, name):
     figure = plot_timeline(np.zeros((5, 1)), np.zeros((5, 1)), ["AU6"], title="SN001")
-    with Image.open(save_figure(figure, tmp_path / name)) as picture:
-        assert picture.width == 2100  # two columns of 3.5 inches at 300 dots
+    with Image.open(save_figure(figure, tmp_path / name)) as image:
+        assert image.width == 2100  # two columns of 3.5 inches at 300 dots
 
 
 def test_names_are_drawn_as_they_are(tmp_path):
@@ -63,7 +63,7 @@ def test_names_are_drawn_as_they_are(tmp_path):
             plot_frame_rows({"$1_$2": np.zeros((2, 8, 8, 3), np.uint8)}, [0, 1], "take$1_$2.mp4"),
         )
     ):
-        assert save_figure(figure, tmp_path / f"{number}.png").exists()  # a formula so broken would raise
+        assert save_figure(figure, tmp_path / f"{number}.png").exists()  # such a broken formula would raise an error
 
 
 def test_losses_are_drawn_beside_their_references():

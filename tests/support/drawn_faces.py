@@ -1,4 +1,7 @@
-"""Drawn faces: a bright square on a dark ground, whose brightness tells the frame, and a detector that finds it."""
+"""Draw faces as bright squares on a dark background, and detect them.
+
+The brightness of a square encodes the frame number.
+"""
 
 import os
 import signal
@@ -12,12 +15,12 @@ from auvmae.video.reading import iter_frames
 from auvmae.video.writing import VideoWriter
 
 RECIPE = CropRecipe(size=32, detect_every=2, max_gap=3, smoothing=1.0)
-TRAINED = RECIPE.to_dict() | {"detector": "square"}  # as a processor holds it, once `square` is in DETECTORS
-SHAPE = (TEMPLATE - 0.5) * 0.5 + 0.5  # landmarks in the unit square: the crop reaches beyond it by half of its side
+TRAINED = RECIPE.to_dict() | {"detector": "square"}  # as stored in a processor, if `square` is in DETECTORS
+SHAPE = (TEMPLATE - 0.5) * 0.5 + 0.5  # landmarks in the unit square; the crop extends beyond it by half of its side
 
 
 class SquareDetector:
-    """Finds the bright square; dies of a frame that is all white."""
+    """Detect the bright square; kill the process on an all-white frame."""
 
     def __init__(self, min_face=0.1, delay=0.0):
         self.delay = delay
@@ -59,5 +62,5 @@ def write_video(path, count=30, absent=(), size=(96, 128)):
 
 
 def read_shades(path):
-    """The brightness in the middle of each frame, where the square is."""
+    """Measure the brightness in the centre of each frame, where the square is."""
     return np.array([frame[12:20, 12:20].mean() for _, _, frame in iter_frames(path)])

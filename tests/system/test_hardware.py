@@ -1,4 +1,4 @@
-"""Freed memory that stays with the process, by the pages that the system has to hand out."""
+"""Freed memory stays in the process, as measured by its page faults."""
 
 import platform
 import subprocess
@@ -24,12 +24,12 @@ print(faults() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
 def test_memory_is_handed_out_again_and_again_only_if_it_is_not_kept():
     faults = {}
     for name in ("keep", "leave"):
         done = subprocess.run([sys.executable, "-c", PROGRAM, name], capture_output=True, text=True, check=True)
         faults[name] = int(done.stdout)
     assert faults["leave"] > 100
-    # not once for all: what is small may settle where a large block was, which then needs another place
+    # not zero: small objects may occupy the place of a large block, which then needs new pages
     assert faults["keep"] < faults["leave"] / 4

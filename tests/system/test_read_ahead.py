@@ -1,4 +1,4 @@
-"""Reading ahead changes nothing but the time at which things happen, and leaves no thread behind."""
+"""Prefetching changes only the timing, and leaves no thread behind."""
 
 import threading
 import time
@@ -35,10 +35,10 @@ def test_it_reads_so_far_ahead_and_no_further():
             yield number
 
     stream = read_ahead(source(), 3)
-    assert not taken  # nothing happens before it is asked
+    assert not taken  # nothing is read before the first request
     for done, number in enumerate(stream, start=1):
         assert number == done - 1
-        # those that wait, and one that finds no place
+        # the buffered items, and one that does not fit
         until(lambda: len(taken) == min(done + 4, 20))  # noqa: B023
     assert not threads()
 
@@ -53,7 +53,7 @@ def test_an_error_comes_after_the_items_before_it():
     assert [next(stream), next(stream)] == [1, 2]
     with pytest.raises(KeyError, match="frame 3") as caught:
         next(stream)
-    assert caught.traceback[-1].name == "source"  # where it happened
+    assert caught.traceback[-1].name == "source"  # the traceback shows where the error was raised
     assert not threads()
 
 
@@ -96,7 +96,7 @@ def test_what_does_not_wait_loses_its_oldest():
     items = [next(stream)]
     assert sent.wait(20)
     items += stream
-    # at most one and then those that wait; the newest are there, the end has taken the place of one
+    # at most one item and then the buffer, which keeps the newest; the end of the stream replaces one item
     assert items[-2:] == [8, 9]
     assert len(items) <= 4
     assert items == sorted(set(items))

@@ -1,4 +1,4 @@
-"""Live rows are those of the recording, come in time, and are whole when it is stopped."""
+"""Live rows equal those of the recording, are written in time, and are complete when the stream is stopped."""
 
 import errno
 import io
@@ -67,13 +67,13 @@ def test_what_a_name_means(name, platform, expected):
 
 
 def test_cameras_of_windows_have_names():
-    with pytest.raises(ValueError, match="on Windows a camera is named"):
+    with pytest.raises(ValueError, match="on Windows, cameras are selected by name: pass --webcam"):
         Device.of("0", "win32")
 
 
 def test_a_camera_without_a_frame_yet_is_asked_again(video, monkeypatch):
     class Camera:
-        """Has a frame at every other time that it is asked."""
+        """Return a frame on every other request."""
 
         def __init__(self, *_, **__):
             self.container = open_container(str(video))
@@ -162,7 +162,7 @@ def test_a_device_that_does_not_open_leaves_no_file(checkpoint, video, tmp_path)
 def test_an_interrupted_pipe_leaves_whole_rows(checkpoint, video, tmp_path):
     pipe, out = tmp_path / "pipe", tmp_path / "live.csv"
     os.mkfifo(pipe)
-    # the pipe stays open when all is written: nothing more comes
+    # the pipe stays open after the last frame
     stream = write_video(tmp_path / "a.mkv", 200).read_bytes()
     run = start("--webcam", pipe, "-m", checkpoint, "-o", out, "--device", "cpu", stderr=subprocess.PIPE)
     with pipe.open("wb") as writer:
@@ -184,7 +184,7 @@ def test_an_interrupted_pipe_leaves_whole_rows(checkpoint, video, tmp_path):
 @pytest.mark.slow
 @needs_posix
 def test_frames_come_through_standard_input(checkpoint, video, tmp_path):
-    with video.open("rb") as file:  # a file as standard input can be sought in, as MP4 needs
+    with video.open("rb") as file:  # a file as standard input is seekable, which MP4 requires
         run = start("--webcam", "-", "-m", checkpoint, "--device", "cpu", stdin=file, stdout=subprocess.PIPE)
         rows, _ = run.communicate(timeout=200)
     assert run.returncode == 0

@@ -1,4 +1,4 @@
-"""Frame-exact decoding: every frame carries its number, and every backend must read the same one."""
+"""Decoding is exact: each frame shows its number, and all backends must read the same frame."""
 
 import importlib.util
 import pickle
@@ -110,7 +110,7 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", INSTALLED)
-@pytest.mark.parametrize("first", [0, 4, 1, 30])  # the last two ask for frames that are left out at first
+@pytest.mark.parametrize("first", [0, 4, 1, 30])  # the last two request frames that are skipped at first
 @pytest.mark.parametrize("name", NAMES)
 def test_every_fourth_frame(videos: dict[str, Path], name: str, first: int, backend: str) -> None:
     expected = np.stack([frame for _, _, frame in iter_frames(videos[name])])[first::4]
@@ -121,7 +121,7 @@ def test_frames_that_no_other_needs_are_not_decoded(videos: dict[str, Path], tmp
     data = bytearray(videos["h264.mp4"].read_bytes())
     with av.open(str(videos["h264.mp4"])) as container:
         packets = sorted((packet for packet in container.demux(video=0) if packet.size), key=lambda packet: packet.pts)
-    for packet in packets[1:4]:  # behind the length and the type of the unit, which a decoder reads in any case
+    for packet in packets[1:4]:  # after the length and type of the unit, which a decoder always reads
         data[packet.pos + 5 : packet.pos + packet.size] = b"\xff" * (packet.size - 5)
     (tmp_path / "damaged.mp4").write_bytes(data)
     assert frame_numbers(read_frames(tmp_path / "damaged.mp4", [0, 4, 8])) == [0, 4, 8]
@@ -178,14 +178,14 @@ def test_truncated_files(videos: dict[str, Path], tmp_path: Path, backend: str) 
         ends = [packet.pos for packet in container.demux(video=0) if packet.size]
     path.write_bytes(videos["mpeg4.avi"].read_bytes()[: ends[60] + 20])
     assert frame_numbers(read_frames(path, [59, 5], backend)) == [59, 5]
-    with pytest.raises(VideoDecodeError, match=r"frame 95 of .*it has 61 frames"):
+    with pytest.raises(VideoDecodeError, match=r"frame 95 of .*the video has only 61 frames"):
         read_frames(path, [5, 95], backend)
-    with pytest.raises(VideoDecodeError, match=r"frame 60 of .*the file is cut off"):
+    with pytest.raises(VideoDecodeError, match=r"frame 60 of .*the file is truncated"):
         num_frames(path)
 
 
 def test_cut_without_reencoding_is_refused(videos: dict[str, Path], tmp_path: Path) -> None:
-    """`ffmpeg -ss 1 -c copy` writes the frames from the keyframe on and hides some of them by an edit list."""
+    """`ffmpeg -ss 1 -c copy` writes all frames after the keyframe and hides some of them by an edit list."""
     path = tmp_path / "edit.mp4"
     with av.open(str(videos["h264.mp4"])) as source, av.open(str(path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -200,7 +200,7 @@ def test_cut_without_reencoding_is_refused(videos: dict[str, Path], tmp_path: Pa
 
 
 def test_times_of_avi_that_begins_between_key_frames(tmp_path: Path) -> None:
-    """Of the frames before the first key frame there is no picture, and their times are not those of the others."""
+    """Frames before the first keyframe cannot be decoded, and their times must not shift those of later frames."""
     frames = [numbered_frame(index) for index in range(24)]
     options = {"bf": "2", "g": "12", "sc_threshold": "0"}
     with av.open(str(tmp_path / "cut.avi"), "w") as container:
@@ -255,7 +255,7 @@ def test_writer_leaves_nothing_unfinished(tmp_path: Path) -> None:
         raise RuntimeError("stopped")
     with pytest.raises(ValueError, match="no frame was written"), VideoWriter(path, 25, 64, 48):
         pass
-    with pytest.raises(ValueError, match=r"frames are uint8 of shape"), VideoWriter(path, 25, 64, 48) as writer:
+    with pytest.raises(ValueError, match=r"frames must be uint8 of shape"), VideoWriter(path, 25, 64, 48) as writer:
         writer.write(numbered_frame(0, 50, 64))
     assert not list(tmp_path.iterdir())
     assert write_h264(path).read_bytes() == write_h264(tmp_path / "again.mp4").read_bytes()
@@ -283,7 +283,7 @@ def test_image_folder(folder: Path, backend: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("absent", r"frame 98 of .*no such image; it holds 95 to 103"),
+        ("absent", r"frame 98 of .*no such image; the folder has 95 to 103"),
         ("cut", r"frame 98 of .*98.*: (image file is truncated|broken data|Truncated)"),
         ("empty", r"frame 98 of .*98.*: cannot identify image file"),
         ("twice", r"are the same frame"),
@@ -334,4 +334,4 @@ def test_unknown_backend(videos: dict[str, Path]) -> None:
 def test_errors_pass_between_processes() -> None:
     error = VideoDecodeError.of("a.mp4", "it is empty", 3)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
-    assert str(VideoDecodeError(str(error))) == str(error)  # how a DataLoader raises its worker's error again
+    assert str(VideoDecodeError(str(error))) == str(error)  # how a DataLoader re-raises the error of a worker
