@@ -32,9 +32,8 @@ def test_the_command(checkpoint, tmp_path, capsys):
     video, out = write_video(tmp_path / "in" / "a.mp4", absent=range(15, 30)), tmp_path / "out"
     words = (video.parent, "-m", checkpoint, "-o", out, "--device", "cpu", "--events", "--threshold", "0.3")
     assert run_command(*words) == 0
-    assert (
-        "1 predicted, 0 skipped (already finished), 0 failed\n30 frames, 50.0% with a face" in capsys.readouterr().out
-    )
+    summary = "1 predicted, 0 skipped (already finished), 0 failed\n30 frames, 50.0% with a face"
+    assert summary in capsys.readouterr().out
     table = pandas.read_csv(out / "a.csv")
     assert (table.AU12_c.dropna() == (table.AU12_p.dropna() >= 0.3)).all()
     assert np.flatnonzero(table.success == 0).tolist() == list(range(15, 30))

