@@ -1,4 +1,4 @@
-"""Crop aligned faces from a stream of frames, as a recipe defines.
+"""Crop aligned faces from a stream of frames, following a recipe.
 
 The same recipe gives the same crops in dataset preparation and in prediction, so the processor of a checkpoint stores
 its recipe (`CropRecipe.to_dict`).

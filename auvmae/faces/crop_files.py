@@ -1,9 +1,9 @@
 """Read and write face crops and their index files.
 
-The crop `X.mp4` has one frame per frame of the input. `X.faces.csv` is its index, with one row per frame: the frame
-number in the input (the integer stem of an image), the timestamp, the face in pixels of the input, and whether a face
-was found. `X.faces.json` records the recipe and the input. It is written last, so that a crop without it is unfinished,
-and a crop with another recipe or input is out of date.
+Frame i of the crop `X.mp4` shows the face of frame i of the input. `X.faces.csv` is the index, with one row per frame:
+the frame number in the input (the integer stem of an image), the timestamp, the face in pixels of the input, and
+whether a face was found. `X.faces.json` is the completion mark, which records the recipe and the input. It is written
+last, so that a crop without it is unfinished. A crop with another recipe or input is out of date.
 """
 
 import csv

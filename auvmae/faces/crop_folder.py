@@ -155,7 +155,7 @@ def _in_processes(
 def _start_process() -> None:
     import cv2
 
-    cv2.setNumThreads(1)  # there is already one process per CPU
+    cv2.setNumThreads(1)  # the processes already share the CPUs
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

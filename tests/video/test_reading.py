@@ -283,7 +283,7 @@ def test_image_folder(folder: Path, backend: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("absent", r"frame 98 of .*no such image; the folder has 95 to 103"),
+        ("absent", r"frame 98 of .*no such image; its images are numbered 95 to 103"),
         ("cut", r"frame 98 of .*98.*: (image file is truncated|broken data|Truncated)"),
         ("empty", r"frame 98 of .*98.*: cannot identify image file"),
         ("twice", r"are the same frame"),
