@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .metrics import counts_by_group
-from .saved_predictions import FILE_NAME, Predictions
+from .saved_predictions import FILE_NAME, FoldPredictions
 
 PER_FOLD = {
     *("fold", "thresholds", "tuned_on_test", "train_clips", "steps", "train_runtime", "hardware", "versions"),
@@ -22,7 +22,7 @@ DESCRIBED = {"level", "dataset", "au_names", "train_datasets", "repetition", "fo
 """What the description of an experiment or the table says already."""
 
 
-def dealt_folds(run: dict[str, Any]) -> str:
+def resplit_label(run: dict[str, Any]) -> str:
     """How the folds of a run differ from the published ones; nothing if they do not."""
     if folds_file := run.get("folds_file"):
         return f" of {folds_file}"
@@ -47,7 +47,7 @@ class Experiment:
         ValueError: A subject is tested in two folds, or the folds are over different AUs.
     """
 
-    folds: list[Predictions]
+    folds: list[FoldPredictions]
 
     def __post_init__(self) -> None:
         subjects = [subject for fold in self.folds for subject in np.unique(fold.subjects)]
@@ -75,7 +75,7 @@ class Experiment:
         """Level, folds, other training data, and what was tuned on the data that is scored: no number goes without."""
         run, folds = self.folds[0].run, "+".join(str(fold.run.get("fold", "?")) for fold in self.folds)
         text = f"auvmae, {run.get('level', 'unknown')} level, fold{'s' * (len(self.folds) > 1)} {folds}"
-        text += dealt_folds(run)
+        text += resplit_label(run)
         if train_datasets := run.get("train_datasets"):
             text += f", trained on {' and '.join(train_datasets)}"
         label = tuned_label(*(fold.run for fold in self.folds))
@@ -96,7 +96,7 @@ class Experiment:
         return [counts_by_group(fold.probs, fold.labels, fold.subjects, fold.thresholds) for fold in self.folds]
 
 
-def load_runs(path: str | Path) -> list[Predictions]:
+def load_runs(path: str | Path) -> list[FoldPredictions]:
     """Read the predictions of a run, or of every run in a folder.
 
     Args:
@@ -104,22 +104,22 @@ def load_runs(path: str | Path) -> list[Predictions]:
 
     Raises:
         FileNotFoundError: There are none.
-        ValueError: See `Predictions.load`.
+        ValueError: See `FoldPredictions.load`.
     """
     path = Path(path)
     inside = sorted(path.glob(f"*/{FILE_NAME}"))
     if (path / FILE_NAME).exists() or not inside:
-        return [Predictions.load(path)]
-    return [Predictions.load(file) for file in inside]
+        return [FoldPredictions.load(path)]
+    return [FoldPredictions.load(file) for file in inside]
 
 
-def group_folds(runs: Iterable[Predictions]) -> list[Experiment]:
+def group_folds(runs: Iterable[FoldPredictions]) -> list[Experiment]:
     """Put the folds of one experiment together, experiments in the order of their first run.
 
     Raises:
         ValueError: See `Experiment`.
     """
-    groups: dict[str, list[Predictions]] = {}
+    groups: dict[str, list[FoldPredictions]] = {}
     for run in runs:
         groups.setdefault(json.dumps(Experiment([run]).settings, sort_keys=True), []).append(run)
     return [Experiment(sorted(group, key=lambda run: str(run.run.get("fold")))) for group in groups.values()]

@@ -7,28 +7,28 @@ from numpy.typing import NDArray
 
 from .metrics import accuracy_from_counts, au_counts, counts_by_group, event_counts, f1_from_counts
 from .ranking_metrics import average_precision, expected_calibration_error, roc_auc
-from .saved_predictions import Predictions
+from .saved_predictions import FoldPredictions
 
 
-def fold_counts(predictions: Predictions) -> NDArray[np.int64]:
+def fold_counts(predictions: FoldPredictions) -> NDArray[np.int64]:
     """TP, FP, FN and TN at the thresholds of the run, `(4, N)`."""
     return au_counts(predictions.probs, predictions.labels, predictions.thresholds)
 
 
-def event_f1(predictions: Predictions) -> NDArray[np.float64]:
+def event_f1(predictions: FoldPredictions) -> NDArray[np.float64]:
     """F1 of events, `(N,)`, see `event_counts`; NaN for an AU with no event, true or predicted."""
     called = predictions.probs > predictions.thresholds
     counts = event_counts(called, predictions.labels, predictions.recordings, predictions.frames)
     return f1_from_counts(counts, undefined=np.nan)
 
 
-def f1_by_subject(predictions: Predictions) -> NDArray[np.float64]:
+def f1_by_subject(predictions: FoldPredictions) -> NDArray[np.float64]:
     """F1 of each subject, `(subjects, N)`; NaN where an AU is neither present nor predicted in the subject."""
     counts = counts_by_group(predictions.probs, predictions.labels, predictions.subjects, predictions.thresholds)
     return f1_from_counts(counts, undefined=np.nan)
 
 
-def mean_subject_f1(predictions: Predictions) -> NDArray[np.float64]:
+def mean_subject_f1(predictions: FoldPredictions) -> NDArray[np.float64]:
     """Mean of `f1_by_subject` over the subjects in whom an AU is present or predicted, `(N,)`; NaN if in none."""
     scores = f1_by_subject(predictions)
     defined = np.isfinite(scores)
@@ -36,10 +36,10 @@ def mean_subject_f1(predictions: Predictions) -> NDArray[np.float64]:
     return np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)
 
 
-COUNT_SCORES: dict[str, Callable[..., NDArray[np.float64]]] = {"f1": f1_from_counts, "accuracy": accuracy_from_counts}
+COUNT_METRICS: dict[str, Callable[..., NDArray[np.float64]]] = {"f1": f1_from_counts, "accuracy": accuracy_from_counts}
 """The scores that have a bootstrap interval: `(..., 4, N)` counts to `(..., N)`."""
 
-SCORES: dict[str, tuple[str, Callable[[Predictions], NDArray[np.float64]]]] = {
+METRICS: dict[str, tuple[str, Callable[[FoldPredictions], NDArray[np.float64]]]] = {
     "f1": ("F1", lambda predictions: f1_from_counts(fold_counts(predictions))),
     "accuracy": ("accuracy", lambda predictions: accuracy_from_counts(fold_counts(predictions))),
     "average_precision": (

@@ -166,7 +166,7 @@ def event_counts(
     Args:
         predicted: `(frames, N)`, called present.
         labels: `(frames, N)`: 0, 1, or -100 where not coded.
-        recordings: `(frames,)`, which recording a frame is of, e.g. `Predictions.recordings`.
+        recordings: `(frames,)`, which recording a frame is of, e.g. `FoldPredictions.recordings`.
         frames: `(frames,)`, index in the recording, ascending within it.
 
     Returns:

@@ -20,7 +20,7 @@ METADATA_KEY = b"auvmae"
 
 
 @dataclass(frozen=True)
-class Predictions:
+class FoldPredictions:
     """What a model said of every real frame of the test side, coded or not, and what the coders said.
 
     Args:
@@ -75,7 +75,7 @@ class Predictions:
         rows: datasets.DatasetDict,
         au_names: Sequence[str],
         run: dict[str, Any] | None = None,
-    ) -> "Predictions":
+    ) -> "FoldPredictions":
         """Put the clips of a test side together again, without their padded tails.
 
         Args:
@@ -83,10 +83,10 @@ class Predictions:
             labels: `(clips, T, N)`: 0, 1, or -100.
             rows: Of the fold, as of `load_au_dataset`; only "test" is read.
             au_names: N names.
-            run: See `Predictions`.
+            run: See `FoldPredictions`.
 
         Raises:
-            ValueError: As `Predictions`; two clips that share a frame among others.
+            ValueError: As `FoldPredictions`; two clips that share a frame among others.
         """
         clips = rows["test"]
         lengths, starts = (np.asarray(clips[name], dtype=np.int32) for name in ("num_frames", "start_frame"))
@@ -135,7 +135,7 @@ class Predictions:
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> "Predictions":
+    def load(cls, path: str | Path) -> "FoldPredictions":
         """Read what `save` wrote.
 
         Args:

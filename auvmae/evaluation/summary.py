@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import DRAWS, bootstrap_scores, draw_subjects, percentile_interval
-from .experiments import Experiment, dealt_folds, experiment_names, group_folds
-from .fold_metrics import COUNT_SCORES, SCORES, fold_counts
+from .experiments import Experiment, resplit_label, experiment_names, group_folds
+from .fold_metrics import COUNT_METRICS, METRICS, fold_counts
 from .metrics import f1_averages, f1_from_counts
 from .published import PUBLISHED, published_table
-from .saved_predictions import Predictions
+from .saved_predictions import FoldPredictions
 from .tables import Row, Table
 
 UNDEFINED = (
@@ -21,7 +21,7 @@ UNDEFINED = (
 
 
 def summary_tables(
-    runs: Iterable[Predictions],
+    runs: Iterable[FoldPredictions],
     metrics: Sequence[str] = ("f1", "accuracy"),
     by_subject: bool = False,
     draws: int = DRAWS,
@@ -31,16 +31,16 @@ def summary_tables(
 
     Args:
         runs: In any order; those with the same settings are the folds of one experiment.
-        metrics: Keys of `SCORES`, or "all".
+        metrics: Keys of `METRICS`, or "all".
         by_subject: Add `subjects_table`.
         draws, seed: See `draw_subjects`.
 
     Raises:
         ValueError: An unknown metric, or runs that do not fit together (see `Experiment`).
     """
-    metrics = list(SCORES) if list(metrics) == ["all"] else metrics
-    if unknown := sorted(set(metrics) - set(SCORES)):
-        raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(SCORES)}")
+    metrics = list(METRICS) if list(metrics) == ["all"] else metrics
+    if unknown := sorted(set(metrics) - set(METRICS)):
+        raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(METRICS)}")
     by_dataset: dict[str, list[Experiment]] = {}
     for experiment in group_folds(runs):
         by_dataset.setdefault(experiment.dataset, []).append(experiment)
@@ -58,7 +58,7 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
 
     Args:
         experiments: On one data set.
-        metric: A key of `SCORES`. `f1` and `accuracy` come with the published rows of the data set, if the AUs are the
+        metric: A key of `METRICS`. `f1` and `accuracy` come with the published rows of the data set, if the AUs are the
             published ones, and with an interval of the mean by bootstrap over subjects.
         draws, seed: See `draw_subjects`.
 
@@ -66,7 +66,7 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
         ValueError: The experiments are not over the same AUs of the same data set.
     """
     dataset, au_names = _common(experiments)
-    title, score = SCORES[metric]
+    title, score = METRICS[metric]
     rows, notes = [], []
     if published := published_table(dataset, metric, au_names):
         rows = [Row(name, "published", [value / 100 for value in row]) for name, row in published.rows.items()]
@@ -76,15 +76,15 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
     for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
         values = np.mean([score(fold) for fold in experiment.folds], axis=0)
         interval = None
-        if metric in COUNT_SCORES:
+        if metric in COUNT_METRICS:
             counts = experiment.subject_counts()
             drawn = draw_subjects([len(part) for part in counts], draws, seed)
-            means = bootstrap_scores(counts, drawn, COUNT_SCORES[metric]).mean(axis=1)
+            means = bootstrap_scores(counts, drawn, COUNT_METRICS[metric]).mean(axis=1)
             low, high = percentile_interval(means).tolist()
             interval = low, high
         rows.append(Row(name, "computed", [*values, values.mean()], interval))
     rows += repetition_rows(experiments, rows[-len(experiments) :])
-    if metric in COUNT_SCORES:
+    if metric in COUNT_METRICS:
         notes.append(
             f"95 % interval of the average: {draws} draws of the test subjects, with replacement, in each fold."
         )
@@ -107,13 +107,13 @@ def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) ->
 
     Args:
         experiments: On one data set.
-        metrics: Keys of `SCORES`; `f1` is always there.
+        metrics: Keys of `METRICS`; `f1` is always there.
 
     Raises:
         ValueError: The experiments are not over the same AUs of the same data set.
     """
     dataset, _ = _common(experiments)
-    others = {title: score for metric, (title, score) in SCORES.items() if metric in metrics and metric != "f1"}
+    others = {title: score for metric, (title, score) in METRICS.items() if metric in metrics and metric != "f1"}
     rows = []
     for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
         averages = f1_averages(np.stack([fold_counts(fold) for fold in experiment.folds]))
@@ -185,7 +185,7 @@ def repetition_rows(experiments: Sequence[Experiment], rows: Sequence[Row]) -> l
     for members in groups.values():
         if len(members) > 1:
             values = np.array([rows[index].values for index in members])
-            name = rows[members[0]].method.replace(dealt_folds(experiments[members[0]].folds[0].run), "")
+            name = rows[members[0]].method.replace(resplit_label(experiments[members[0]].folds[0].run), "")
             over = f"over {len(members)} repetitions (not the published protocol)"
             found.append(Row(f"{name}: mean {over}", "computed", values.mean(axis=0).tolist()))
             found.append(Row(f"{name}: standard deviation {over}", "computed", values.std(axis=0, ddof=1).tolist()))

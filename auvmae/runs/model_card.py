@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ..evaluation.experiments import dealt_folds, tuned_label
+from ..evaluation.experiments import resplit_label, tuned_label
 from .arguments import RUN
 from .report import format_table
 
@@ -86,7 +86,7 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         A `huggingface_hub.ModelCard` with `model-index` metadata.
     """
     dataset, fold, level = run["dataset"], run["fold"], run["level"]
-    folds = f"fold {fold}{dealt_folds(run)}"
+    folds = f"fold {fold}{resplit_label(run)}"
     trained = " and ".join(run.get("train_datasets") or [dataset])
     synthetic = [SYNTHETIC_SCORES] if dataset == "synthetic" else []
     if not run["steps"]:
@@ -146,7 +146,7 @@ def metric_results(run: dict[str, Any]) -> list[EvalResult]:
     """The scores of a run as entries of the `model-index`: fractions, to four places; none of a pre-training run."""
     if "metrics" not in run:
         return []
-    side = f"fold {run['fold']}{dealt_folds(run)}, test subjects"
+    side = f"fold {run['fold']}{resplit_label(run)}, test subjects"
     if tuned := tuned_label(run):
         side += f"; {tuned}"
     return [

@@ -10,7 +10,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list, release_memory
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..evaluation.saved_predictions import Predictions
+from ..evaluation.saved_predictions import FoldPredictions
 from ..evaluation.summary import summary_tables
 from ..system.files import save_json
 from .arguments import RUN
@@ -124,7 +124,7 @@ def _check_flags(folder: Path, given: dict[str, str]) -> None:
 
 
 def _finish(output: Path, names: list[str], args: FinetuneArguments) -> str:
-    tables = summary_tables(Predictions.load(output / name) for name in names)
+    tables = summary_tables(FoldPredictions.load(output / name) for name in names)
     for table in tables:
         table.save(output / "tables")
     if args.push_to_hub:

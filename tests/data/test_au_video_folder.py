@@ -14,7 +14,7 @@ from auvmae.data.au_video_folder import AUVideoFolder
 from auvmae.data.clips import RARE_AUS, fit_clip, rare_au_clips, segment_clips
 from auvmae.data.files import LabelError
 from auvmae.data.folds import k_fold_subjects
-from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.saved_predictions import FoldPredictions
 from auvmae.faces.crop_files import INDEX_COLUMNS, index_path
 from auvmae.knowledge.facs import BP4D_AUS, DISFA_AUS
 from auvmae.knowledge.losses import label_weights
@@ -47,7 +47,7 @@ def test_a_video_has_one_name_whatever_the_split(forged: Path, fold: int) -> Non
     test, names = data["test"], au_names(data)
     labels = np.array(test.with_format("numpy")["labels"])
     for sides in (data, datasets.DatasetDict(test=test)):  # in-domain, and after training on another data set
-        predictions = Predictions.from_clips(np.zeros(labels.shape), labels, sides, names)
+        predictions = FoldPredictions.from_clips(np.zeros(labels.shape), labels, sides, names)
         assert set(predictions.videos) == set(test["name"])
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from auvmae.data import au_names, load_au_dataset
 from auvmae.data.transfer import over_shared_aus, select_aus
-from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.saved_predictions import FoldPredictions
 from auvmae.evaluation.summary import summary_tables
 from auvmae.runs.arguments_protocol import ProtocolArguments
 from auvmae.runs.recipe import parse_arguments
@@ -110,7 +110,7 @@ def test_in_domain_and_cross_domain_over_the_same_aus_go_into_one_table(trees: d
         probs = np.full((len(rows["test"]), 16, len(SHARED)), 0.6, np.float32)
         labels = np.array(rows["test"].with_format("numpy")["labels"])
         run = {"level": "video", "au_names": SHARED, **args.describe()}
-        runs.append(Predictions.from_clips(probs, labels, rows, SHARED, run))
+        runs.append(FoldPredictions.from_clips(probs, labels, rows, SHARED, run))
     table = summary_tables(runs, draws=2)[0]
     assert [row.method for row in table.rows if row.source == "computed"] == [
         f"auvmae, video level, fold 1, trained on {name}" for name in ("bp4d", "disfa")

@@ -17,7 +17,7 @@ import run_finetune
 import run_pretrain
 from auvmae.data.files import DatasetLayoutError
 from auvmae.evaluation.metrics import au_metrics
-from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.saved_predictions import FoldPredictions
 from auvmae.faces.crop import CropRecipe
 from auvmae.inference.detector import AUDetector
 from auvmae.runs.arguments_finetune import FoldArguments
@@ -66,7 +66,7 @@ def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys)
     assert metrics["coded_test_frames"] == 9 * 360
     assert metrics["all_ones"]["f1"] == pytest.approx(au_metrics(np.ones_like(probs), labels, report.au_names)["f1"])
     assert (metrics["steps"], metrics["level"], metrics["base_model"]) == (4, "video", "pretrained")
-    saved = Predictions.load(whole)
+    saved = FoldPredictions.load(whole)
     assert au_metrics(saved.probs, saved.labels, saved.au_names) == pytest.approx(metrics["metrics"])
     assert (len(saved.frames), saved.run["fold"], saved.run["tuned_on_test"]) == (9 * 360, 1, [])
     for name in ("cooccurrence", "transitions", "timeline"):

@@ -16,7 +16,7 @@ import run_finetune
 from auvmae.cli.main import main
 from auvmae.data.folds import fold_subjects
 from auvmae.evaluation.experiments import group_folds, load_runs
-from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.saved_predictions import FoldPredictions
 from auvmae.evaluation.summary import summary_tables
 from auvmae.knowledge.facs import DISFA_AUS, au_label
 from auvmae.runs.protocol import run_protocol
@@ -90,7 +90,7 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
         assert table.markdown() in printed
         assert table.markdown() == (out / "tables" / f"{table.name}.md").read_text()
     for fold, name in enumerate(FOLDS, 1):
-        saved = Predictions.load(out / name)
+        saved = FoldPredictions.load(out / name)
         assert set(saved.subjects) == fold_subjects("disfa", fold, "test")
         assert (saved.run["fold"], saved.run["repetition"], saved.run["steps"]) == (fold, 0, 2)
 
@@ -171,7 +171,7 @@ def test_trained_on_drawn_faces_and_tested_on_another_data_set(recipe, few_frame
     out = tmp_path / "out"
     flags = ["--test_dataset", "disfa", "--test_data_dir", few_frames, "--inner_val", "0.2"]
     report = run_finetune.main([recipe, *flags])
-    saved = Predictions.load(out)
+    saved = FoldPredictions.load(out)
     assert set(saved.subjects) == fold_subjects("disfa", 1, "test") & set(SUBJECTS)
     assert set(saved.videos) == {f"LeftVideo{subject}_comp.avi" for subject in set(saved.subjects)}
     assert (saved.run["dataset"], saved.run["train_datasets"]) == ("disfa", ["synthetic"])

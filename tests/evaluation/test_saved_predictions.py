@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from auvmae.evaluation.metrics import au_metrics
-from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.saved_predictions import FoldPredictions
 
 from ..support.random_predictions import NAMES, random_predictions
 
@@ -34,8 +34,8 @@ def test_clips_become_frames_without_their_padding(tmp_path):
         for offset in range(length)
     )
     run = {"fold": 2, "thresholds": [0.5, 0.3]}
-    Predictions.from_clips(probs, labels, rows, ["AU1", "AU2"], run).save(tmp_path)
-    found = Predictions.load(tmp_path)
+    FoldPredictions.from_clips(probs, labels, rows, ["AU1", "AU2"], run).save(tmp_path)
+    found = FoldPredictions.load(tmp_path)
     columns = found.subjects, found.videos, found.frames, *found.probs.T, *found.labels.T
     assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
     assert (found.au_names, found.run, found.thresholds.tolist()) == (["AU1", "AU2"], run, [0.5, 0.3])
@@ -46,7 +46,7 @@ def test_clips_become_frames_without_their_padding(tmp_path):
 
 def test_scores_are_the_same_from_the_file(tmp_path):
     predictions = random_predictions()
-    found = Predictions.load(predictions.save(tmp_path / "run"))
+    found = FoldPredictions.load(predictions.save(tmp_path / "run"))
     assert au_metrics(found.probs, found.labels, NAMES) == au_metrics(predictions.probs, predictions.labels, NAMES)
 
 
@@ -78,16 +78,16 @@ def test_another_shape_is_named():
 
 def test_another_file_is_refused_and_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no .*predictions\.parquet: run_finetune"):
-        Predictions.load(tmp_path)
+        FoldPredictions.load(tmp_path)
     path = tmp_path / "predictions.parquet"
     path.write_text("video,frame\n")
     with pytest.raises(ValueError, match=r"predictions\.parquet holds no predictions of AU-vMAE"):
-        Predictions.load(path)
+        FoldPredictions.load(path)
     pq.write_table(pa.table({"frame": [1]}), path)
     with pytest.raises(ValueError, match=r"predictions\.parquet holds no predictions of AU-vMAE"):
-        Predictions.load(path)
+        FoldPredictions.load(path)
     random_predictions().save(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"predictions\.parquet holds no predictions of AU-vMAE"):
-        Predictions.load(path)
+        FoldPredictions.load(path)

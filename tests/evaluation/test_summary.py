@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from auvmae.cli.main import main
 from auvmae.evaluation.bootstrap import bootstrap_scores, draw_subjects, percentile_interval
 from auvmae.evaluation.experiments import Experiment
-from auvmae.evaluation.fold_metrics import SCORES, f1_by_subject, fold_counts
+from auvmae.evaluation.fold_metrics import METRICS, f1_by_subject, fold_counts
 from auvmae.evaluation.metrics import event_counts, f1_averages
 from auvmae.evaluation.published import PUBLISHED
 from auvmae.evaluation.summary import averages_table, score_table, subjects_table, summary_tables
@@ -89,12 +89,12 @@ def test_an_absent_au_is_told_and_nan_is_not_averaged_away():
 
 
 def test_averages_are_every_metric_as_one_number():
-    table = averages_table([OURS], list(SCORES))
+    table = averages_table([OURS], list(METRICS))
     found = dict(zip(table.columns, table.rows[0].values, strict=True))
     counts = f1_averages(np.stack([fold_counts(fold) for fold in FOLDS]))
     assert found["macro F1, fold mean"] == counts["macro_fold_mean"]
     assert found["micro F1, pooled"] == counts["micro_pooled"]
-    for metric, (title, _) in SCORES.items():
+    for metric, (title, _) in METRICS.items():
         if metric != "f1":
             assert found[title] == pytest.approx(score_table([OURS], metric, draws=10).rows[0].values[-1], nan_ok=True)
     assert averages_table([OURS], ["accuracy", "f1"]).columns == table.columns[:5]
@@ -103,7 +103,7 @@ def test_averages_are_every_metric_as_one_number():
 def test_event_f1_is_of_the_events_at_the_thresholds_of_the_run():
     fold = random_predictions(thresholds=[0.3] * 4)
     matched, extra, missed = event_counts(fold.probs > 0.3, fold.labels, fold.recordings, fold.frames)
-    np.testing.assert_allclose(SCORES["event_f1"][1](fold), 2 * matched / (2 * matched + extra + missed))
+    np.testing.assert_allclose(METRICS["event_f1"][1](fold), 2 * matched / (2 * matched + extra + missed))
 
 
 def test_subject_f1_leaves_out_subjects_without_the_au_and_only_those():
@@ -113,9 +113,9 @@ def test_subject_f1_leaves_out_subjects_without_the_au_and_only_those():
     scores = f1_by_subject(fold)
     assert np.isnan(scores).tolist() == [[False, False, True, False], [False] * 4, [False] * 4]
     expected = [*scores[:, :2].mean(axis=0), scores[1:, 2].mean(), 0]
-    np.testing.assert_allclose(SCORES["subject_f1"][1](fold), expected)
+    np.testing.assert_allclose(METRICS["subject_f1"][1](fold), expected)
     fold.probs[:, 3] = 0
-    assert np.isnan(SCORES["subject_f1"][1](fold)[3])
+    assert np.isnan(METRICS["subject_f1"][1](fold)[3])
 
 
 def test_subjects_table_has_a_row_per_test_subject():
@@ -165,7 +165,7 @@ def test_the_command_prints_and_writes_every_table(tmp_path, capsys):
     argv = ["summarize", *folders, "--draws", "50", "--metrics", "all", "--by_subject", "-o", str(tmp_path / "out")]
     assert main(argv) == 0
     printed = capsys.readouterr().out
-    kinds = sorted([*SCORES, "averages", "subjects"])
+    kinds = sorted([*METRICS, "averages", "subjects"])
     names = [f"{dataset}_{kind}" for dataset in ("disfa", "synthetic") for kind in kinds]
     assert sorted({path.stem for path in (tmp_path / "out").iterdir()}) == names
     for name in names:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.saved_predictions import FoldPredictions
 
 NAMES = ["AU1", "AU2", "AU4", "AU6"]
 RATES = (0.5, 0.2, 0.05, 0)
@@ -12,13 +12,13 @@ RATES = (0.5, 0.2, 0.05, 0)
 
 def random_predictions(
     seed: int = 0, subjects: tuple[str, ...] = ("S1", "S2", "S3"), skill: float = 0.3, **run: Any
-) -> Predictions:
+) -> FoldPredictions:
     """Two videos a subject, 60 frames each with a gap after the 40th; labels depend on `subjects`, not on `seed`."""
     frames = np.tile(np.concatenate([np.arange(40), np.arange(50, 70)]), 2 * len(subjects)).astype(np.int32)
     labels = np.concatenate([_labels(subject) for subject in subjects])
     noise = np.random.default_rng(seed).random(labels.shape)
     probs = (1 - skill) * noise + skill * (labels == 1)
-    return Predictions(
+    return FoldPredictions(
         NAMES,
         np.repeat(np.array(subjects), 120),
         np.tile(np.repeat(np.array(["a.mp4", "b.mp4"]), 60), len(subjects)),

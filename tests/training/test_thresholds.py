@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 import run_finetune
 from auvmae.data.folds import inner_split
 from auvmae.evaluation.metrics import au_metrics, frame_probs
-from auvmae.evaluation.saved_predictions import Predictions
+from auvmae.evaluation.saved_predictions import FoldPredictions
 from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
@@ -103,7 +103,7 @@ def test_tuned_on_held_out_training_subjects_and_used_by_predictions(tmp_path, m
     assert len(set(expected.tolist())) > 1
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["thresholds"] == expected.tolist()
-    saved = Predictions.load(tmp_path / "out")
+    saved = FoldPredictions.load(tmp_path / "out")
     np.testing.assert_array_equal(saved.thresholds, expected)
     assert metrics["metrics"] == pytest.approx(au_metrics(saved.probs, saved.labels, names, expected))
     assert metrics["metrics_at_half"] == pytest.approx(au_metrics(saved.probs, saved.labels, names))
