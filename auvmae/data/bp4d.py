@@ -1,4 +1,4 @@
-"""BP4D, as it is distributed."""
+"""Read BP4D as distributed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,26 +15,30 @@ UNCODABLE = 9
 
 @dataclass
 class Bp4dConfig(AUClipConfig):
-    """How BP4D is read, beside the options of every data set.
+    """Hold the options of BP4D, in addition to `AUClipConfig`.
 
     Args:
-        frame_offset: number of the image of coded frame f, less f. Found per video by default: 0 if every coded frame
-            has an image of its number, -1 if every one has the image before; where both hold (the coded block lies
-            inside the video), -1 if there is an image 0, since the images then count from 0 and the codes from 1.
+        frame_offset: Number added to a coded frame to get the number of its image. By default it is inferred per video:
+            0 if every coded frame has an image of the same number, -1 if every one has an image one lower. Where both
+            hold (the coded block lies inside the video), it is -1 if there is an image 0, because the images then count
+            from 0 and the codes from 1.
     """
 
     frame_offset: int | None = None
 
 
 class Bp4d(AUClipBuilder):
-    """BP4D-Spontaneous: Binghamton-Pittsburgh 3D Dynamic Spontaneous Facial Expression Database (Zhang et al., 2014).
+    """Read BP4D-Spontaneous.
 
-    * 41 subjects (F001-F023, M001-M018) in 8 tasks each (T1-T8): 328 videos at 25 frames per second, as folders of
-      JPEGs of 1040x1392. To be had from the authors, under a licence.
-    * One contiguous block of each video is coded, 90 to 768 frames (146,847 in all): 0, 1, or 9 = not codable.
-    * The protocol takes 12 AUs (AU1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24) in three subject-exclusive folds.
+    The Binghamton-Pittsburgh 3D Dynamic Spontaneous Facial Expression Database (Zhang et al., 2014):
 
-    Video files are read in place of the image folders; their frames count from 0, those of face crops as their images.
+    * 41 subjects (F001-F023, M001-M018) perform 8 tasks each (T1-T8). The 328 videos, at 25 frames per second, come as
+      folders of 1040x1392 JPEGs. The authors distribute them under a licence.
+    * One contiguous block of each video is coded, 90 to 768 frames (146,847 in total): 0, 1, or 9 = not codable.
+    * The protocol uses 12 AUs (AU1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24) and three subject-exclusive folds.
+
+    Video files may replace the folders of images. Their frames count from 0; the frames of face crops keep the numbers
+    of their images.
     """
 
     BUILDER_CONFIG_CLASS = Bp4dConfig
@@ -47,13 +51,13 @@ class Bp4d(AUClipBuilder):
     data_dir/
         AUCoding/AU_OCC/F001_T1.csv               (or AUCoding/F001_T1.csv)
         Sequences(2D+3D)/F001/T1/2440.jpg         (or Sequences, Sequences(2D), BP4D-training, or F001 here;
-                                                   or, as videos, F001/T1.mp4 or F001_T1.mp4)
+                                                   or the videos F001/T1.mp4 or F001_T1.mp4)
     """
 
     def find_recordings(self) -> list[Recording]:
-        """List the tasks that have images, a video or labels; see the base class."""
+        """List the tasks, each with its labels and its images or video."""
         labels: dict[tuple[str, str], Path] = {}
-        for folder in ("AUCoding", "AUCoding/AU_OCC"):  # the older release, the newer
+        for folder in ("AUCoding", "AUCoding/AU_OCC"):  # the older release, then the newer one
             for path in find_files(self.root, rf"{folder}/[FM]\d{{3}}_T[1-8]\.csv"):
                 labels[path.stem.upper()[:4], path.stem.upper()[5:]] = path
         videos: dict[tuple[str, str], Path] = {}
@@ -64,17 +68,19 @@ class Bp4d(AUClipBuilder):
                     videos[stem.upper()[:4], stem.upper()[5:]] = path
         for subject, task in sorted(videos.keys() ^ labels.keys()):
             lack, root = ("labels", self.root) if (subject, task) in videos else ("images or video", self.video_root)
-            raise self.layout_error(f"{subject} {task} lacks its {lack}.", root)
+            raise self.layout_error(f"{subject} {task} has no {lack}.", root)
         return [Recording(videos[key], (labels[key],), *key) for key in sorted(videos)]
 
     def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
-        """Occurrence of the 12 AUs, 9 = not coded, columns found by the header. See the base class."""
+        """Read the occurrence of the 12 AUs, finding their columns by the header."""
         (path,) = recording.label_files
         header, table = read_label_file(path, header=True)
         columns = {cell.strip(): column for column, cell in enumerate(header) if column}
         missing = [str(au) for au in self.aus if str(au) not in columns]
         if missing:
-            raise LabelError.at(path, 1, f"no column {', '.join(missing)}", "The header names the AU of each column.")
+            raise LabelError.at(
+                path, 1, f"no column {', '.join(missing)}", "The header must name the AU of each column."
+            )
         values = check_values(path, table[:, [columns[str(au)] for au in self.aus]], (0, 1, UNCODABLE), first_line=2)
         labels = np.where(values == UNCODABLE, NOT_CODED, values).astype(np.int8)
         frames = frame_numbers(recording.video)
@@ -85,7 +91,10 @@ class Bp4d(AUClipBuilder):
             if np.isin(table[:, 0] + candidate, frames).all()
         ]
         if not offsets:
-            remedy = f"{recording.video} holds {frames[0]} to {frames[-1]}, or not all between: restore the missing."
-            raise LabelError.at(path, None, f"codes of the frames {table[0, 0]} to {table[-1, 0]}", remedy)
+            remedy = (
+                f"{recording.video} holds frames {frames[0]} to {frames[-1]}, possibly with gaps. Restore the missing "
+                "frames."
+            )
+            raise LabelError.at(path, None, f"codes for frames {table[0, 0]} to {table[-1, 0]}", remedy)
         first = table[0, 0] + (offsets[-1] if 0 in frames else offsets[0])
         return int(first if recording.video.is_dir() else np.searchsorted(frames, first)), labels

@@ -1,6 +1,7 @@
-"""What every data set of video shares: recordings -> labels -> rows of clips, cached by `datasets`.
+"""Build the rows of clips of any video dataset.
 
-A data set of coded video adds a data sheet, constants and a parser (`find_recordings`, `read_labels`); see `disfa.py`.
+The builders turn recordings into labels, and labels into rows of clips that `datasets` caches. A dataset of coded video
+adds a data sheet, constants and a parser (`find_recordings`, `read_labels`); see `disfa.py`.
 """
 
 import hashlib
@@ -29,13 +30,13 @@ logger = logging.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Recording:
-    """One video: where its frames and its labels, if it is coded, are.
+    """Locate the frames of one video, and its labels if it is coded.
 
     Args:
-        video: video file, or folder of images.
-        label_files: label files, in the order of the data set's parser; none if the video is not coded.
-        subject: name of the person.
-        task: BP4D's T1 to T8; "" elsewhere.
+        video: Video file, or folder of images.
+        label_files: Label files in the order of the dataset's parser; empty if the video is not coded.
+        subject: Name of the person.
+        task: T1 to T8 for BP4D, "" elsewhere.
     """
 
     video: Path
@@ -46,17 +47,17 @@ class Recording:
 
 @dataclass
 class ClipConfig(datasets.BuilderConfig):
-    """How any data set is read.
+    """Hold the options of every dataset.
 
     Args:
-        data_dir: the data set's folder.
-        clip_length: frames of a clip.
+        data_dir: Folder of the dataset.
+        clip_length: Frames per clip.
         tail: "pad" or "drop", see `segment_clips`.
-        drop_lost_faces: of face crops, leave the frames where no face was found out: label them as not coded, or, in
-            uncoded video, cut there.
+        drop_lost_faces: Exclude the frames of face crops in which no face was detected. They become not coded; uncoded
+            video is cut there.
     """
 
-    version: str = "1.1.0"  # part of the cache's key: raise it when the same files would give other rows
+    version: str = "1.1.0"  # part of the cache key: raise it whenever the same files would give other rows
     clip_length: int = 128
     tail: str = "pad"
     drop_lost_faces: bool = False
@@ -64,17 +65,17 @@ class ClipConfig(datasets.BuilderConfig):
 
 @dataclass
 class AUClipConfig(ClipConfig):
-    """How a data set of coded video is read, beside the options of any.
+    """Hold the options of a dataset of coded video, in addition to `ClipConfig`.
 
     Args:
-        video_dir: folder with the videos (face crops, say), laid out as in `data_dir`; `data_dir` by default.
-        fold: which subjects train and which test, from 1; a config called "fold2" takes the second.
-        repetition: 0 for the published folds (of a folder: the sorted ones); from 1 on the subjects are dealt into as
-            many folds anew, in an order drawn with this seed.
-        folds_file: folds of another group, in their place; see `read_folds`.
-        rare_au_clips: add the appendix's clips around rare AUs to the training side.
-        clip_stride: add overlapping clips, one every so many frames, to the training side: few subjects in clips that
-            are always cut at the same frames are soon learned by heart. None, the paper's way, for the tiles alone.
+        video_dir: Folder with the videos, e.g. face crops, laid out as in `data_dir`. Defaults to `data_dir`.
+        fold: Number of the fold, from 1. A config named "fold2" selects the second.
+        repetition: 0 for the published folds (for an `au_video_folder`, the folds of the sorted subjects). From 1 on,
+            resplit the subjects into as many folds, in an order drawn with this seed.
+        folds_file: File with other folds to use instead; see `read_folds`.
+        rare_au_clips: Add the appendix's clips around rare AUs to the training side.
+        clip_stride: Add overlapping clips to the training side, one every `clip_stride` frames. Clips that are always
+            cut at the same frames of few subjects are soon overfitted. None, as in the paper, keeps only the tiles.
 
     Raises:
         ValueError: `clip_stride` is not positive.
@@ -92,23 +93,29 @@ class AUClipConfig(ClipConfig):
         if match := re.fullmatch(r"fold(\d+)", self.name):
             self.fold = int(match[1])
         if self.clip_stride is not None and self.clip_stride < 1:
-            raise ValueError(f"clip_stride is a number of frames from 1; found {self.clip_stride}")
+            raise ValueError(f"clip_stride must be at least 1 frame, found {self.clip_stride}.")
 
 
 class ClipBuilder(datasets.GeneratorBasedBuilder):
-    """Base of all builders: rows of clips, cached under a key that follows the files.
+    """Build rows of clips, cached until a file or an option changes.
 
-    A row is {"video": path of a video file or image folder, "name": the same below the folder that all videos of the
-    data set share, "start_frame": index of the first frame (the stem of an image), "num_frames": frames that are there,
-    "subject", "task", "augmented": whether the clip repeats frames of others, "labels": int8 (clip_length, N),
-    1 = active, 0 = not, -100 = not coded or past `num_frames`; N = 0 in a data set that is not coded}. No pixels. The
-    un-augmented rows hold every frame of every video once (with `tail="pad"`).
+    A row describes one clip and contains no pixels:
 
-    The cache is keyed by the options and by a fingerprint of the files: labels by content, video files by name, size
-    and time of change, image folders by the names in them.
+    * "video": path of the video file or image folder; "name": the same path relative to the folder that all videos of
+      the dataset share.
+    * "start_frame": index of the first frame (in a folder of images, the number in its name); "num_frames": number of
+      real frames.
+    * "subject", "task".
+    * "augmented": whether the clip repeats frames of other clips. The un-augmented rows cover every frame of every
+      video exactly once (with `tail="pad"`).
+    * "labels": int8 (clip_length, N), 1 = active, 0 = inactive, -100 = not coded or past `num_frames`. N is 0 if the
+      dataset is not coded.
+
+    The cache key combines the options with a fingerprint of the files: label files by content, video files by name,
+    size and modification time, image folders by the names in them.
 
     Raises:
-        DatasetLayoutError: the folder is not laid out as the data set is.
+        DatasetLayoutError: The layout of the folder is not that of the dataset.
     """
 
     BUILDER_CONFIG_CLASS = ClipConfig
@@ -121,31 +128,34 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
         """List the recordings under `self.root`, sorted by name.
 
         Raises:
-            DatasetLayoutError: there are none, or one of them lacks its video or labels.
+            DatasetLayoutError: There is no recording, or one has no video or no labels.
         """
         raise NotImplementedError
 
     @property
     def root(self) -> Path:
-        """The data set's folder, absolute."""
+        """Return the absolute path of the dataset folder."""
         return _absolute(self.config.data_dir)
 
     @property
     def video_root(self) -> Path:
-        """The folder of its videos, absolute."""
+        """Return the absolute path of the folder of the videos."""
         return self.root
 
     @cached_property
     def common_folder(self) -> str:
-        """The folder that holds all its videos: not `video_root`, since copies of a data set differ in between."""
+        """Return the deepest folder that contains all videos.
+
+        It may lie below `video_root`: the folders between the two differ from copy to copy of a dataset.
+        """
         return os.path.commonpath({os.path.dirname(recording.video) for recording in self.recordings})
 
     def layout_error(self, problem: str, root: Path | None) -> DatasetLayoutError:
-        """The error that shows the tree expected and what was found under `root`."""
+        """Create the error that shows the expected tree and the actual tree under `root`."""
         return DatasetLayoutError.of(f"{self.name}: {problem}", self.expected_tree, root)
 
     def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[ClipConfig, str]:
-        # the one place where `datasets` lets the key of its cache be extended before it looks the cache up
+        # this is the only hook of `datasets` that can extend the cache key before the cache is searched
         known = {
             "config_name",
             "custom_features",
@@ -154,10 +164,10 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
         }
         unknown = [f"{name}={value!r}" for name, value in kwargs.items() if name not in known]
         if unknown:
-            raise ValueError(f"{self.name} has no option {', '.join(unknown)}")
+            raise ValueError(f"{self.name} has no option {', '.join(unknown)}.")
         self.config, config_id = super()._create_builder_config(*args, **kwargs)
         if self.config.data_dir is None:
-            raise self.layout_error("data_dir is missing: name the folder that holds the data set.", None)
+            raise self.layout_error("data_dir is missing. Set it to the folder of the dataset.", None)
         for root in {self.root, self.video_root}:
             if not root.is_dir():
                 raise self.layout_error(f"{root} is not a folder.", root)
@@ -179,7 +189,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
                 subject=datasets.Value("string"),
                 task=datasets.Value("string"),
                 augmented=datasets.Value("bool"),
-                # `id` is the one field of a feature that is free for use and survives saving, filtering and streaming
+                # `id` is the only free field of a feature that survives saving, filtering and streaming
                 labels=datasets.Array2D((self.config.clip_length, len(self.aus)), "int8", id=names),
             ),
         )
@@ -187,13 +197,13 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
     def clip_rows(
         self, recording: Recording, first: int, labels: np.ndarray, clips: Iterable[tuple[int, int, bool]]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Keys and rows of clips.
+        """Yield the key and the row of each clip.
 
         Args:
-            recording: the video.
-            first: index in it of the frame of `labels[0]`.
+            recording: The video.
+            first: Index in the video of the frame that `labels[0]` belongs to.
             labels: int8 (frames, N).
-            clips: (start, stop, augmented) of each clip, in rows of `labels`.
+            clips: (start, stop, augmented) of each clip, as rows of `labels`.
         """
         name = recording.video.relative_to(self.common_folder).as_posix()
         for number, (start, stop, augmented) in enumerate(clips):
@@ -212,57 +222,57 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             yield f"{recording.video}-{first}-{number}", row
 
     def tiles(self, num_frames: int) -> list[tuple[int, int, bool]]:
-        """The un-augmented clips of so many frames."""
+        """Tile `num_frames` frames with un-augmented clips."""
         return [(*clip, False) for clip in segment_clips(num_frames, self.config.clip_length, self.config.tail)]
 
 
 class AUClipBuilder(ClipBuilder):
-    """Base of the builders of coded video: the "train" and the "test" side of a fold.
+    """Build the "train" and "test" rows of one fold of coded video.
 
     Raises:
-        LabelError: a label file cannot be read or does not fit its video.
+        LabelError: A label file cannot be read or does not fit its video.
     """
 
     BUILDER_CONFIG_CLASS = AUClipConfig
     config: AUClipConfig
     protocol: str
-    """Name of the data set in `folds.PARTS`."""
+    """Name of the dataset in `folds.PARTS`."""
     rare_aus: tuple[int, ...]
 
     def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
-        """Read one recording's labels.
+        """Read the labels of one recording.
 
         Returns:
             Index of the first coded frame in the video, and int8 labels (frames, N), one row per consecutive frame.
 
         Raises:
-            LabelError: a file holds anything else.
+            LabelError: A file contains anything else.
         """
         raise NotImplementedError
 
     @property
     def video_root(self) -> Path:
-        """The folder of its videos, absolute."""
+        """Return the absolute path of the folder of the videos."""
         return _absolute(self.config.video_dir or self.config.data_dir)
 
     @property
     def subjects(self) -> set[str]:
-        """Those who have a recording here."""
+        """List the subjects that have a recording."""
         return {recording.subject for recording in self.recordings}
 
     def fold_subjects(self, split: str) -> set[str]:
-        """The subjects of one side of the fold."""
+        """Return the subjects of one side of the fold."""
         if self.config.folds_file is None:
-            return self.deal_subjects(split)
+            return self.default_fold_subjects(split)
         return fold_side(read_folds(self.config.folds_file, self.subjects), self.config.fold, split)
 
-    def deal_subjects(self, split: str) -> set[str]:
-        """The same where no file says it: the published folds or, in a repetition, their subjects dealt anew."""
+    def default_fold_subjects(self, split: str) -> set[str]:
+        """Return one side of the published fold or, in a repetition, of its resplit."""
         fold, repetition = self.config.fold, self.config.repetition
         if not repetition:
             return fold_subjects(self.protocol, fold, split)
-        dealt = self.subjects & protocol_subjects(self.protocol)
-        return k_fold_subjects(dealt, fold, split, len(PARTS[self.protocol]), repetition)
+        subjects = self.subjects & protocol_subjects(self.protocol)
+        return k_fold_subjects(subjects, fold, split, len(PARTS[self.protocol]), repetition)
 
     def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[ClipConfig, str]:
         config, config_id = super()._create_builder_config(*args, **kwargs)
@@ -275,8 +285,8 @@ class AUClipBuilder(ClipBuilder):
     def _warn_of_gaps(self) -> None:
         found, protocol = self.subjects, protocol_subjects(self.protocol)
         for subjects, problem in (
-            (protocol - found, f"are not under {self.root}: scores do not compare with published ones"),
-            (found - protocol, f"under {self.root} are in no fold and left out"),
+            (protocol - found, f"are not under {self.root}, so scores are not comparable with published ones"),
+            (found - protocol, f"under {self.root} are in no fold and are skipped"),
         ):
             if subjects:
                 logger.warning(f"{self.protocol.upper()}: the subjects {', '.join(sorted(subjects))} {problem}.")
@@ -287,7 +297,7 @@ class AUClipBuilder(ClipBuilder):
             subjects = self.fold_subjects(split)
             recordings = [recording for recording in self.recordings if recording.subject in subjects]
             if not recordings:
-                problem = f"no subject of the {split} side of fold {self.config.fold} is there."
+                problem = f"no subject of the {split} side of fold {self.config.fold} was found."
                 raise self.layout_error(problem, self.root)
             generators.append(datasets.SplitGenerator(split, {"recordings": recordings, "split": split}))
         return generators
@@ -310,12 +320,12 @@ class AUClipBuilder(ClipBuilder):
 
 
 def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:
-    """Cut the labels of a video file to its length, with a warning where the two differ."""
+    """Trim the labels of a video file to its length, and warn if the lengths differ."""
     frames = num_frames(recording.video)
     if frames != len(labels):
         logger.warning(
-            f"{recording.video} has {frames} frames and {len(labels)} labels in {recording.label_files[0].parent}: "
-            f"the first {min(frames, len(labels))} of both are taken."
+            f"{recording.video} has {frames} frames but {len(labels)} labels in {recording.label_files[0].parent}. "
+            f"Only the first {min(frames, len(labels))} of each are used."
         )
     return labels[:frames]
 
@@ -333,7 +343,7 @@ def _fingerprint(recordings: list[Recording]) -> str:
         index = index_path(recording.video)
         if index.is_file():
             digest.update(index.read_bytes())
-        if recording.video.is_dir():  # rows depend on which images there are; one stat per image would take minutes
+        if recording.video.is_dir():  # rows depend only on which images exist; one stat per image would take minutes
             digest.update("/".join(sorted(os.listdir(recording.video))).encode())
         else:
             status = recording.video.stat()

@@ -1,4 +1,4 @@
-"""Videos cut into clips, and clips put together again."""
+"""Cut videos into clips, and join clips into videos."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,19 +15,21 @@ RARE_AUS: dict[str, tuple[int, ...]] = {"bp4d": (1, 2, 4, 15, 23, 24), "disfa": 
 
 
 def segment_clips(num_frames: int, clip_length: int = 128, tail: str = "pad") -> list[tuple[int, int]]:
-    """Tile a video with clips (Sec. 4.1: "sub-videos comprising 128 frames each"), every frame in one of them.
+    """Tile a video with clips that do not overlap.
+
+    Section 4.1 of the paper: "sub-videos comprising 128 frames each".
 
     Args:
-        num_frames: frames of the video.
-        clip_length: frames of a clip.
-        tail: what becomes of the frames past the last whole clip: "pad" keeps them as a shorter clip, which is padded
-            and masked when it is loaded; "drop" leaves them out.
+        num_frames: Frames in the video.
+        clip_length: Frames per clip.
+        tail: Treatment of the frames past the last full clip. "pad" keeps them as a shorter clip, which is padded and
+            masked when it is loaded; "drop" discards them.
 
     Returns:
-        (start, stop) of each clip, in frames.
+        Half-open frame range (start, stop) of each clip.
 
     Raises:
-        ValueError: an unknown `tail`, or a length that is not positive.
+        ValueError: `tail` is unknown, or `clip_length` is not positive.
 
     >>> segment_clips(300)
     [(0, 128), (128, 256), (256, 300)]
@@ -35,16 +37,18 @@ def segment_clips(num_frames: int, clip_length: int = 128, tail: str = "pad") ->
     [(0, 128), (128, 256)]
     """
     if tail not in ("pad", "drop") or clip_length < 1:
-        raise ValueError(f"tail must be 'pad' or 'drop' and clip_length positive, got {tail!r} and {clip_length}")
+        raise ValueError(f"tail must be 'pad' or 'drop' and clip_length positive, found {tail!r} and {clip_length}.")
     last = num_frames if tail == "pad" else num_frames - clip_length + 1
     return [(start, min(start + clip_length, num_frames)) for start in range(0, last, clip_length)]
 
 
 def video_labels(rows: Iterable[Mapping[str, Any]]) -> list[np.ndarray]:
-    """Put the labels of the un-augmented clips together per video: what the label statistics are computed from.
+    """Join the labels of the un-augmented clips of each video.
+
+    The label statistics are computed from them.
 
     Args:
-        rows: rows of a data set of clips, in any order.
+        rows: Rows of a dataset of clips, in any order.
 
     Returns:
         One int64 array of shape (frames of the video, N) per video, in time order, -100 = not coded.
@@ -58,27 +62,32 @@ def video_labels(rows: Iterable[Mapping[str, Any]]) -> list[np.ndarray]:
 
 
 def find_rare_aus(videos: Sequence[np.ndarray]) -> list[int]:
-    """Columns of the AUs whose label weight (Eq. 2) is above 1: gives `RARE_AUS` on the first folds of BP4D and DISFA.
+    """Find the columns of the AUs whose label weight (Eq. 2) is above 1.
+
+    On the first folds of BP4D and DISFA these are `RARE_AUS`.
 
     Args:
-        videos: one (T_v, N) integer array per video of the training side, -100 = not coded.
+        videos: One (T_v, N) integer array per video of the training side, -100 = not coded.
     """
     rates = occurrence_rates(videos)
-    common = 1 / (1 / rates[rates > 0]).mean()  # the weight of an AU is this over its rate
+    common = 1 / (1 / rates[rates > 0]).mean()  # the weight of an AU is this value divided by its rate
     return torch.where((rates > 0) & (rates < common))[0].tolist()
 
 
 def rare_au_clips(labels: np.ndarray, rare: Sequence[int], patience: int = 15) -> list[tuple[int, int]]:
-    """Clips around rare AUs: "intercepted beginning from the first encountered label and stopped when 15 majority AU
-    labels have been identified consecutively following the minority AU label".
+    """Find the clips around rare AUs (appendix, Sec. 2).
+
+    A clip is "intercepted beginning from the first encountered label and stopped when 15 majority AU labels have been
+    identified consecutively following the minority AU label".
 
     Args:
-        labels: (T, N) integers; 1 = active, anything else is not.
-        rare: columns of the rare AUs.
-        patience: frames without a rare AU that end a clip; they belong to it.
+        labels: (T, N) integers; 1 = active, any other value is inactive.
+        rare: Columns of the rare AUs.
+        patience: Number of consecutive frames without a rare AU that close a clip. The clip includes them.
 
     Returns:
-        (start, stop) of each clip, in frames, before any extension to a clip length. They do not overlap.
+        Half-open frame range (start, stop) of each clip, before it is fitted to a clip length. The clips do not
+        overlap.
 
     >>> labels = np.zeros((60, 2), dtype=int)
     >>> labels[[10, 20, 50], 0] = 1
@@ -95,16 +104,18 @@ def rare_au_clips(labels: np.ndarray, rare: Sequence[int], patience: int = 15) -
 
 
 def fit_clip(start: int, stop: int, num_frames: int, clip_length: int = 128) -> list[tuple[int, int]]:
-    """Bring a clip to `clip_length` frames: a short one grows to both sides into its video, a long one is split.
+    """Fit a clip to `clip_length` frames by extending or splitting it.
+
+    A short clip is extended on both sides within its video. A long clip is split, and its last piece is extended.
 
     Args:
-        start: first frame of the clip.
-        stop: the frame after its last one.
-        num_frames: frames of the video.
-        clip_length: frames wanted. Only a video that is shorter itself gives less (and is padded when loaded).
+        start: First frame of the clip.
+        stop: Frame after the last one.
+        num_frames: Frames in the video.
+        clip_length: Target length in frames. Only a shorter video gives a shorter clip, which is padded when loaded.
 
     Returns:
-        (start, stop) of one clip or more; the last piece of a split one grows like a short one.
+        Half-open frame range (start, stop) of each resulting clip.
 
     >>> fit_clip(100, 120, num_frames=300), fit_clip(0, 40, num_frames=90), fit_clip(50, 300, num_frames=300)
     ([(46, 174)], [(0, 90)], [(50, 178), (172, 300)])
@@ -119,17 +130,20 @@ def fit_clip(start: int, stop: int, num_frames: int, clip_length: int = 128) -> 
 
 
 def crop_recipe(rows: datasets.DatasetDict) -> dict[str, Any] | None:
-    """Give the recipe by which all videos of a dataset were cropped, as a dictionary; None if they are no crops.
+    """Return the crop recipe that all videos share, or None if they are not crops.
 
     Raises:
-        ValueError: They were not all cropped in the same way.
+        ValueError: The videos were cropped with different recipes.
     """
     recipe = shared_recipe(sorted({video for split in rows.values() for video in split["video"]}))
     return None if recipe is None else recipe.to_dict()
 
 
 def au_names(dataset: datasets.DatasetDict | datasets.Dataset) -> list[str]:
-    """The names of the AUs ("AU1", ...), in the order of the columns of `labels`; [] if the video is not coded."""
+    """Return the AU names ("AU1", ...) in the column order of `labels`.
+
+    The list is empty if the dataset is not coded.
+    """
     rows = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
     names = rows.features["labels"].id
     return names.split(",") if names else []

@@ -1,4 +1,4 @@
-"""DISFA, as it is distributed."""
+"""Read DISFA as distributed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from .builder import AUClipBuilder, AUClipConfig, Recording, match_length
 from .clips import RARE_AUS
 from .files import VIDEO_FILE, LabelError, check_values, find_files, read_label_file
 
-# 0-based, inclusive ranges where the face was lost in the recording of the data set's own tracker
+# 0-based, inclusive frame ranges in which the tracker of the dataset's authors lost the face
 BAD_FRAMES: dict[str, tuple[tuple[int, int], ...]] = {
     "SN001": ((397, 419), (3189, 3242)),
     "SN002": ((799, 825),),
@@ -33,11 +33,11 @@ BAD_FRAMES: dict[str, tuple[tuple[int, int], ...]] = {
 
 @dataclass
 class DisfaConfig(AUClipConfig):
-    """How DISFA is read, beside the options of every data set.
+    """Hold the options of DISFA, in addition to `AUClipConfig`.
 
     Args:
-        camera: "left" (the protocol's) or "right".
-        drop_bad_frames: label the frames where tracking failed (`BAD_FRAMES`, 3.6 % of all) as not coded.
+        camera: "left", as in the protocol, or "right".
+        drop_bad_frames: Mark the frames in which tracking failed (`BAD_FRAMES`, 3.6 % of all) as not coded.
     """
 
     camera: str = "left"
@@ -45,13 +45,16 @@ class DisfaConfig(AUClipConfig):
 
 
 class Disfa(AUClipBuilder):
-    """DISFA: Denver Intensity of Spontaneous Facial Action (Mavadati et al., 2013).
+    """Read DISFA.
 
-    * 27 subjects watching a four-minute video, 4,845 frames each (SN010: 4,844) at 20 frames per second, 1024x768,
-      two cameras, AVI (Cinepak). To be had from the authors, under a licence.
-    * 12 AUs coded frame by frame with intensities 0 to 5, one file per AU of lines `frame,intensity`, frames from 1.
-    * The protocol takes 8 of them (AU1, 2, 4, 6, 9, 12, 25, 26), as active from intensity 2 on, in three
-      subject-exclusive folds.
+    The Denver Intensity of Spontaneous Facial Action database (Mavadati et al., 2013):
+
+    * 27 subjects watch a four-minute video. Two cameras record 4,845 frames of each (SN010: 4,844) at 20 frames per
+      second, 1024x768, as AVI (Cinepak). The authors distribute the videos under a licence.
+    * 12 AUs are coded frame by frame with intensities 0 to 5. Each AU has a file of lines `frame,intensity`, with
+      frames counted from 1.
+    * The protocol uses 8 AUs (AU1, 2, 4, 6, 9, 12, 25, 26), active from intensity 2 on, and three subject-exclusive
+      folds.
     """
 
     BUILDER_CONFIG_CLASS = DisfaConfig
@@ -67,10 +70,10 @@ class Disfa(AUClipBuilder):
     """
 
     def find_recordings(self) -> list[Recording]:
-        """List the subjects that have a video of the chosen camera or labels; see the base class."""
+        """List the subjects, each with its labels and its video of the chosen camera."""
         camera = self.config.camera
         if camera not in ("left", "right"):
-            raise ValueError(f"camera must be 'left' or 'right', got {camera!r}")
+            raise ValueError(f"camera must be 'left' or 'right', found {camera!r}.")
         labels: dict[str, dict[int, Path]] = {}
         for path in find_files(self.root, r"ActionUnits?(_Labels)?/SN\d{3}/SN\d{3}_au\d+\.txt"):
             subject, au = path.stem.upper().split("_AU")
@@ -81,22 +84,25 @@ class Disfa(AUClipBuilder):
         for subject in sorted(videos.keys() | labels.keys()):
             missing = [f"{subject}_au{au}.txt" for au in self.aus if au not in labels.get(subject, {})]
             if missing:
-                raise self.layout_error(f"{subject} lacks the label files {', '.join(missing)}.", self.root)
+                raise self.layout_error(f"{subject} has no label file {', '.join(missing)}.", self.root)
             if subject not in videos:
-                raise self.layout_error(f"{subject} lacks its {camera} video.", self.video_root)
+                raise self.layout_error(f"{subject} has no {camera} video.", self.video_root)
             recordings.append(Recording(videos[subject], tuple(labels[subject][au] for au in self.aus), subject))
         return recordings
 
     def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
-        """Occurrence (intensity >= 2) of the 8 AUs; label frame f is video frame f - 1. See the base class."""
+        """Read the occurrence (intensity >= 2) of the 8 AUs.
+
+        Label frame f belongs to video frame f - 1.
+        """
         columns = []
         for path in recording.label_files:
             _, table = read_label_file(path)
             if table[0, 0] != 1:
-                raise LabelError.at(path, 1, f"frame {table[0, 0]}", "The first frame is 1.")
+                raise LabelError.at(path, 1, f"frame {table[0, 0]}", "The first frame must be 1.")
             columns.append(check_values(path, table[:, 1], range(6)) >= 2)
             if len(columns[-1]) != len(columns[0]):
-                remedy = f"{recording.label_files[0].name} has {len(columns[0])}: both code the same frames."
+                remedy = f"{recording.label_files[0].name} has {len(columns[0])}. Both must code the same frames."
                 raise LabelError.at(path, None, f"{len(columns[-1])} frames", remedy)
         labels = match_length(recording, np.stack(columns, axis=1).astype(np.int8))
         if self.config.drop_bad_frames:

@@ -1,4 +1,4 @@
-"""Unlabelled video of faces, as it lies on the disk: what the masked autoencoder is pre-trained on."""
+"""Read unlabelled face video for pre-training the masked autoencoder."""
 
 import csv
 import re
@@ -26,36 +26,36 @@ SUBJECTS: dict[str, re.Pattern[str]] = {
     "VoxCeleb2": re.compile(r"(?:^|/)(id\d{5})/"),  # dev/mp4/id00012/21Uxsk56VDQ/00001.mp4
     "MEAD": re.compile(r"(?:^|/)([MW]\d{3})/video/"),  # M003/video/front/angry/level_1/001.mp4
     "VFHQ": re.compile(r"(?:^|/)Clip\+(.+?\+P\d+)\+C\d+"),  # Clip+7HVYYQ2wCyg+P0+C1+F1532-1725.mp4
-    # of a manipulated video 183_253.mp4 the person filmed, whose head moves, is 183
+    # in a manipulated video such as 183_253.mp4, subject 183 is the person filmed
     "FaceForensics++": re.compile(r"(?:original|manipulated)_sequences/\w+/\w+/(?:videos|images)/(\d+)"),
-    "CelebV-HQ": re.compile(r"(?:^|/)([\w-]{11})(?:_\d+)+(?:\.\w+)?$"),  # M2Ohb0FAaJU_1.mp4: the video on YouTube
+    "CelebV-HQ": re.compile(r"(?:^|/)([\w-]{11})(?:_\d+)+(?:\.\w+)?$"),  # M2Ohb0FAaJU_1.mp4: the YouTube identifier
 }
-"""Where a path, with slashes, names the subject, in the trees as they are distributed; tried in this order."""
+"""Pattern of the subject in a path with forward slashes, for each dataset as distributed; tried in this order."""
 
 
 @dataclass
 class FaceVideosConfig(ClipConfig):
-    """How unlabelled video is read, beside the options of every data set.
+    """Hold the options of unlabelled video, in addition to `ClipConfig`.
 
     Args:
-        decode_all: decode every frame while indexing. By default the frames are counted, and the first and the last
-            one decoded: that finds files that are cut off, empty or no video, in a hundredth of the time, but not a
-            damaged frame in between, which ends the training run that meets it.
+        decode_all: Decode every frame while indexing. By default the frames are counted, and only the first and the
+            last are decoded. This takes a hundredth of the time and finds truncated files, empty files and files that
+            are not videos. It misses damaged frames in between, which stop a training run when it reads them.
     """
 
     decode_all: bool = False
 
 
 class FaceVideos(ClipBuilder):
-    """Videos of faces without labels: any tree of video files and folders of images, all of it for training.
+    """Read face videos without labels from any folder tree, all for training.
 
-    * Searched to its depths, hidden files left out. A folder with images named by their number is one video; where
-      numbers are missing, it is cut there.
-    * The trees of VoxCeleb2, CelebV-HQ, FaceForensics++, VFHQ and MEAD name their subjects (`SUBJECTS`; of CelebV-HQ
-      the video that a clip is from). Elsewhere a subject is the folder that a video lies in, or in `data_dir` itself
-      the video.
-    * Videos that do not decode, or are stills, are left out and listed with the reason in `unreadable_videos.csv`
-      (columns `video`, `reason`) in the cache, whose path is logged.
+    * The tree is searched recursively, without hidden files. A folder of numbered images is one video, cut wherever a
+      number is missing.
+    * The trees of VoxCeleb2, CelebV-HQ, FaceForensics++, VFHQ and MEAD name their subjects (`SUBJECTS`); for CelebV-HQ
+      the subject is the source video. In other trees the subject is the folder of the video, or the video itself if it
+      lies directly in `data_dir`.
+    * Videos that cannot be decoded and still images are skipped. The file `unreadable_videos.csv` in the cache lists
+      them with the reason (columns `video`, `reason`), and its path is logged.
     """
 
     BUILDER_CONFIG_CLASS = FaceVideosConfig
@@ -64,26 +64,26 @@ class FaceVideos(ClipBuilder):
     expected_tree = """
     data_dir/
         any/folders/clip.mp4              (a video file)
-        any/folders/clip/0001.png ...     (or a folder of images named by their number: one video)
+        any/folders/clip/0001.png ...     (or a folder of images, each named by its number: one video)
     """
 
     def find_recordings(self) -> list[Recording]:
-        """List the video files and the folders of images; see the base class."""
+        """List the video files and the folders of images."""
         return [Recording(video, (), subject_of(video, self.root)) for video in find_videos(self.root)]
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Index the videos, once, and say how many cannot be read; see the base class.
+        """Index the videos once, and warn of those that cannot be read.
 
         Raises:
-            DatasetLayoutError: none can, or none is long enough.
+            DatasetLayoutError: No video can be read, or none is long enough.
         """
         self.unreadable: list[list[str]] = []
         super().download_and_prepare(*args, **kwargs)
         if self.unreadable:
-            logger.warning(f"{self._unreadable()} and left out: see {Path(self._output_dir, REPORT_FILE)}")
+            logger.warning(f"{self._unreadable()} and are skipped; see {Path(self._output_dir, REPORT_FILE)}")
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        # `_output_dir` is a temporary folder here, which becomes the real one if there is no error
+        # at this point `_output_dir` is a temporary folder, which is renamed if no error occurs
         super()._download_and_prepare(*args, **kwargs)
         report = Path(self._output_dir, REPORT_FILE)
         if report.exists():
@@ -93,7 +93,7 @@ class FaceVideos(ClipBuilder):
                 csv.writer(file).writerows([("video", "reason"), *self.unreadable])
         if not self.info.splits["train"].num_examples:
             reasons = "".join(f"\n    {video}: {reason}" for video, reason in self.unreadable[:3])
-            problem = f"no clip of {self.config.clip_length} frames with tail={self.config.tail!r} is there."
+            problem = f"found no clip of {self.config.clip_length} frames with tail={self.config.tail!r}."
             raise self.layout_error(f"{problem} {self._unreadable()}.{reasons}", self.root)
 
     def _unreadable(self) -> str:
@@ -117,10 +117,12 @@ class FaceVideos(ClipBuilder):
                 yield from self.clip_rows(recording, first, labels, self.tiles(length))
 
     def _pieces(self, video: Path) -> list[tuple[int, int]]:
-        """First frame and length of each piece without a gap; frames that stand alone show no motion and are no piece.
+        """Return first frame and length of each piece of consecutive frames.
+
+        A single frame shows no motion and is not a piece.
 
         Raises:
-            VideoDecodeError: the video does not decode, or has no piece.
+            VideoDecodeError: The video cannot be decoded, or has no piece.
         """
         frames = np.array(list(image_files(video))) if video.is_dir() else np.arange(num_frames(video))
         if self.config.decode_all:
@@ -134,12 +136,12 @@ class FaceVideos(ClipBuilder):
         runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
         pieces = [(int(run[0]), len(run)) for run in runs if len(run) > 1]
         if not pieces:
-            raise VideoDecodeError.of(video, "no two frames of it follow each other")
+            raise VideoDecodeError.of(video, "it has no two consecutive frames")
         return pieces
 
 
 def subject_of(video: Path, root: Path) -> str:
-    """The person in a video under `root`, as far as its path tells; see `FaceVideos`.
+    """Infer the subject of a video from its path below `root`; see `FaceVideos`.
 
     >>> subject_of(Path("/d/mp4/id00012/21Uxsk56VDQ/00001.mp4"), Path("/d"))
     'id00012'
@@ -155,7 +157,7 @@ def subject_of(video: Path, root: Path) -> str:
 
 def _note(video: Path, error: VideoDecodeError, report: Path | None) -> None:
     if report is None:  # a stream has no cache
-        logger.warning(f"left out: {error}")
+        logger.warning(f"Skipped a video: {error}")
         return
-    with report.open("a", newline="") as file:  # one write per line: lines of several processes do not mix
+    with report.open("a", newline="") as file:  # one write per line, so that lines of several processes do not mix
         csv.writer(file).writerow((video, error))

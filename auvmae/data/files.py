@@ -1,4 +1,4 @@
-"""Where the videos of a data set are: files and image folders found by pattern, and the numbers of their frames."""
+"""Find the files of a dataset, number its frames and parse its labels."""
 
 import csv
 import os
@@ -17,21 +17,24 @@ MAX_LISTED = 24
 
 
 class DatasetLayoutError(ValueError):
-    """A folder that is not laid out as its data set is."""
+    """Report a folder whose layout is not that of its dataset."""
 
     @classmethod
     def of(cls, problem: str, expected: str, root: Path | None) -> "DatasetLayoutError":
-        """The error that says what is wrong, draws the tree expected, and lists what was found under `root`."""
+        """Create the error that shows the expected and the actual tree under `root`."""
         found = "(no folder was given)" if root is None else f"{root}\n{_draw_tree(root)}"
         return cls(f"{problem}\n\nExpected:\n{dedent(expected).strip()}\n\nFound:\n{found}")
 
 
 class LabelError(ValueError):
-    """A label file that cannot be read, or that disagrees with its video."""
+    """Report a label file that cannot be read or does not fit its video."""
 
     @classmethod
     def at(cls, path: Path, line: int | None, found: str, remedy: str) -> "LabelError":
-        """The error that names file, line (from 1; None for the whole file), what is there and what should be."""
+        """Create the error that names the file, the line, the value found and the remedy.
+
+        Lines count from 1; None stands for the whole file.
+        """
         return cls(f"{path}{'' if line is None else f', line {line}'}: found {found}. {remedy}")
 
 
@@ -48,17 +51,23 @@ def _draw_tree(root: Path) -> str:
 
 
 VIDEO_FILE = rf"\.({'|'.join(suffix[1:] for suffix in VIDEO_SUFFIXES)})"
-"""Pattern of the suffix of a video file: AVI as distributed, MP4 as face crops are."""
+"""Pattern of the suffix of a video file: AVI as distributed, MP4 for face crops."""
 
 
 def find_videos(root: Path) -> list[Path]:
-    """The video files and image folders under `root`, to its depths, sorted; hidden files are left out."""
-    # the function pairs each with the path of its crop, which is not wanted here
+    """Find the video files and image folders under `root` recursively, sorted.
+
+    Hidden files are ignored.
+    """
+    # `find_sources` pairs each video with the path of its crop, which is not needed here
     return sorted(video for video, _ in find_sources(root, Path(os.devnull)))
 
 
 def frame_numbers(video: Path) -> np.ndarray:
-    """The numbers that the frames of a video go by, int64, ascending: of an image folder and its crop, the images'."""
+    """Return the frame numbers of a video, int64, ascending.
+
+    A folder of images and its face crop are numbered by the images, any other video from 0.
+    """
     if video.is_dir():
         return np.array(list(image_files(video)))
     if index_path(video).is_file():
@@ -67,7 +76,10 @@ def frame_numbers(video: Path) -> np.ndarray:
 
 
 def find_files(root: Path, pattern: str) -> list[Path]:
-    """Files and folders under `root` that match level by level, whatever their case (copies differ in it), sorted."""
+    """Find files and folders under `root` whose path matches a pattern, sorted.
+
+    The pattern is matched level by level. The case is ignored, because it differs between copies of a dataset.
+    """
     paths = [root]
     for level in pattern.split("/"):
         name = re.compile(level, re.IGNORECASE)
@@ -77,17 +89,18 @@ def find_files(root: Path, pattern: str) -> list[Path]:
 
 
 def read_label_file(path: Path, header: bool = False) -> tuple[list[str], np.ndarray]:
-    """Read a comma-separated file of integers whose first column counts frames, upwards by one.
+    """Read a comma-separated file of integers whose first column is the frame.
 
     Args:
-        path: the file.
-        header: whether its first line names the columns.
+        path: The file.
+        header: Whether the first line names the columns.
 
     Returns:
         The cells of the header ([] without one), and an int64 array (rows, columns).
 
     Raises:
-        LabelError: text in a cell, rows of unequal length, frames that repeat, jump or go back, or no row.
+        LabelError: A cell is not an integer, the rows differ in length, the frames do not increase by one, or there is
+            no row.
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
         lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
@@ -101,21 +114,25 @@ def read_label_file(path: Path, header: bool = False) -> tuple[list[str], np.nda
         if len(line) != len(names or rows[0]) or len(line) < 2:
             raise LabelError.at(path, number, f"{len(line)} cells", f"There must be {len(names or rows[0])}.")
         if len(rows) > 1 and rows[-1][0] != rows[-2][0] + 1:
-            remedy = f"After frame {rows[-2][0]} comes {rows[-2][0] + 1}: each frame once, in order."
+            remedy = f"Frame {rows[-2][0]} must be followed by {rows[-2][0] + 1}: list each frame once, in order."
             raise LabelError.at(path, number, f"frame {rows[-1][0]}", remedy)
     if not rows:
-        raise LabelError.at(path, None, "no label", "There must be one line per coded frame.")
+        raise LabelError.at(path, None, "no label", "Add one line per coded frame.")
     return names, np.array(rows)
 
 
 def check_values(path: Path, values: np.ndarray, allowed: Collection[int], first_line: int = 1) -> np.ndarray:
-    """Give `values`, (rows,) or (rows, columns), back if they are all allowed.
+    """Check that all values are allowed, and return them.
+
+    `values` has the shape (rows,) or (rows, columns).
 
     Raises:
-        LabelError: one is not; names the first.
+        LabelError: A value is not allowed. The message names the first one.
     """
     wrong = np.argwhere(~np.isin(values, list(allowed)))
     if len(wrong):
         found = f"the value {values[tuple(wrong[0])]}"
-        raise LabelError.at(path, first_line + int(wrong[0][0]), found, f"Values are {', '.join(map(str, allowed))}.")
+        raise LabelError.at(
+            path, first_line + int(wrong[0][0]), found, f"Values must be {', '.join(map(str, allowed))}."
+        )
     return values

@@ -1,4 +1,4 @@
-"""Which subjects train and which test: the field's three folds, those of other groups, and folds for anybody's data."""
+"""Assign subjects to the published folds, to folds from a file, or to k folds."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-# identical in four public implementations; fold k of the field tests on part 4 - k
+# identical in four public implementations; fold k of the protocol tests on part 4 - k
 PARTS: dict[str, tuple[str, ...]] = {
     "bp4d": (
         "F001 M007 F018 F008 F002 M004 F010 F009 M012 M001 F016 M014 F023 M008",
@@ -23,12 +23,14 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 
 def protocol_subjects(dataset: str) -> set[str]:
-    """All subjects of the BP4D or DISFA protocol."""
+    """Return all subjects of the BP4D or DISFA protocol."""
     return {subject for part in PARTS[dataset] for subject in part.split()}
 
 
 def fold_subjects(dataset: str, fold: int, split: str) -> set[str]:
-    """Subjects of one side of one fold of the BP4D or DISFA protocol (subject-exclusive).
+    """Return the subjects of one side of a fold of the BP4D or DISFA protocol.
+
+    The folds are subject-exclusive.
 
     Args:
         dataset: "bp4d" or "disfa".
@@ -39,71 +41,80 @@ def fold_subjects(dataset: str, fold: int, split: str) -> set[str]:
         Names such as "F001" or "SN001".
 
     Raises:
-        ValueError: any of the three is unknown.
+        ValueError: The dataset, the fold or the split is unknown.
 
     >>> len(fold_subjects("disfa", 1, "train")), len(fold_subjects("bp4d", 1, "test"))
     (18, 13)
     """
     if dataset not in PARTS:
-        raise ValueError(f"{dataset!r} has no published folds; choose from {', '.join(PARTS)}")
+        raise ValueError(f"{dataset!r} has no published folds; choose from {', '.join(PARTS)}.")
     return fold_side([part.split() for part in reversed(PARTS[dataset])], fold, split)
 
 
 def k_fold_subjects(
     subjects: Iterable[str], fold: int, split: str, num_folds: int = 3, repetition: int = 0
 ) -> set[str]:
-    """The same for any subjects: dealt in sorted order, so that the folds depend on the names alone.
+    """Split any subjects into subject-exclusive folds, and return one side of a fold.
+
+    Subjects are assigned in sorted order, so that the folds depend only on the names.
 
     Args:
-        subjects: names, in any order, repetition allowed.
+        subjects: Names in any order; duplicates are allowed.
         fold: 1 to `num_folds`.
         split: "train" or "test".
-        num_folds: number of folds, at least 2.
-        repetition: from 1 on, deal them in another order, drawn with this seed.
+        num_folds: Number of folds, at least 2.
+        repetition: From 1 on, assign the subjects in a random order drawn with this seed.
 
     Raises:
-        ValueError: fewer subjects than folds, or an unknown fold or split.
+        ValueError: There are fewer subjects than folds, or the fold or the split is unknown.
 
     >>> sorted(k_fold_subjects("abcdefg", fold=1, split="test"))
     ['c', 'f']
     """
     names = sorted(set(subjects))
     if not 2 <= num_folds <= len(names):
-        raise ValueError(f"{len(names)} subjects cannot be dealt into {num_folds} subject-exclusive folds")
+        raise ValueError(f"{len(names)} subjects cannot be split into {num_folds} subject-exclusive folds.")
     if repetition:
         names = np.random.default_rng(repetition).permutation(names).tolist()
     return fold_side([names[part::num_folds] for part in reversed(range(num_folds))], fold, split)
 
 
 def read_folds(path: str | Path, subjects: Iterable[str] | None = None) -> list[list[str]]:
-    """Read the folds of another group from a file.
+    """Read folds from a file, for example the folds of another group.
 
     Args:
-        path: JSON, one list of subjects per fold, e.g. `[["SN001", "SN002"], ["SN003"], ["SN004"]]`. Fold k tests on
-            the k-th and trains on all the others.
-        subjects: those of the data: each of them must be in one fold, and nobody else. Not checked if None.
+        path: JSON file with one list of subjects per fold, e.g. `[["SN001", "SN002"], ["SN003"], ["SN004"]]`. Fold k
+            tests on the k-th list and trains on all the others.
+        subjects: Subjects of the dataset. Each must be in exactly one fold, and the folds must name no one else. Not
+            checked if None.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds anything else, somebody in two folds, an unknown subject, or not all of them; names them.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file does not hold such lists, or a subject is missing, unknown or in two folds. The message
+            names the subjects.
     """
     try:
         folds = json.loads(Path(path).read_text())
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no {path}: it should list the subjects that each fold tests on") from None
+        raise FileNotFoundError(f"There is no {path}. It should list the test subjects of each fold.") from None
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
     lists = isinstance(folds, list) and all(isinstance(fold, list) and fold for fold in folds)
     if not lists or len(folds) < 2 or not all(isinstance(subject, str) for fold in folds for subject in fold):
-        raise ValueError(f'{path} must hold one list of subjects per fold, at least two, as [["F001", ...], ["M001"]]')
+        raise ValueError(
+            f'{path} must hold one list of subjects per fold, at least two, as in [["F001", ...], ["M001"]].'
+        )
     listed = [subject for fold in folds for subject in fold]
     known = set(listed if subjects is None else subjects)
     problems = [
         f"{', '.join(sorted(wrong))} {problem}"
         for wrong, problem in (
-            ({subject for subject in listed if listed.count(subject) > 1}, "listed twice: each subject is in one fold"),
-            (set(listed) - known, "not in the data"),
-            (known - set(listed), "in the data and in no fold"),
+            (
+                {subject for subject in listed if listed.count(subject) > 1},
+                "listed twice (each must be in one fold)",
+            ),
+            (set(listed) - known, "not in the dataset"),
+            (known - set(listed), "in the dataset but in no fold"),
         )
         if wrong
     ]
@@ -113,41 +124,45 @@ def read_folds(path: str | Path, subjects: Iterable[str] | None = None) -> list[
 
 
 def fold_side(tested: Sequence[Iterable[str]], fold: int, split: str) -> set[str]:
-    """One side of a fold.
+    """Return the subjects of one side of a fold.
 
     Args:
-        tested: the subjects that each fold tests on, fold 1 first; it trains on all the others.
-        fold, split: see `fold_subjects`.
+        tested: Test subjects of each fold, fold 1 first. A fold trains on the subjects of all the others.
+        fold, split: See `fold_subjects`.
 
     Raises:
-        ValueError: there is no such fold or split.
+        ValueError: The fold or the split is unknown.
     """
     sides = [set(part) for part in tested]
     if fold not in range(1, len(sides) + 1) or split not in ("train", "test"):
-        raise ValueError(f"there is no fold {fold!r}, split {split!r}: folds are 1 to {len(sides)}, train and test")
+        raise ValueError(
+            f"there is no fold {fold!r} with split {split!r}; folds are 1 to {len(sides)}, splits are train and test."
+        )
     test = sides[fold - 1]
     return test if split == "test" else set().union(*sides) - test
 
 
 def inner_split(rows: datasets.Dataset, share: float, seed: int = 0) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Hold some of the training subjects out, to choose epochs, thresholds or settings by: never by the test side.
+    """Hold out some training subjects for validation.
+
+    Epochs, thresholds and settings are chosen on them, never on the test side.
 
     Args:
-        rows: the training rows of `load_au_dataset`.
-        share: of the subjects, in (0, 1), to hold out; at least one is held out and at least one left.
-        seed: which ones.
+        rows: Training rows of `load_au_dataset`.
+        share: Share of the subjects to hold out, in (0, 1). At least one is held out, and at least one remains.
+        seed: Random seed that selects the subjects.
 
     Returns:
-        The rows to train on, and the un-augmented rows of the subjects held out.
+        The remaining training rows, and the un-augmented rows of the subjects held out.
 
     Raises:
-        ValueError: `share` lies outside (0, 1), or there is one subject only.
+        ValueError: `share` lies outside (0, 1), or there is only one subject.
     """
     subjects = sorted(set(rows["subject"]))
     if not 0 < share < 1 or len(subjects) < 2:
         raise ValueError(
-            f"inner_val is the share of the training subjects to hold out, between 0 and 1, of at least two; found "
-            f"{share} of {len(subjects)}."
+            f"inner_val is the share of training subjects to hold out. It must be between 0 and 1, with at least two "
+            f"subjects; found {share} with {len(subjects)}."
         )
     number = min(max(round(share * len(subjects)), 1), len(subjects) - 1)
     held_out = set(np.random.default_rng(seed).permutation(subjects)[:number].tolist())

@@ -19,30 +19,34 @@ from .synthetic.dataset import RENDERER_VERSION, write_synthetic_disfa, write_sy
 def load_au_dataset(
     name: str, data_dir: str | Path | None = None, fold: int = 1, **options: Any
 ) -> datasets.DatasetDict:
-    """Open a data set of video as rows of clips (the row is described in `ClipBuilder`).
+    """Open a video dataset as rows of clips.
+
+    `ClipBuilder` describes the columns of a row.
 
     Args:
-        name: coded video: "disfa", "bp4d", "au_video_folder" (your own recordings), or "synthetic" (rendered faces in
-            DISFA's layout, made on first use: options `num_subjects`, `frames_per_subject`, `image_size`, `seed`,
-            `rates`, see `write_synthetic_disfa`). Uncoded: "face_videos" (any tree), or "synthetic_faces" (options
-            `num_videos`, `frames_per_video`, `image_size`, `seed`).
-        data_dir: the data set's folder. Not needed for the synthetic ones.
-        fold: subject-exclusive fold, from 1; uncoded video has none.
-        options: fields of the data set's config (`clip_length=128`, `tail="pad"`, `drop_lost_faces`; if it is coded
-            `rare_au_clips=False`, `video_dir`; and its own, e.g. DISFA's `camera`), and `num_proc`, `cache_dir`.
+        name: Name of the dataset. Coded video: "disfa", "bp4d", "au_video_folder" (your own recordings), or "synthetic"
+            (faces in DISFA's layout, rendered on first use; options `num_subjects`, `frames_per_subject`, `image_size`,
+            `seed`, `rates`, see `write_synthetic_disfa`). Uncoded video: "face_videos" (any tree), or "synthetic_faces"
+            (options `num_videos`, `frames_per_video`, `image_size`, `seed`).
+        data_dir: Folder of the dataset. Optional for the synthetic datasets.
+        fold: Subject-exclusive fold, from 1. Uncoded video has no folds.
+        options: Fields of the dataset's config, and `num_proc` and `cache_dir`. All datasets have `clip_length=128`,
+            `tail="pad"` and `drop_lost_faces`; coded video has `rare_au_clips=False` and `video_dir`. A dataset may
+            have its own, e.g. DISFA's `camera`.
 
     Returns:
-        "train" and "test" rows, of uncoded video "train" alone. They are cached, and read again as soon as a file or
-        an option changes.
+        "train" and "test" rows; uncoded video has "train" only. The rows are cached, and rebuilt when a file or an
+        option changes.
 
     Raises:
-        ValueError: an unknown name, fold or option.
-        DatasetLayoutError: the folder is missing or not laid out as expected (shows both).
-        LabelError: a label file cannot be read (names line and value).
-        VideoDecodeError: a video does not open.
+        ValueError: The name, the fold or an option is unknown.
+        DatasetLayoutError: The folder is missing or its layout is wrong. The message shows the expected and the actual
+            tree.
+        LabelError: A label file cannot be read. The message names the line and the value.
+        VideoDecodeError: A video cannot be opened.
     """
     if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}; choose from {', '.join(DATASETS)}")
+        raise ValueError(f"unknown dataset {name!r}; choose from {', '.join(DATASETS)}.")
     return DATASETS[name](data_dir, fold, **options)
 
 
@@ -63,9 +67,8 @@ def _load(
     try:
         builder.download_and_prepare(num_proc=num_proc)
     except datasets.exceptions.DatasetGenerationError as error:
-        if (
-            num_proc is not None and num_proc > 1
-        ):  # a worker's error loses its cause on the way: meet it in this process
+        if num_proc is not None and num_proc > 1:
+            # an error from a worker process loses its cause, so raise it again in this process
             return _load(builder_class, data_dir, fold, None, cache_dir, **options)
         raise error.__cause__ or error from None
     return builder.as_dataset()
@@ -79,7 +82,10 @@ def _load_rendered(
     fold: int,
     **options: Any,
 ) -> datasets.DatasetDict:
-    """Open what `write` renders, in the cache if no folder is named; `sizes` are its parameters and their defaults."""
+    """Open the tree that `write` renders, in the cache if `data_dir` is None.
+
+    `sizes` maps the parameters of `write` to their defaults.
+    """
     parameters = {name: options.pop(name, default) for name, default in sizes.items()}
     count, frames, image_size, seed, *more = parameters.values()
     if data_dir is None:
@@ -88,13 +94,13 @@ def _load_rendered(
         rates = "".join(f"-{rates}" for rates in more if rates != "balanced")
         data_dir = cache / f"{layout}-v{RENDERER_VERSION}-{count}x{frames}-{image_size}px-seed{seed}{rates}"
     Path(data_dir).parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{data_dir}.lock"):  # the processes of a run all come here
+    with FileLock(f"{data_dir}.lock"):  # all processes of a run call this function
         write(data_dir, **parameters, num_proc=options.get("num_proc"))
     return load(data_dir, fold, **options)
 
 
 def _load_unlabelled(data_dir: str | Path | None, fold: int, **options: Any) -> datasets.DatasetDict:
-    return _load(FaceVideos, data_dir, None, **options)  # nothing is held out: there are no folds
+    return _load(FaceVideos, data_dir, None, **options)  # there are no folds: nothing is held out
 
 
 DATASETS: dict[str, Callable[..., datasets.DatasetDict]] = {

@@ -1,7 +1,7 @@
-"""What the labels of a fold are like: the numbers behind the paper's Figs. 3, 4 and 5, and behind its loss.
+"""Compute the label statistics of a fold.
 
-They come from plain arrays of labels, one per video, and from the very functions that the loss takes its weights and
-priors from.
+They are the numbers behind the paper's Figs. 3, 4 and 5 and behind its loss. The input is one label array per video.
+The weights and priors of the loss are computed by the same functions.
 """
 
 import json
@@ -22,34 +22,36 @@ from ..knowledge.losses import label_weights, occurrence_rates
 from .clips import fit_clip, rare_au_clips, segment_clips
 
 SELF_LOOPS = (0, 5, 10, 15)
-"""The states of `transition_tensor` in which neither AU of the pair changes."""
+"""States of `transition_tensor` in which neither AU of the pair changes."""
 
 
 @dataclass(frozen=True)
 class FoldStatistics:
-    """Statistics of the labels of some videos; rates and probabilities are fractions in [0, 1].
+    """Hold the label statistics of some videos.
+
+    Rates and probabilities are fractions in [0, 1].
 
     Args:
         au_names: N names.
-        clip_length: frames of a clip.
-        num_videos, num_subjects, num_frames: what there is; None subjects if their names were not given.
-        num_coded_frames: frames in which at least one AU is coded.
-        num_clips: clips that tile the videos, the shorter ones at their ends included.
-        num_whole_clips: those of `clip_length` frames.
-        rare_aus: names of the AUs that are augmented (appendix, Sec. 2).
-        num_rare_clips, num_rare_frames, median_rare_frames: the clips around them, as cut out of the videos; their
-            frames in all, and the median length.
-        num_added_clips: what becomes of them, once the short are extended to `clip_length` and the long are split.
-        occurrence_rates: r_i, `(N,)`, of the original frames (Fig. 5, before).
-        occurrence_rates_added: `(N,)`, of these and the frames of the rare-AU clips as cut (Fig. 5, after).
-        occurrence_rates_extended: `(N,)`, of these and the frames of the added clips: what training sees.
+        clip_length: Frames per clip.
+        num_videos, num_subjects, num_frames: Number of each; `num_subjects` is None if no names were given.
+        num_coded_frames: Frames in which at least one AU is coded.
+        num_clips: Clips that tile the videos, including the shorter ones at the ends.
+        num_whole_clips: Clips of exactly `clip_length` frames.
+        rare_aus: Names of the AUs that are augmented (appendix, Sec. 2).
+        num_rare_clips, num_rare_frames, median_rare_frames: Number of rare-AU clips as cut from the videos, their
+            total number of frames, and their median length.
+        num_added_clips: Number of rare-AU clips once short clips are extended to `clip_length` and long ones split.
+        occurrence_rates: r_i, `(N,)`, over the original frames (Fig. 5, before).
+        occurrence_rates_added: `(N,)`, over the original frames and the rare-AU clips as cut (Fig. 5, after).
+        occurrence_rates_extended: `(N,)`, over the original frames and the added clips, as in training.
         label_weights: w_i of Eq. 2, `(N,)`; NaN if an AU never occurs.
-        flip_rates: `(N,)`, probability that the label of a frame is another one in the next frame.
-        cooccurrence: K_intra, `(N, N)` (Eq. 3, Fig. 3); NaN for a pair of which neither AU ever occurs.
+        flip_rates: `(N,)`, probability that the label changes from one frame to the next.
+        cooccurrence: K_intra, `(N, N)` (Eq. 3, Fig. 3); NaN for a pair in which neither AU ever occurs.
         transitions: K_inter, `(N, N, 16)` (Fig. 4), index `i_t + 2 j_t + 4 i_t+1 + 8 j_t+1`.
-        self_loop_mass: share of the transitions in which neither AU of a pair changes, averaged over the pairs of
-            different AUs that have any; NaN without one.
-        source: where the labels are from (data set, fold, ...), for `to_dict` to tell.
+        self_loop_mass: Share of the transitions in which neither AU of a pair changes, averaged over the pairs of
+            different AUs that have transitions; NaN if there are none.
+        source: Origin of the labels (dataset, fold, ...), included in `to_dict`.
     """
 
     au_names: list[str]
@@ -76,27 +78,32 @@ class FoldStatistics:
     source: dict[str, Any] = field(default_factory=dict)
 
     def pair(self, first: str, second: str) -> tuple[int, int]:
-        """Where a pair of AUs stands in `cooccurrence` and `transitions`.
+        """Return the indices of a pair of AUs in `cooccurrence` and `transitions`.
 
         Raises:
-            ValueError: there is no such AU, or both are the same.
+            ValueError: An AU is unknown, or both are the same.
         """
         for name in (first, second):
             if name not in self.au_names:
-                raise ValueError(f"there is no {name}; choose from {', '.join(self.au_names)}")
+                raise ValueError(f"there is no {name}; choose from {', '.join(self.au_names)}.")
         if first == second:
-            raise ValueError(f"a pair is of two different AUs, found {first} twice")
+            raise ValueError(f"a pair must have two different AUs, found {first} twice.")
         return self.au_names.index(first), self.au_names.index(second)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it for JSON, AUs by name and NaN as None; the two matrices of pairs are left to `save`."""
+        """Convert the statistics to a dictionary for JSON, without the arrays of pairs.
+
+        Values per AU are keyed by its name, and NaN becomes None. `save` also writes the arrays of pairs.
+        """
         return {name: self._plain(value) for name, value in self._items() if np.ndim(value) < 2}
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write `statistics.json` (see `to_dict`) and `statistics.safetensors` (the arrays), whole or not at all.
+        """Write the statistics to two files atomically.
+
+        `statistics.json` holds the result of `to_dict`, and `statistics.safetensors` the arrays.
 
         Returns:
-            The paths of both.
+            The paths of both files.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,19 +135,18 @@ def fold_statistics(
     subjects: Sequence[str] | None = None,
     source: dict[str, Any] | None = None,
 ) -> FoldStatistics:
-    """Compute the statistics of the labels of a fold, before and after the rare-AU augmentation.
+    """Compute the label statistics of a fold before and after rare-AU augmentation.
 
     Args:
-        videos: one `(T_v, N)` integer array per video, in time order, un-augmented: 0, 1, or -100 where not coded.
+        videos: One un-augmented `(T_v, N)` integer array per video, in time order: 0, 1, or -100 where not coded.
         au_names: N names.
-        rare: columns of the rare AUs (the paper's: `auvmae.data.clips.RARE_AUS`); none,
-            no augmentation.
-        clip_length: frames of a clip.
-        subjects: the person in each video.
-        source: see `FoldStatistics`.
+        rare: Columns of the rare AUs; for the paper's see `auvmae.data.clips.RARE_AUS`. Empty for no augmentation.
+        clip_length: Frames per clip.
+        subjects: Subject of each video.
+        source: See `FoldStatistics`.
 
     Raises:
-        ValueError: there is no video, or one has not N columns.
+        ValueError: There is no video, or one does not have N columns.
 
     Example:
         >>> labels = np.zeros((200, 2), dtype=int)
@@ -152,14 +158,14 @@ def fold_statistics(
     arrays = [np.asarray(video) for video in videos]
     if not arrays or any(array.ndim != 2 or array.shape[1] != len(au_names) for array in arrays):
         found = ", ".join(sorted({str(array.shape) for array in arrays})[:5]) or "none"
-        raise ValueError(f"labels must be (T, {len(au_names)}) for one video or more, found {found}.")
+        raise ValueError(f"labels must be (T, {len(au_names)}) for at least one video, found {found}.")
     tiles = [stop - start for array in arrays for start, stop in segment_clips(len(array), clip_length)]
     cuts, added = _rare_frames(arrays, rare, clip_length)
     cooccurrence, transitions = _pair_counts(arrays)
     prior = transitions.normalise().numpy()
     pairs = ~np.eye(len(au_names), dtype=bool) & transitions.defined.numpy()
     rates = occurrence_rates(arrays)
-    # of one AU with itself: states 3 (on, then off) and 12 (off, then on)
+    # for an AU paired with itself, 3 is the state (on, then off) and 12 the state (off, then on)
     flips = prior[..., [3, 12]].sum(-1).diagonal()
     return FoldStatistics(
         au_names=list(au_names),
@@ -190,7 +196,7 @@ def fold_statistics(
 def _rare_frames(
     videos: list[NDArray[Any]], rare: Sequence[int], clip_length: int
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Labels of the rare-AU clips, as cut and as added."""
+    """Collect the labels of the rare-AU clips, as cut and as added."""
     cuts, added = [], []
     for video in videos:
         for start, stop in rare_au_clips(video, rare):
@@ -200,11 +206,14 @@ def _rare_frames(
 
 
 def _pair_counts(videos: list[NDArray[Any]]) -> tuple[CooccurrenceCounts, TransitionCounts]:
-    """The sums over videos of both statistics of pairs; no transition runs from one video into the next."""
+    """Sum both pair statistics over the videos.
+
+    No transition runs from one video into the next.
+    """
     sums: list[torch.Tensor] = []
     for video in videos:
         labels = torch.as_tensor(video)
-        # float64: sums of float32 would stop to count at 2^24 frames
+        # float64, because float32 sums stop counting at 2^24 frames
         arguments = labels.clamp(min=0).double(), labels != NOT_CODED
         counts = [*cooccurrence_counts(*arguments), *transition_counts(*arguments)]
         sums = [before + count for before, count in zip(sums, counts, strict=True)] if sums else counts

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import DRAWS, bootstrap_scores, draw_subjects, percentile_interval
-from .experiments import Experiment, resplit_label, experiment_names, group_folds
+from .experiments import Experiment, experiment_names, group_folds, resplit_label
 from .fold_metrics import COUNT_METRICS, METRICS, fold_counts
 from .metrics import f1_averages, f1_from_counts
 from .published import PUBLISHED, published_table

@@ -72,7 +72,7 @@ def test_tables_as_people_write_them(
     write_table(tree, [["VIDEO", " frame", "AU01", "au12", "4", "remark"], [""] * 6, *rows, [""] * 6], delimiter)
     monkeypatch.chdir(tree.parent)
     check(load(Path("mine")), tree)
-    assert "the columns remark are not read" in caplog.text
+    assert "the columns remark are ignored" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_ambiguous_names(tree: Path) -> None:
     shutil.copy(tree / "anna/monday.mp4", tree / "dora/monday.mp4")
     header, *rows = wide()
     write_table(tree, [header, *([row[0].replace("anna/monday", "monday"), *row[1:]] for row in rows)])
-    message = r"line 2: found the video 'monday\.mp4', which may be anna/monday\.mp4 and dora/monday\.mp4\. Name it by"
+    message = r"line 2: found the video 'monday\.mp4', which matches anna/monday\.mp4 and dora/monday\.mp4\. Write its"
     with pytest.raises(LabelError, match=message):
         load(tree)
     shutil.copy(tree / "anna/monday.mp4", tree / "monday.mp4")
@@ -114,7 +114,7 @@ def test_gaps_and_ends_are_not_coded(tree: Path, caplog: pytest.LogCaptureFixtur
     assert starts == [5, 5 + CLIP]
     assert found["bert.mkv"].tolist() == codes("bert.mkv")[:, [0, 2, 1]].tolist()
     assert "codes 2 frames past the end of" in caplog.text
-    assert "ends with frame 24" in caplog.text
+    assert "whose last frame is 24" in caplog.text
     assert "frame_offset=-1" in caplog.text
 
 
@@ -122,7 +122,7 @@ def test_frames_may_count_from_one(tree: Path) -> None:
     header, *rows = wide()
     write_table(tree, [header, *([row[0], row[1] + 1, *row[2:]] for row in rows)])
     check(load(tree, frame_offset=-1), tree)
-    with pytest.raises(LabelError, match=r"line 2: found the frame '1'\. Frames are whole .* frame_offset=-2"):
+    with pytest.raises(LabelError, match=r"line 2: found the frame '1'\. Frames must be whole .* frame_offset=-2"):
         load(tree, frame_offset=-2)
 
 
@@ -135,10 +135,10 @@ def test_intensities(tree: Path) -> None:
     ]
     write_table(tree, [header, *rows])
     check(load(tree, intensity_threshold=2), tree)
-    with pytest.raises(LabelError, match=r"Values are 0 and 1, .* set intensity_threshold to read intensities"):
+    with pytest.raises(LabelError, match=r"Values must be 0 or 1, .* Set intensity_threshold to read intensities"):
         load(tree)
     write_table(tree, [header, *rows, ["bert", 25, 9, 0, 0]])
-    with pytest.raises(LabelError, match=r"line 117: found the value '9'\. Intensities are 0 to 5"):
+    with pytest.raises(LabelError, match=r"line 117: found the value '9'\. Intensities must be 0 to 5"):
         load(tree, intensity_threshold=2)
 
 
@@ -156,7 +156,7 @@ def test_subjects_and_folds(tree: Path) -> None:
     assert set(load(tree, fold=2, num_folds=2)["test"]["subject"]) == {"anna", "carla"}
     write_table(tree, wide())
     assert set(load(tree, fold=4, num_folds=4)["test"]["subject"]) == {"anna/monday"}
-    with pytest.raises(ValueError, match="4 subjects cannot be dealt into 5"):
+    with pytest.raises(ValueError, match="4 subjects cannot be split into 5"):
         load(tree, num_folds=5)
     with pytest.raises(ValueError, match="there is no fold 4"):
         load(tree, fold=4)

@@ -16,19 +16,19 @@ from ..support.forge_folder import check, load, wide, write_table
 @pytest.mark.parametrize(
     ("line", "text", "message"),
     [
-        (4, "anna/monday.mp4,2,yes,0,0", r"labels\.csv, line 4: found the value 'yes'\. Values are 0 and 1, and empty"),
+        (4, "anna/monday.mp4,2,yes,0,0", r"labels\.csv, line 4: found the value 'yes'\. Values must be 0 or 1, or em"),
         (4, "anna/monday.mp4,2,2,0,0", r"line 4: found the value '2'"),
         (4, "anna/monday.mp4,2,NaN,0,0", r"line 4: found the value 'NaN'"),
         (4, "anna/monday.mp4,2,0.5,0,0", r"line 4: found the value '0\.5'"),
-        (4, "anna/monday.mp4,two,0,0,0", r"line 4: found the frame 'two'\. Frames are whole numbers"),
+        (4, "anna/monday.mp4,two,0,0,0", r"line 4: found the frame 'two'\. Frames must be whole numbers"),
         (4, "anna/monday.mp4,2.5,0,0,0", r"line 4: found the frame '2\.5'"),
         (4, "anna/monday.mp4,-2,0,0,0", r"line 4: found the frame '-2'"),
         (4, "anna/monday.mp4,,0,0,0", r"line 4: found the frame ''"),
-        (4, "anna/monday.mp4,2,0,0", r"line 4: found 4 cells\. There must be 5"),
-        (4, "anna/monday.mp4,1,0,0,0", r"line 4: found frame 1 of AU1 again\. It stands in line 3 already: each frame"),
-        (4, "monday,1,,,", r"line 4: found frame 1 of AU1 again\. It stands in line 3"),
-        (1, "video,frame,AU1,AU12,AU001", r"line 1: found two columns of one AU"),
-        (1, "video,frame,smile,frown,wink", r"line 1: found the columns video, frame, smile.* There must be video, fr"),
+        (4, "anna/monday.mp4,2,0,0", r"line 4: found 4 cells\. There must be 5, as"),
+        (4, "anna/monday.mp4,1,0,0,0", r"line 4: found a second label of AU1 for frame 1\. Line 3 already has .* List"),
+        (4, "monday,1,,,", r"line 4: found a second label of AU1 for frame 1\. Line 3 already has one"),
+        (1, "video,frame,AU1,AU12,AU001", r"line 1: found two columns for the same AU"),
+        (1, "video,frame,smile,frown,wink", r"line 1: found the columns video, frame, smile.* The header must name v"),
         (1, "video,time,AU1,AU12,AU4", r"line 1: found the columns video, time"),
         (1, "video,frame,au,value,AU4", r"line 1: found the columns"),
         (1, "video,frame,au,level,remark", r"line 1: found the columns"),
@@ -45,12 +45,12 @@ def test_faulty_tables(tree: Path, line: int, text: str, message: str) -> None:
 def test_faulty_long_tables(tree: Path) -> None:
     header = ["video", "frame", "au", "value", "subject"]
     for second, message in (
-        (["bert", 0, "smile", 1, "b"], r"line 3: found the AU 'smile'\. AUs are called AU12 or 12"),
+        (["bert", 0, "smile", 1, "b"], r"line 3: found the AU 'smile'\. Write an AU as AU12 or 12"),
         (["bert", 0, "AU12", 3, "b"], r"line 3: found the value '3'"),
-        (["bert", 0, "12", 0, "b"], r"line 3: found frame 0 of AU12 again\. It stands in line 2"),
+        (["bert", 0, "12", 0, "b"], r"line 3: found a second label of AU12 for frame 0\. Line 2 already has one"),
         (
             ["bert", 1, "12", 0, "c"],
-            r"line 3: found the subject 'c'\. A video is of one subject; 'bert' began with 'b'",
+            r"line 3: found the subject 'c'\. Each video shows one subject; 'bert' began with 'b'",
         ),
         (["monday", 1, "12", 0, ""], r"line 3: found the subject ''"),
     ):
@@ -74,10 +74,10 @@ def test_tables_without_labels_or_text(tree: Path) -> None:
 def test_frames_that_are_not_there(tree: Path) -> None:
     header, *rows = wide()
     (tree / "carla/images/0007.jpg").unlink()
-    with pytest.raises(LabelError, match=r"labels from frame 0 on, and no frame 7\. .*carla/images holds 0 to 19"):
+    with pytest.raises(LabelError, match=r"labels from frame 0, but no frame 7 .*carla/images holds frames 0 to 19"):
         load(tree)
     write_table(tree, [header, *(row for row in rows if "carla" not in row[0]), ["images", 50, 1, 1, 1]])
-    with pytest.raises(LabelError, match=r"labels from frame 50 on, and no frame 50"):
+    with pytest.raises(LabelError, match=r"labels from frame 50, but no frame 50"):
         load(tree)
 
 
@@ -98,11 +98,11 @@ def test_wrong_folders(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixt
     shutil.copy(tree / "bert.mkv", tree / "stray.mkv")
     with caplog.at_level(logging.WARNING):
         check(load(tree), tree)
-    assert "1 videos are not in" in caplog.text
+    assert "1 videos are not listed in" in caplog.text
     assert "stray.mkv" in caplog.text
     (tree / "bert.mkv").unlink()
     with pytest.raises(
-        DatasetLayoutError, match=r"(?s)line 72 of .*labels\.csv names the video 'bert\.mkv', which is "
+        DatasetLayoutError, match=r"(?s)line 72 of .*labels\.csv names the video 'bert\.mkv', which does"
     ):
         load(tree)
 
@@ -110,8 +110,8 @@ def test_wrong_folders(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"rare_aus": [9, 12]}, ValueError, r"rare_aus names AU9, but .*labels\.csv codes AU1, AU4, AU12"),
-        ({"clip_stride": 0}, ValueError, "clip_stride is a number of frames from 1; found 0"),
+        ({"rare_aus": [9, 12]}, ValueError, r"rare_aus names AU9, but .*labels\.csv only codes AU1, AU4, AU12"),
+        ({"clip_stride": 0}, ValueError, "clip_stride must be at least 1 frame, found 0"),
         ({"clip_stride": -4}, ValueError, "found -4"),
         ({"drop_lost_faces": True}, FileNotFoundError, r"no .*\.faces\.csv, .*`auvmae crop`, or leave drop_lost_faces"),
     ],

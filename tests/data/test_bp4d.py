@@ -67,7 +67,7 @@ def test_the_offset_can_be_set(tmp_path: Path) -> None:
         (folder / "0.jpg").write_bytes(next(folder.iterdir()).read_bytes())
     detected, told = (load_au_dataset("bp4d", tmp_path, frame_offset=offset)["test"][0] for offset in (None, 0))
     assert (detected["start_frame"], told["start_frame"]) == (7, 8)
-    with pytest.raises(LabelError, match=r"F001_T1\.csv: found codes of the frames 3 to 140\. .*holds 0 to 150"):
+    with pytest.raises(LabelError, match=r"F001_T1\.csv: found codes for frames 3 to 140\. .*holds frames 0 to 150"):
         load_au_dataset("bp4d", tmp_path, frame_offset=100)
 
 
@@ -123,8 +123,8 @@ def test_rare_aus(tmp_path: Path) -> None:
     [
         (1, "0," + ",".join(str(au) for au in AUS if au != 24), r"line 2: found 24 cells\. There must be 23"),
         (1, "0," + ",".join(str(99 if au in (2, 24) else au) for au in AUS), r"line 1: found no column 2, 24\."),
-        (4, "10," + ",".join(["5"] * len(AUS)), r"line 4: found the value 5\. Values are 0, 1, 9"),
-        (4, "9," + ",".join(["0"] * len(AUS)), r"line 4: found frame 9\. After frame 9 comes 10"),
+        (4, "10," + ",".join(["5"] * len(AUS)), r"line 4: found the value 5\. Values must be 0, 1, 9"),
+        (4, "9," + ",".join(["0"] * len(AUS)), r"line 4: found frame 9\. Frame 9 must be followed by 10"),
         (4, "10,happy" + ",0" * (len(AUS) - 1), r"line 4: found '10,happy,0.*Every cell must be an integer"),
     ],
 )
@@ -143,15 +143,15 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (path,) = tmp_path.glob("Sequences*/F007/T1/*10.jpg")
     picture = path.read_bytes()
     path.unlink()
-    with pytest.raises(LabelError, match=r"F007_T1\.csv: found codes of the frames 8 to 20\. .*T1 holds 1 to 24"):
+    with pytest.raises(LabelError, match=r"F007_T1\.csv: found codes for frames 8 to 20\. .*T1 holds frames 1 to 24"):
         load_au_dataset("bp4d", tmp_path)
     path.write_bytes(picture)
     labels = tmp_path / "AUCoding/AU_OCC/F001_T2.csv"
     labels.rename(tmp_path / "aside.csv")
-    with pytest.raises(DatasetLayoutError, match=r"(?s)F001 T2 lacks its labels.*AUCoding/AU_OCC/F001_T1\.csv"):
+    with pytest.raises(DatasetLayoutError, match=r"(?s)F001 T2 has no labels.*AUCoding/AU_OCC/F001_T1\.csv"):
         load_au_dataset("bp4d", tmp_path)
     (tmp_path / "aside.csv").rename(labels.with_name("F001_T7.csv"))
-    with pytest.raises(DatasetLayoutError, match=r"F001 T2 lacks its labels|F001 T7 lacks its images"):
+    with pytest.raises(DatasetLayoutError, match=r"F001 T2 has no labels|F001 T7 has no images"):
         load_au_dataset("bp4d", tmp_path)
 
 

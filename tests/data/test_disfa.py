@@ -152,14 +152,14 @@ def test_length_mismatch_warns_and_takes_the_shorter(
     forge_disfa(tmp_path, {"SN001": 300, "SN003": 20}, video_lengths={"SN001": video_frames})
     labels = video_labels(load_au_dataset("disfa", tmp_path)["train"])[0]
     assert np.array_equal(labels, occurrence("SN001", min(300, video_frames)))
-    assert f"has {video_frames} frames and 300 labels" in caplog.text
+    assert f"has {video_frames} frames but 300 labels" in caplog.text
 
 
 def test_subjects_that_are_missing_are_named(forged: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         Disfa(data_dir=str(forged))
     assert "SN004, SN005" in caplog.text
-    assert "do not compare with published ones" in caplog.text
+    assert "are not comparable with published ones" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -167,12 +167,12 @@ def test_subjects_that_are_missing_are_named(forged: Path, caplog: pytest.LogCap
     [
         (5, "5,x", r"SN001_au6\.txt, line 5: found '5,x'\. Every cell must be an integer"),
         (5, "5,2.5", r"line 5: found '5,2\.5'"),
-        (5, "5,7", r"line 5: found the value 7\. Values are 0, 1, 2, 3, 4, 5"),
+        (5, "5,7", r"line 5: found the value 7\. Values must be 0, 1, 2, 3, 4, 5"),
         (5, "5", r"line 5: found 1 cells\. There must be 2"),
         (5, "5,1,1", r"line 5: found 3 cells"),
-        (5, "4,1", r"line 5: found frame 4\. After frame 4 comes 5: each frame once, in order"),
+        (5, "4,1", r"line 5: found frame 4\. Frame 4 must be followed by 5: list each frame once, in order"),
         (5, "7,1", r"line 5: found frame 7"),
-        (1, "0,1", r"line 2: found frame 2\. After frame 0 comes 1"),
+        (1, "0,1", r"line 2: found frame 2\. Frame 0 must be followed by 1"),
         (300, "", r"SN001_au6\.txt: found 299 frames\. SN001_au1\.txt has 300"),
     ],
 )
@@ -189,7 +189,7 @@ def test_faulty_label_files(tree: Path, line: int, text: str, message: str, num_
 def test_label_files_that_are_empty_or_start_elsewhere(tree: Path) -> None:
     path = tree / "ActionUnit_Labels/SN001/SN001_au6.txt"
     path.write_text("".join(f"{frame},0\n" for frame in range(300)))
-    with pytest.raises(LabelError, match=r"line 1: found frame 0\. The first frame is 1"):
+    with pytest.raises(LabelError, match=r"line 1: found frame 0\. The first frame must be 1"):
         load_au_dataset("disfa", tree)
     path.write_text("")
     with pytest.raises(LabelError, match=r"found no label"):
@@ -198,14 +198,14 @@ def test_label_files_that_are_empty_or_start_elsewhere(tree: Path) -> None:
 
 def test_files_that_are_missing(tree: Path) -> None:
     (tree / "ActionUnit_Labels/SN002/SN002_au9.txt").unlink()
-    with pytest.raises(DatasetLayoutError, match=r"(?s)SN002 lacks the label files SN002_au9\.txt.*Expected:.*Found:"):
+    with pytest.raises(DatasetLayoutError, match=r"(?s)SN002 has no label file SN002_au9\.txt.*Expected:.*Found:"):
         load_au_dataset("disfa", tree)
     (tree / "ActionUnit_Labels/SN002/SN002_au20.txt").unlink(missing_ok=True)  # not of the protocol
     write_labels(tree / "ActionUnit_Labels", "SN002", intensities("SN002", 129))
     (tree / "Videos_LeftCamera/LeftVideoSN002_comp.avi").unlink()
-    with pytest.raises(DatasetLayoutError, match="SN002 lacks its left video"):
+    with pytest.raises(DatasetLayoutError, match="SN002 has no left video"):
         load_au_dataset("disfa", tree)
-    with pytest.raises(DatasetLayoutError, match="SN001 lacks its right video"):
+    with pytest.raises(DatasetLayoutError, match="SN001 has no right video"):
         load_au_dataset("disfa", tree, camera="right")
 
 
@@ -233,7 +233,7 @@ def test_wrong_folders(tmp_path: Path, forged: Path) -> None:
 
 
 def test_options_are_checked(forged: Path) -> None:
-    with pytest.raises(ValueError, match="unknown data set 'ck'; choose from bp4d, disfa, synthetic"):
+    with pytest.raises(ValueError, match="unknown dataset 'ck'; choose from bp4d, disfa, synthetic"):
         load_au_dataset("ck", forged)
     for options in ({"fold": 4}, {"camera": "up"}, {"tail": "keep"}, {"clip_length": 0}, {"camara": "left"}):
         with pytest.raises(ValueError, match=str(next(iter(options.values())))):

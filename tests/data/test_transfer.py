@@ -119,7 +119,7 @@ def test_in_domain_and_cross_domain_over_the_same_aus_go_into_one_table(trees: d
 
 def test_an_au_that_is_not_coded_cannot_be_chosen(trees: dict[str, Path]) -> None:
     args = ProtocolArguments(dataset="disfa", data_dir=str(trees["disfa"]), clip_length=16, aus=[12, 7])
-    with pytest.raises(ValueError, match="no label of AU7 is there: the data is coded for AU1, AU2, AU4, AU6, AU9, "):
+    with pytest.raises(ValueError, match="the dataset has no labels of AU7; it is coded for AU1, AU2, AU4, AU6, AU9, "):
         args.load()
 
 

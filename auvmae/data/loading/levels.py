@@ -1,4 +1,4 @@
-"""The same clips at several input levels (Sec. 3.3), one level per batch."""
+"""Load the same clips at several input levels (Sec. 3.3), one level per batch."""
 
 from typing import Any
 
@@ -10,12 +10,14 @@ from .loader import ClipCollator, ClipDataset
 
 
 class LevelClips(Dataset):
-    """A `ClipDataset` per level over the same rows: item `(index, level)` is clip `index` at that level.
+    """Load the same rows at several levels, with one `ClipDataset` per level.
+
+    Item `(index, level)` is clip `index` at that level.
 
     Args:
-        rows: those of `ClipDataset`.
-        levels: one or more; a bare `index` means the first.
-        options: those of `ClipDataset` but `sampling_rate`.
+        rows: Rows of clips, see `ClipDataset`.
+        levels: One or more levels. An item without a level uses the first.
+        options: Arguments of `ClipDataset` except `sampling_rate`.
     """
 
     def __init__(self, rows: datasets.Dataset, levels: list[Level], **options: Any) -> None:
@@ -25,7 +27,7 @@ class LevelClips(Dataset):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """As `ClipDataset.set_epoch`, of every level."""
+        """Set the epoch of every level; see `ClipDataset.set_epoch`."""
         self.epoch = epoch
         for clips in self.clips.values():
             clips.set_epoch(epoch)
@@ -34,7 +36,7 @@ class LevelClips(Dataset):
         return len(self.clips[self.levels[0]])
 
     def __getitem__(self, key: int | tuple[int, Level]) -> dict[str, Any]:
-        """The clip as of `ClipDataset`, and its "level"."""
+        """Return the item of `ClipDataset`, and its "level"."""
         index, level = key if isinstance(key, tuple) else (key, self.levels[0])
         return {**self.clips[level][index], "level": level}
 
@@ -43,12 +45,12 @@ class LevelCollator:
     """Stack clips of one level into a batch, with the masks of that level.
 
     Args:
-        config: of the model.
-        levels: all that are to come.
+        config: Configuration of the model.
+        levels: All levels that occur.
 
     Raises:
-        StrictDataclassError: a level does not fit the configuration: `clip_length` is no multiple of `sampling_rate`
-            times `num_frames`, or `mask_ratio` lies outside [0, 1).
+        StrictDataclassError: A level does not fit the configuration: `clip_length` is not a multiple of
+            `sampling_rate * num_frames`, or `mask_ratio` lies outside [0, 1).
     """
 
     def __init__(self, config: AUVMAEConfig, levels: list[Level]) -> None:
@@ -58,20 +60,22 @@ class LevelCollator:
         }
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
-        """As `ClipCollator`, of items of `LevelClips`."""
+        """Collate items of `LevelClips`; see `ClipCollator`."""
         return self.collators[items[0]["level"]](items)
 
 
 def build_clips(
     rows: datasets.DatasetDict, training: list[Level], evaluation: Level, **options: Any
 ) -> dict[str, LevelClips]:
-    """Build the clips of every split: "train" augmented and at the training levels, all others as they are scored.
+    """Build the clips of every split.
+
+    The "train" split is augmented and uses the training levels. The others use the evaluation level.
 
     Args:
-        rows: As of `load_au_dataset`, by split.
+        rows: Rows of `load_au_dataset`, by split.
         training: Levels to train at.
-        evaluation: Level to score at.
-        options: Those of `ClipDataset` but `sampling_rate` and `augment`.
+        evaluation: Level to evaluate at.
+        options: Arguments of `ClipDataset` except `sampling_rate` and `augment`.
     """
     return {
         split: LevelClips(part, training if split == "train" else [evaluation], augment=split == "train", **options)

@@ -1,6 +1,7 @@
-"""From rows to batches: the frames that are needed, decoded, augmented and resized in the worker, and stacked.
+"""Load rows of clips as batches.
 
-They stay uint8 until they are where the model is (`ClipTrainer`).
+A worker decodes only the frames that are needed, augments and resizes them, and stacks them. They stay uint8 until they
+are on the model's device (`ClipTrainer`).
 """
 
 from collections.abc import Callable
@@ -20,21 +21,24 @@ from .augmentation import augment_clip
 from .shared_frames import ByValue, FramePool
 
 MAX_TRIES = 10
-"""Clips that may fail to decode one after the other before something is wrong with more than a file."""
+"""Consecutive clips that may fail to decode before more than a single file must be broken."""
 
 
 class ClipDataset(Dataset):
-    """Rows of clips as tensors. What an item is depends on `seed`, epoch and index alone, not on workers or order.
+    """Load rows of clips as tensors.
+
+    An item depends only on `seed`, epoch and index, not on the workers or the order.
 
     Args:
-        rows: rows of `load_au_dataset`.
-        resize: brings uint8 frames (T, H, W, 3) to the size they stack in, e.g. `AUVMAEImageProcessor.resize_frames`.
-        sampling_rate: every `sampling_rate`-th frame is decoded and enters; labels are of every frame.
-        augment: flip and crop, drawn once per clip and epoch.
-        seed: of the augmentation and of the masks.
-        backend: see `read_frames`.
-        with_labels: whether an item has its labels; it has none where the rows have none.
-        skip_broken: give another clip, drawn at random, in place of one that does not decode.
+        rows: Rows of `load_au_dataset`.
+        resize: Function that resizes uint8 frames (T, H, W, 3) to a common size, e.g.
+            `AUVMAEImageProcessor.resize_frames`.
+        sampling_rate: Decode every `sampling_rate`-th frame. The labels keep every frame.
+        augment: Flip and crop, drawn once per clip and epoch.
+        seed: Random seed of the augmentation and the masks.
+        backend: Decoder, see `read_frames`.
+        with_labels: Whether an item contains labels. It has none if the rows have none.
+        skip_broken: Replace a clip that cannot be decoded with another one, drawn at random.
     """
 
     def __init__(
@@ -56,11 +60,11 @@ class ClipDataset(Dataset):
         self.backend = backend
         self.skip_broken = skip_broken
         self.with_labels = with_labels and rows.features["labels"].shape[1] > 0
-        # in shared memory: persistent workers hold a copy of the rest of this object from before the epoch changed
+        # in shared memory, because persistent workers keep a copy of this object from before the epoch changed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other augmentations and masks; to be called before the epoch's iterator is made."""
+        """Draw new augmentations and masks; call this before iterating over the epoch."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -70,12 +74,14 @@ class ClipDataset(Dataset):
         """Decode one clip.
 
         Returns:
-            {"frames": uint8 (T, H', W', 3), T = clip_length / sampling_rate, "clip": its name, "seed": of its mask}
-            and, if there are any, "labels": int64 (clip_length, N). Past the real frames the last one is repeated,
-            the labels are -100. If clips were passed over to come to this one, "skipped" says which and why.
+            {"frames": uint8 (T, H', W', 3) with T = clip_length / sampling_rate, "clip": name of the clip, "seed": seed
+            of its mask}, and "labels": int64 (clip_length, N) if there are any. Past the real frames, the last frame is
+            repeated and the labels are -100. "skipped" lists the clips that were skipped before this one, with the
+            reasons, if there are any.
 
         Raises:
-            VideoDecodeError: names the file and the frame. With `skip_broken`, after `MAX_TRIES` clips in a row.
+            VideoDecodeError: A clip cannot be decoded; the message names the file and the frame. With `skip_broken`,
+                `MAX_TRIES` clips in a row cannot be decoded.
         """
         generator = np.random.default_rng((self.seed, self._epoch.item(), index))
         skipped: list[str] = []
@@ -105,13 +111,13 @@ class ClipDataset(Dataset):
 
 @dataclass
 class ClipCollator:
-    """Stack clips into a batch, and draw its tube masks where part of the patches is hidden.
+    """Stack clips into a batch, and draw its tube masks.
 
     Args:
-        mask_ratio: share of the patches to hide; 0 for no mask.
-        num_slots: temporal slots (tubelets) of a clip.
-        patches_per_slot: patches of one slot.
-        masks_per_clip: masks drawn for each clip, one after the other in the batch.
+        mask_ratio: Share of the patches to hide; 0 for no mask.
+        num_slots: Temporal slots (tubelets) of a clip.
+        patches_per_slot: Patches of one slot.
+        masks_per_clip: Masks drawn for each clip, adjacent in the batch.
     """
 
     mask_ratio: float = 0.0
@@ -122,7 +128,7 @@ class ClipCollator:
 
     @classmethod
     def from_config(cls, config: AUVMAEConfig, masks_per_clip: int = 1) -> "ClipCollator":
-        """The collator of the level that `config` describes."""
+        """Create the collator for the level of `config`."""
         num_slots = config.clip_length // config.sampling_rate // config.tubelet_size
         return cls(config.mask_ratio, num_slots, config.patches_per_slot, masks_per_clip)
 
@@ -130,10 +136,10 @@ class ClipCollator:
         """Collate items of `ClipDataset`.
 
         Returns:
-            {"frames": uint8 (B, T, H, W, 3), "clips": B names}, with labels "labels": int64 (B, clip_length, N), and
-            with a mask "bool_masked_pos": bool (B * masks_per_clip, num_slots * patches_per_slot), True = hidden. If
-            clips were passed over, "skipped" says which and why. In a loader's worker the tensors are wrapped
-            (`recycling`); out of it they come as tensors.
+            {"frames": uint8 (B, T, H, W, 3), "clips": B names}. With labels, also "labels": int64 (B, clip_length, N).
+            With a mask, also "bool_masked_pos": bool (B * masks_per_clip, num_slots * patches_per_slot), True = hidden.
+            If clips were skipped, "skipped" lists them with the reasons. In a loader worker the tensors are wrapped
+            (see `shared_frames`) and arrive in the training process as tensors.
         """
         in_worker = get_worker_info() is not None
         stack = self._pool.stack if in_worker else _stack
@@ -141,7 +147,7 @@ class ClipCollator:
         if "labels" in items[0]:
             batch["labels"] = torch.stack([item["labels"] for item in items])
         if self.mask_ratio:
-            # a generator per clip: its mask does not depend on the batch that it happens to be in
+            # one generator per clip, so that its mask does not depend on the rest of the batch
             generators = [torch.Generator().manual_seed(item["seed"]) for item in items]
             sizes = self.masks_per_clip, self.num_slots, self.patches_per_slot, self.mask_ratio
             batch["bool_masked_pos"] = torch.cat([tube_mask(*sizes, one) for one in generators])
@@ -153,5 +159,5 @@ class ClipCollator:
 
 
 def _stack(clips: list[torch.Tensor]) -> torch.Tensor:
-    """`torch.stack`, without a copy of a single clip."""
+    """Stack clips as `torch.stack` does, but without copying a single clip."""
     return clips[0][None] if len(clips) == 1 else torch.stack(clips)

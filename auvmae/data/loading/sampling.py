@@ -1,4 +1,4 @@
-"""Which clip comes when, at which level, and how often."""
+"""Sample training clips, and one input level per batch."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -11,17 +11,17 @@ from .levels import LevelClips
 
 
 class ClipSampler(Sampler[tuple[int, Level]]):
-    """Clips in random order, all those of a training step at one level drawn for that step.
+    """Sample clips in random order, with one random level per training step.
 
-    What comes depends on `seed` and epoch alone: every process draws the same and takes its share, and a resumed run
-    skips what it has seen. The last step is filled up with the epoch's first clips, as `DistributedSampler` does.
+    The order depends only on `seed` and epoch. Every process draws the same order and takes its share, and a resumed
+    run skips the clips that it has seen. The last step is filled with the first clips of the epoch, as in
+    `DistributedSampler`.
 
     Args:
-        dataset: knows the epoch and the levels.
-        step_size: clips that all processes together take at once, before gradients are accumulated.
-        seed: of order and levels.
-        weights: float (clips,), how often each is drawn relative to the others, with replacement; None for every clip
-            once.
+        dataset: Dataset that holds the epoch and the levels.
+        step_size: Clips that all processes together load at once, before gradients are accumulated.
+        seed: Random seed of the order and the levels.
+        weights: Sampling weights, float (clips,), for sampling with replacement. None samples every clip once.
     """
 
     def __init__(self, dataset: LevelClips, step_size: int, seed: int = 0, weights: np.ndarray | None = None) -> None:
@@ -43,12 +43,11 @@ class ClipSampler(Sampler[tuple[int, Level]]):
 
 
 def build_sampler(clips: LevelClips, step_size: int, seed: int = 0, balanced: bool = False) -> ClipSampler | None:
-    """Build the sampler of the training clips; None where the Trainer's own does.
+    """Build the sampler of the training clips, or None for the Trainer's default.
 
     Args:
         clips: Training clips.
-        step_size: As for `ClipSampler`.
-        seed: As for `ClipSampler`.
+        step_size, seed: See `ClipSampler`.
         balanced: Oversample clips with rare AUs, see `rare_au_weights`.
     """
     if not balanced and len(clips.levels) == 1:
@@ -58,13 +57,13 @@ def build_sampler(clips: LevelClips, step_size: int, seed: int = 0, balanced: bo
 
 
 def rare_au_weights(labels: Iterable[np.ndarray]) -> np.ndarray:
-    """Weights that draw a clip the oftener the rarer its rarest AU: 1 / sqrt(share of the clips that show this AU).
+    """Weight each clip by the rarity of its rarest AU.
 
-    The repeat factor of Gupta et al., "LVIS" (CVPR 2019), with every class below its threshold. A clip without any
-    AU weighs 1, as if its rarest were everywhere.
+    The weight is 1 / sqrt(share of the clips that show this AU). This is the repeat factor of Gupta et al., "LVIS"
+    (CVPR 2019), with every class below its threshold. A clip without any AU has weight 1.
 
     Args:
-        labels: one integer array (frames, N) per clip: 0, 1, or -100 where not coded.
+        labels: One integer array (frames, N) per clip: 0, 1, or -100 where not coded.
 
     Returns:
         float64 (clips,), at least 1.

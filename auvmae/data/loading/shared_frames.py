@@ -1,7 +1,8 @@
-"""Frames handed from a loader's worker to the training process in shared memory that is used again and again.
+"""Send frames from loader workers to the training process in shared memory.
 
-PyTorch takes fresh shared memory for every batch, and a socket to hand it over. To have the system find and clear the
-pages takes longer than to decode a clip at frame level; memory that both processes have already costs one copy.
+The memory is reused. PyTorch allocates new shared memory for every batch and sends it through a socket. Allocating and
+clearing its pages takes longer than decoding a clip at frame level. Memory that both processes have already mapped
+costs only one copy.
 """
 
 import itertools
@@ -15,23 +16,23 @@ from typing import Any
 import torch
 
 Name = tuple[int, int]
-"""Of shared memory: the process that took it, and a number."""
+"""Name of a block of shared memory: the process that allocated it, and a number."""
 
 _NUMBERS = itertools.count()
-"""Of this process's shared memory: one count for all pools, as the receiver tells them apart by name alone."""
+"""Numbers of this process's blocks; shared by all pools, because the receiver identifies a block by name only."""
 
 _MAPPED: dict[Name, torch.Tensor] = {}
-"""What this process has received from workers that live."""
+"""Blocks that this process has received from living workers."""
 
 
 class SharedFrames:
-    """Frames on their way out of a worker: pickled, they arrive as an ordinary uint8 tensor.
+    """Send frames out of a worker; unpickled, they are an ordinary uint8 tensor.
 
     Args:
-        name: of the shared memory.
-        buffer: the memory, where the receiver does not have it yet: the frames, and last a byte that is 1 as long as
-            anybody may look at them.
-        shape: of the frames.
+        name: Name of the shared memory.
+        buffer: The memory, if the receiver has not mapped it yet; else None. It holds the frames, and a last byte that
+            is 1 while the frames may be in use.
+        shape: Shape of the frames.
     """
 
     def __init__(self, name: Name, buffer: torch.Tensor | None, shape: Sequence[int]) -> None:
@@ -42,10 +43,12 @@ class SharedFrames:
 
 
 class ByValue:
-    """A small tensor on its way out of a worker: its values go with the message, where its memory would cost a socket.
+    """Send a small tensor out of a worker by value.
+
+    Its values travel with the message, whereas sharing its memory would cost a socket.
 
     Args:
-        tensor: arrives as an equal one.
+        tensor: Tensor to send; the receiver gets an equal one.
     """
 
     def __init__(self, tensor: torch.Tensor) -> None:
@@ -56,13 +59,16 @@ class ByValue:
 
 
 class FramePool:
-    """The shared memory of one worker. It grows to as many batches as are alive at once, and no further."""
+    """Provide the shared memory of one worker.
+
+    The pool grows to the number of batches in use at the same time, and no further.
+    """
 
     def __init__(self) -> None:
         self.buffers: dict[Name, torch.Tensor] = {}
 
     def stack(self, clips: Sequence[torch.Tensor]) -> SharedFrames:
-        """Stack uint8 clips of one shape in memory that nobody looks at any more."""
+        """Stack uint8 clips of one shape in memory that is no longer in use."""
         shape = (len(clips), *clips[0].shape)
         size = math.prod(shape)
         name = next((name for name, one in self.buffers.items() if len(one) > size and not one[-1]), None)
@@ -84,6 +90,6 @@ def _receive(name: Name, buffer: torch.Tensor | None, shape: tuple[int, ...]) ->
         _MAPPED[name] = buffer
     memory = _MAPPED[name]
     array = memory[: math.prod(shape)].view(shape).numpy()
-    # the array lives exactly as long as the memory of the tensor, whatever views of it are taken
+    # the array lives exactly as long as the memory of the tensor and all its views
     weakref.finalize(array, memory[-1].fill_, 0).atexit = False
     return torch.from_numpy(array)

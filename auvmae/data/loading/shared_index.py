@@ -1,4 +1,4 @@
-"""The index of a data set, made in a process of its own and mapped from the disk by all others of the machine."""
+"""Index a dataset once per machine, in a separate process."""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -11,21 +11,21 @@ Files = dict[str, list[str]]
 
 
 def index_once(load: Callable[[], datasets.DatasetDict], args: TrainingArguments) -> datasets.DatasetDict:
-    """Call `load` in a process that ends with it, one on each machine, and open the Arrow files that it made or found.
+    """Index a dataset in one process per machine, and map its Arrow files.
 
-    To list half a million videos takes time in every process that does it, and memory that the process never gives
-    back and that the loader's workers start with: about 2 kB a video. The files are mapped, and shared by all processes
-    and workers of the machine.
+    The process calls `load` and then ends. Listing half a million videos takes time in every process that does it. It
+    also takes about 2 kB of memory per video, which the process never releases and its loader workers inherit. The
+    mapped files are shared by all processes and workers of the machine.
 
     Args:
-        load: opens the data set, e.g. a `functools.partial` of `load_au_dataset`; must pickle.
-        args: say whether this process is its machine's first.
+        load: Function that opens the dataset, e.g. a `functools.partial` of `load_au_dataset`. It must be picklable.
+        args: Training arguments; they tell which process is the first of its machine.
 
     Returns:
         The same rows in every process.
 
     Raises:
-        Exception: what `load` raises.
+        Exception: Whatever `load` raises.
     """
     mine: Files = {}
     if args.local_process_index == 0:

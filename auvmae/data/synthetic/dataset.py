@@ -1,10 +1,10 @@
-"""Synthetic faces on disk: scripted action units, rendered, encoded, and laid out exactly as DISFA is.
+"""Write videos of synthetic faces with scripted action units in DISFA's layout.
 
     ROOT/Videos_LeftCamera/LeftVideoSN001_comp.avi
     ROOT/ActionUnit_Labels/SN001/SN001_au1.txt        lines `frame,intensity`; frame from 1, intensity 0..5
 
-Every part of the package runs on such a tree without the licensed data, and a model that cannot learn it is broken.
-Numbers got on it say nothing about real faces.
+Every part of the package runs on such a tree without the licensed data. A model that cannot learn it is broken, but
+scores on it say nothing about real faces.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ from ..folds import fold_subjects
 from .face import draw_identity, render_faces
 from .script import FAMILIES, script_intensities
 
-# Part of the parameters of a tree: raise it whenever the same seed would give other pixels or labels.
+# Part of the parameters of a tree. Raise it whenever the same seed would give other pixels or labels.
 RENDERER_VERSION = 3
 
-FRAME_RATE = 20  # DISFA's
+FRAME_RATE = 20  # as in DISFA
 LABELLED_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 SUBJECTS = tuple(sorted(fold_subjects("disfa", 1, "train") | fold_subjects("disfa", 1, "test")))
 
 
 def _draw_motion(num_frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Motion `(T, 6)` of [`render_faces`]: slow smooth drifts of the head, a blink every few seconds."""
+    """Draw the motion `(T, 6)` for [`render_faces`].
+
+    The head drifts slowly and smoothly, and the eyes blink every few seconds.
+    """
     periods, phases = rng.uniform(60, 300, (3, 5)), rng.uniform(0, 2 * np.pi, (3, 5))
     waves = np.sin(2 * np.pi * np.arange(num_frames)[:, None, None] / periods + phases).mean(1)
     pose = waves * np.array((0.04, 0.03, 0.05, 0.025, 0.05)) + rng.normal(0, 0.01, 5)
@@ -63,16 +66,17 @@ def render_subject(
     """Render one subject's video in memory.
 
     Args:
-        subject_index: From 0; index i of a DISFA-layout tree is `SUBJECTS[i]`.
-        num_frames: T.
-        image_size: Height and width in pixels, 64 to 128 look well; even, for the video codec's sake.
-        seed: With the index, fixes identity, script, motion and noise. Identity does not depend on `num_frames`.
-        unlabelled: Draw from the other stream of identities, the one [`write_synthetic_faces`] uses.
-        rates: A key of `FAMILIES`; see [`write_synthetic_disfa`].
+        subject_index: Index from 0. In a DISFA-layout tree, index i is `SUBJECTS[i]`.
+        num_frames: Number of frames T.
+        image_size: Height and width in pixels. 64 to 128 look best. The video codec requires an even number.
+        seed: Random seed; with the index, it fixes identity, script, motion and noise. The identity does not depend on
+            `num_frames`.
+        unlabelled: Draw from the stream of identities of [`write_synthetic_faces`] instead.
+        rates: Key of `FAMILIES`; see [`write_synthetic_disfa`].
 
     Returns:
-        `uint8` RGB frames `(T, image_size, image_size, 3)`, and `int8` intensities `(T, 12)` in 0..5, columns in the
-        order of `LABELLED_AUS`; the four AUs outside DISFA's protocol stay 0.
+        `uint8` RGB frames `(T, image_size, image_size, 3)`, and `int8` intensities `(T, 12)` in 0..5 with columns in
+        the order of `LABELLED_AUS`. The four AUs outside DISFA's protocol stay 0.
 
     Example:
         >>> frames, intensities = render_subject(0, num_frames=4, image_size=64)
@@ -99,32 +103,36 @@ def write_synthetic_disfa(
     num_proc: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write a tree in DISFA's layout, under the names of DISFA's subjects so that its folds apply.
+    """Write a labelled tree in DISFA's layout.
+
+    It uses the names of DISFA's subjects, so that DISFA's folds apply.
 
     Args:
-        root: Directory to make. A finished tree of the same parameters is kept as it is.
-        num_subjects: 1 to 27, taken in the order of `SUBJECTS`.
+        root: Folder to create. A complete tree with the same parameters is kept.
+        num_subjects: Number of subjects, 1 to 27, in the order of `SUBJECTS`.
         frames_per_subject: Frames per video, at 20 frames per second.
         image_size: Height and width in pixels; even.
-        seed: Of everything; the tree depends on it, the other three numbers and `rates` alone, not on `num_proc`.
-        rates: How often the AUs occur and which go together: "balanced", or "disfa", as rare and as correlated as in
-            the training side of DISFA's first fold.
-        num_proc: Processes; every core by default.
+        seed: Random seed of the whole tree. The tree depends only on the seed, the other three numbers and `rates`, not
+            on `num_proc`.
+        rates: Occurrence rates and co-occurrences of the AUs: "balanced", or "disfa" for those of the training side of
+            DISFA's first fold.
+        num_proc: Number of processes; defaults to the number of cores.
         progress: Show a progress bar.
 
     Returns:
-        `root`, complete: it is written beside and renamed last, so a killed run leaves no tree at all.
+        `root`. The tree is written under a temporary name and renamed once complete, so a killed run leaves no partial
+        tree.
 
     Raises:
         ValueError: A number is out of range, or `rates` is unknown.
-        FileExistsError: `root` holds something else.
+        FileExistsError: `root` contains something else.
     """
     if num_subjects > len(SUBJECTS):
-        raise ValueError(f"num_subjects is {num_subjects}; DISFA has {len(SUBJECTS)}")
+        raise ValueError(f"num_subjects is {num_subjects}; it must be at most {len(SUBJECTS)}, as in DISFA.")
     if rates not in FAMILIES:
-        raise ValueError(f"rates is {rates!r}; choose from {', '.join(FAMILIES)}")
+        raise ValueError(f"rates is {rates!r}; choose from {', '.join(FAMILIES)}.")
     counts = {"num_subjects": num_subjects, "frames_per_subject": frames_per_subject}
-    # trees without the entry are from before there was a choice
+    # trees written before the option existed have no such entry and are balanced
     parameters = counts if rates == "balanced" else {**counts, "rates": rates}
     render = partial(_write_subject, num_frames=frames_per_subject, image_size=image_size, seed=seed, rates=rates)
     return _write_tree(Path(root), "disfa", parameters, render, num_subjects, image_size, seed, num_proc, progress)
@@ -140,12 +148,13 @@ def write_synthetic_faces(
     num_proc: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write a flat folder of unlabelled videos, `face00000.avi` on, of people who are not in [`write_synthetic_disfa`].
+    """Write a flat folder of unlabelled videos.
 
-    The other arguments, the return value and the errors are those of [`write_synthetic_disfa`].
+    The files are named `face00000.avi` and so on. Their identities do not occur in [`write_synthetic_disfa`], which
+    describes the other arguments, the return value and the errors.
 
     Args:
-        num_videos: One person each.
+        num_videos: Number of videos, each of a different person.
         frames_per_video: Frames per video.
     """
     parameters = {"num_videos": num_videos, "frames_per_video": frames_per_video}
@@ -165,17 +174,17 @@ def _write_tree(
     progress: bool,
 ) -> Path:
     if image_size % 2 or image_size < 32:
-        raise ValueError(f"image_size is {image_size}; it must be even and at least 32")
+        raise ValueError(f"image_size is {image_size}; it must be even and at least 32.")
     for name, value in parameters.items():
         if isinstance(value, int) and value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
+            raise ValueError(f"{name} is {value}; it must be at least 1.")
     parameters = {"layout": layout, **parameters, "image_size": image_size, "seed": seed, "renderer": RENDERER_VERSION}
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         card = root / "synthetic.json"
         found = json.loads(card.read_text()) if card.is_file() else None
         if found == parameters:
             return root
-        raise FileExistsError(f"{root} is not empty and holds {found or 'other files'}, not {parameters}: remove it")
+        raise FileExistsError(f"{root} is not empty and holds {found or 'other files'}, not {parameters}. Remove it.")
     root.parent.mkdir(parents=True, exist_ok=True)
     temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
     temporary.mkdir()
@@ -196,10 +205,10 @@ def _run(job: Callable[[int], None], count: int, num_proc: int, progress: bool) 
                 job(index)
                 bar.update()
             return
-        # spawned workers would first import the package and what it needs, for longer than they draw
+        # spawned workers would spend more time importing the package than drawing
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
         with warnings.catch_warnings(), ProcessPoolExecutor(min(num_proc, count), mp_context=context) as pool:
-            # Python 3.12 warns of threads' locks on a fork; the workers draw, encode and write, and take none of them
+            # Python 3.12 warns that a fork may copy locked thread locks; the workers take none of these locks
             warnings.simplefilter("ignore", DeprecationWarning)
             jobs = [pool.submit(job, index) for index in range(count)]
             try:
@@ -207,7 +216,7 @@ def _run(job: Callable[[int], None], count: int, num_proc: int, progress: bool) 
                     done.result()
                     bar.update()
             except BaseException:
-                pool.shutdown(cancel_futures=True)  # or an interrupted run would first draw all the rest
+                pool.shutdown(cancel_futures=True)  # otherwise an interrupted run would draw all remaining videos first
                 raise
 
 
@@ -228,7 +237,10 @@ def _write_face(root: Path, index: int, *, num_frames: int, image_size: int, see
 
 
 def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
-    """Motion JPEG, for AVI loses the order of H.264's frames; all are key frames, so any reader seeks exactly."""
+    """Encode a video as motion JPEG.
+
+    AVI would lose the frame order of H.264. With key frames only, every reader seeks exactly.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(ffmpeg_path(path), "w") as container:
         stream: Any = container.add_stream("mjpeg", rate=FRAME_RATE, options={"qmin": "2", "qmax": "2"})

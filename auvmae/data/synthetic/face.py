@@ -1,8 +1,10 @@
-"""Draws faces whose action units are set by hand: a cartoon with FACS geometry, for tests, demos and learning curves.
+"""Draw cartoon faces with controllable action units.
 
-A face lives in coordinates of its own: x to the right, y down, both about -1..1 over the frame, the nose near (0, 0.1).
-It is symmetric, so features are written in u = |x|; the pose maps the pixels of each frame into these coordinates.
-Distances below are in these units: at 64 pixels one unit is 32 of them. Edges are anti-aliased from signed distances.
+They follow FACS geometry and serve tests, demos and learning curves.
+
+Face coordinates have x to the right and y down, both about -1..1 over the frame, with the nose near (0, 0.1). Faces are
+symmetric, so features are functions of u = |x|. The pose maps the pixels of each frame into these coordinates. All
+distances below are in face units; at 64 pixels, one unit is 32 pixels. Edges are anti-aliased from signed distances.
 """
 
 from __future__ import annotations
@@ -16,28 +18,29 @@ from numpy.typing import NDArray
 from ...knowledge.facs import DISFA_AUS
 
 FloatArray = NDArray[np.floating[Any]]
-Actions = dict[str, FloatArray]  # "AU12" and so on, and "blink": share of the full movement, (T, 1, 1)
+Actions = dict[str, FloatArray]  # "AU12" and so on, and "blink": fraction of the full movement, (T, 1, 1)
 
-# Intensity 0..5 to the share of the full movement. Steepest between 1 (labelled absent) and 2 (labelled present), so
-# that the label's edge is an edge in the picture.
+# Maps an intensity of 0..5 to a fraction of the full movement. It is steepest between 1 (labelled absent) and 2
+# (labelled present), so that a change of the label is visible in the image.
 RESPONSE = (0.0, 0.12, 0.65, 0.8, 0.92, 1.0)
-FRAMES_AT_ONCE = 16  # a batch of 80-pixel frames then stays in the second-level cache
-LONGEST_SIDE_HAIR = 0.14  # how far hair beside the face covers it; 0 = cut short
+FRAMES_AT_ONCE = 16  # a batch of 80-pixel frames then fits in the L2 cache
+LONGEST_SIDE_HAIR = 0.14  # width of the hair that covers the side of the face; 0 = short hair
 SKINS = ((0.96, 0.81, 0.71), (0.91, 0.73, 0.60), (0.80, 0.60, 0.46), (0.66, 0.47, 0.35), (0.52, 0.36, 0.27))
 HAIRS = ((0.10, 0.08, 0.07), (0.25, 0.16, 0.10), (0.42, 0.27, 0.15), (0.78, 0.62, 0.36), (0.55, 0.24, 0.12), (0.6,) * 3)
 EYES = ((0.25, 0.15, 0.08), (0.40, 0.28, 0.14), (0.25, 0.42, 0.58), (0.30, 0.45, 0.30))
 
 
 def _within(low: float, high: float) -> Any:
-    """A field that [`draw_identity`] draws uniformly."""
+    """Define a field that [`draw_identity`] draws uniformly."""
     return field(metadata={"range": (low, high)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceIdentity:
-    """What stays within a video. Colours are RGB in 0..1, lengths in face units.
+    """Hold the features that are constant within a video.
 
-    Neutral brows, lids and lips vary by less than an intensity of 2 moves them; colours vary freely.
+    Colours are RGB in 0..1, lengths in face units. The shapes of neutral brows, lids and lips vary by less than an
+    intensity of 2 moves them. Colours vary freely.
     """
 
     skin: FloatArray
@@ -71,7 +74,7 @@ class FaceIdentity:
 
 
 def draw_identity(rng: np.random.Generator) -> FaceIdentity:
-    """A random face."""
+    """Draw a random identity."""
     drawn = {part.name: rng.uniform(*part.metadata["range"]) for part in fields(FaceIdentity) if part.metadata}
     skin = np.clip(SKINS[rng.integers(len(SKINS))] + rng.normal(0, 0.02, 3), 0, 1)
     hair = np.clip(HAIRS[rng.integers(len(HAIRS))] + rng.normal(0, 0.02, 3), 0.03, 1)
@@ -91,7 +94,10 @@ def draw_identity(rng: np.random.Generator) -> FaceIdentity:
 
 @dataclass
 class _Canvas:
-    """A window on a batch of frames: `rgb` (3, T, h, w) in 0..1, and the face coordinates of its pixels, (T, h, w)."""
+    """Hold a window on a batch of frames and the face coordinates of its pixels.
+
+    `rgb` is (3, T, h, w) in 0..1. The coordinates `x`, `y` and `u` are (T, h, w).
+    """
 
     rgb: FloatArray
     x: FloatArray
@@ -100,7 +106,10 @@ class _Canvas:
     pixel: float
 
     def window(self, width: float, top: float, bottom: float) -> _Canvas:
-        """The pixels with |x| < width and top < y < bottom, whatever the pose: most features are small."""
+        """Crop the canvas to the pixels with |x| < width and top < y < bottom in any pose.
+
+        Most features are small, so drawing in a window saves time.
+        """
         size, slack = self.x.shape[-1], 0.16
         edges = (np.array((top - slack, bottom + slack, -width - slack, width + slack)) + 1) / self.pixel
         y0, y1, x0, x1 = np.clip(np.rint(edges).astype(int), 0, size)
@@ -108,45 +117,48 @@ class _Canvas:
         return _Canvas(self.rgb[part], self.x[part], self.y[part], self.u[part], self.pixel)
 
     def inside(self, distance: Any) -> FloatArray:
-        """Coverage of a pixel, 0..1, from its signed distance to an edge (negative = inside)."""
+        """Convert the signed distance to an edge (negative = inside) to coverage, 0..1."""
         return np.clip(0.5 - distance / self.pixel, 0, 1)
 
     def between(self, value: FloatArray, low: Any, high: Any) -> FloatArray:
-        """Coverage of the band low < value < high."""
+        """Compute the coverage of the band low < value < high."""
         return self.inside(low - value) * self.inside(value - high)
 
     def paint(self, alpha: FloatArray, color: Any, brightness: Any = 1.0) -> None:
-        """Lay a colour, times brightness, over the picture where alpha (T, h, w) says."""
+        """Blend a colour times brightness into the image with opacity alpha (T, h, w)."""
         for channel, level in zip(self.rgb, np.asarray(color, np.float32), strict=True):
             channel += alpha * (level * brightness - channel)
 
     def shade(self, amount: FloatArray) -> None:
-        """Darken by the factor 1 - amount: furrows and shadows keep the colour of the skin they are in."""
+        """Darken by the factor 1 - amount, which keeps the colour of the skin."""
         self.rgb *= 1 - amount
 
 
 def _line(distance: FloatArray, width: Any) -> FloatArray:
-    """A soft stroke: 1 on the line, 0 from `width` on."""
+    """Draw a soft stroke that falls from 1 on the line to 0 at `width`."""
     return np.clip(1 - np.abs(distance) / width, 0, 1)
 
 
 def _furrow(distance: FloatArray, width: float) -> FloatArray:
-    """A fold of skin: a dark stroke, and the lit ridge it leaves on its negative side."""
+    """Draw a fold of skin as a dark stroke with a lit ridge on its negative side."""
     return _line(distance, width) - 0.35 * _line(distance + 1.4 * width, width)
 
 
 def render_faces(
     face: FaceIdentity, intensities: NDArray[Any], motion: NDArray[Any], image_size: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Draw T frames of one face: `uint8` RGB of shape `(T, image_size, image_size, 3)`.
+    """Draw T frames of one face.
 
     Args:
-        face: Whose face.
-        intensities (`(T, 8)`, 0..5): Continuous intensities of `DISFA_AUS`, in that order.
-        motion (`(T, 6)`): Shift right and down (units), roll (radians), log scale, yaw (units of shift at the nose),
-            and the upper lid, 0..1, 1 = shut.
+        face: Identity to draw.
+        intensities: Continuous intensities `(T, 8)` in 0..5, in the order of `DISFA_AUS`.
+        motion: Motion `(T, 6)`: shift right and down (units), roll (radians), log scale, yaw (units of shift at the
+            nose), and the upper lid in 0..1, 1 = shut.
         image_size: Height and width in pixels.
-        rng: Of the sensor noise alone.
+        rng: Generator of the sensor noise only.
+
+    Returns:
+        `uint8` RGB frames `(T, image_size, image_size, 3)`.
     """
     frames = np.empty((len(intensities), image_size, image_size, 3), np.uint8)
     action = np.interp(intensities, np.arange(6), RESPONSE).astype(np.float32)
@@ -169,13 +181,16 @@ def _pose_canvas(pose: list[FloatArray], size: int) -> _Canvas:
     gx, gy = grid[None, None, :] - right, grid[None, :, None] - down
     x = (gx * np.cos(roll) + gy * np.sin(roll)) * scale
     y = (gy * np.cos(roll) - gx * np.sin(roll)) * scale
-    # the nose is nearer to the camera than the cheeks: a turn of the head shifts it further
+    # the nose is nearer to the camera than the cheeks, so a turn of the head shifts it further
     x = x - yaw * np.clip(1 - x * x - y * y, 0, 1)
     return _Canvas(np.empty((3, *x.shape), np.float32), x, y, np.abs(x), 2 / size)
 
 
 def _hair_outline(c: _Canvas, face: FaceIdentity) -> FloatArray:
-    """Coverage of everything the hair could cover: short hair closes in above the ears, long hair hangs down."""
+    """Compute the coverage of the hair, including the part behind the face.
+
+    Short hair ends above the ears, long hair hangs down.
+    """
     closing = (1 - face.side_hair / LONGEST_SIDE_HAIR) ** 2 * np.clip(c.y + 0.35, 0, None) ** 2
     width = np.maximum(face.face_width + 0.12 - closing, 0.1)
     return c.inside(np.hypot(c.u / width, np.minimum(c.y + 0.05, 0) / 1.02) - 1)
@@ -195,7 +210,7 @@ def _draw_head(c: _Canvas, face: FaceIdentity, au: Actions) -> None:
     if face.beard:
         c.paint(face.beard * skin * np.clip(4 * np.hypot(c.u / 0.62, below / 0.66) - 3.6, 0, 1), face.hair)
     c.rgb *= 1 + skin * np.clip(face.light_right * c.x + face.light_down * c.y - 0.3 * radius**4, -0.5, 0.3)
-    # AU26: the chin's crease goes down with the jaw, and the stretched cheeks go hollow
+    # AU26: the crease of the chin moves down with the jaw, and the stretched cheeks hollow
     low = c.window(0.75, 0.1, 1.0)
     crease = _furrow(low.y - (chin - 0.10 - 0.5 * low.u**2), 0.04) * low.inside(low.u - 0.16)
     hollow = _line(low.u - 0.62 + 0.25 * (low.y - 0.4), 0.14) * _line(low.y - 0.42, 0.36)
@@ -209,7 +224,7 @@ def _draw_forehead(c: _Canvas, face: FaceIdentity, au: Actions) -> None:
     raised = 0.24 * (au["AU1"] * (1 - along) ** 1.3 + au["AU2"] * along)
     lowered = au["AU4"] * (0.13 - 0.05 * along)
     middle = face.brow_height - 4 * face.brow_arch * along * (1 - along) - raised + lowered
-    # AU1 folds the middle of the forehead, AU2 its sides; AU4 draws two upright furrows between the brows
+    # AU1 wrinkles the middle of the forehead, AU2 its sides; AU4 makes two vertical furrows between the brows
     level = np.where(c.u < 0.32, c.y + 0.66 - 0.08 * c.u, c.y + 0.62 - 0.25 * (c.u - 0.35))
     where = au["AU1"] * c.inside(c.u - 0.26) + au["AU2"] * c.between(c.u, 0.38, 0.74)
     folds = _furrow(level - 0.05, 0.04) + _furrow(level + 0.06, 0.04)
@@ -234,7 +249,7 @@ def _draw_eyes(c: _Canvas, face: FaceIdentity, au: Actions) -> None:
     c.paint(eye * c.inside(distance - 0.09), face.iris)
     c.paint(eye * c.inside(distance - 0.045), (0.03, 0.03, 0.03))
     c.paint(0.85 * _line(c.y - upper + 0.01, 0.04) * within, 0.4 * face.brow)
-    # AU6: the lower lid comes up, a fold curves under the raised cheek, crow's feet fan out from the corner
+    # AU6: the lower lid rises, a fold curves under the raised cheek, and crow's feet fan out from the corner
     bow = 0.05 + 0.13 * np.clip(1 - (across / 1.5) ** 2, 0, 1)
     fold = _furrow(c.y - bow, 0.06) * c.inside((np.abs(across) - 1.3) * face.eye_width)
     beyond = c.u - face.eye_distance - face.eye_width
@@ -251,7 +266,7 @@ def _draw_nose(c: _Canvas, face: FaceIdentity, au: Actions) -> None:
     side = _line(c.u - 0.10 - 0.15 * np.clip(c.y, 0, 1), 0.05) * c.between(c.y, -0.14, 0.18)
     nostril = c.inside(np.hypot(c.u - 0.55 * width, (c.y - 0.255 + up) * 1.5) - 0.035)
     c.shade(0.4 * wing + 0.15 * side + 0.7 * nostril - 0.12 * lit)
-    # AU9: wrinkles across the bridge, and the top of the nasolabial fold right beside the wings
+    # AU9: wrinkles across the bridge, and the top of the nasolabial fold next to the wings
     slant = c.y + 0.35 * c.u
     waves = _furrow(slant + 0.09, 0.042) + _furrow(slant - 0.01, 0.042) + _furrow(slant - 0.11, 0.042)
     beside = _furrow(0.24 + 0.45 * (c.y - 0.1) - c.u, 0.06) * c.between(c.y, -0.02, 0.36)
@@ -272,7 +287,7 @@ def _draw_mouth(c: _Canvas, face: FaceIdentity, au: Actions) -> None:
     within = c.inside(c.u - corner_x)
     top = upper - face.lip_thickness * lift * profile * (1 - 0.3 * _line(c.u, 0.08))
     bottom = lower + 1.2 * face.lip_thickness * profile
-    # AU12: the fold from the nose's wing runs outside the corner of the mouth
+    # AU12: the nasolabial fold runs from the wing of the nose past the corner of the mouth
     reach = (c.y - 0.22) / (corner_y - 0.12)
     bow = 0.25 + (corner_x - 0.14) * np.clip(reach, 0, 1) ** 0.7
     fold = _furrow(bow - c.u, 0.08) * c.between(reach, 0, 1)
@@ -282,12 +297,12 @@ def _draw_mouth(c: _Canvas, face: FaceIdentity, au: Actions) -> None:
     c.paint(c.between(c.y, top, bottom) * within, face.lip)
     c.paint(_line(c.y - line, 0.022) * (1 - parted) * within, 0.35 * face.lip)
     gap = c.between(c.y, upper, lower) * within * np.clip(3 * au["AU25"], 0, 1)
-    c.paint(gap, (0.13, 0.03, 0.04))  # the dark of the mouth, then the upper teeth
+    c.paint(gap, (0.13, 0.03, 0.04))  # first the dark mouth cavity, then the upper teeth
     c.paint(gap * c.inside(c.y - upper - 0.055) * c.inside(c.u - 0.85 * corner_x), (0.95, 0.94, 0.90))
 
 
 def _draw_hair_and_glasses(c: _Canvas, face: FaceIdentity, au: Actions) -> None:
-    # the hair leaves an arch free: rounded over the forehead, straight beside the cheeks
+    # the hair leaves an arch uncovered, rounded over the forehead and straight along the cheeks
     rise = np.clip(c.y / (face.hairline * (1 + 0.1 * face.parting * c.x)), 0, None)
     free = ((c.u / (face.face_width + 0.01 - face.side_hair)) ** 3 + rise**3) ** 0.33
     strands = 1 + 0.08 * np.sin(50 * c.x + 12 * c.y * (c.x + face.parting))
