@@ -1,4 +1,4 @@
-"""Is one run better than another, or were the test subjects kind to it? Paired bootstrap over subjects."""
+"""Compare two runs by paired bootstrap over test subjects."""
 
 import os
 from dataclasses import dataclass
@@ -13,15 +13,17 @@ from .experiments import Experiment
 
 @dataclass(frozen=True)
 class Comparison:
-    """F1 of two experiments on the same frames. Of the N + 1 values the last is the macro F1, the mean over AUs.
+    """Hold the F1 of two experiments on the same frames.
+
+    Arrays have N + 1 values: one per AU, and last the macro F1, which is the mean over AUs.
 
     Args:
-        au_names: The N AUs that both have.
-        num_folds: F1 is the mean over so many folds; 1 if it is pooled.
-        num_subjects, num_frames: What both were scored on.
-        first, second: `(N + 1,)`, fractions.
-        interval: `(2, N + 1)`, 95 % interval of `first - second`: low, high.
-        wins: `(N + 1,)`, share of the draws in which the first is better; a tie is half a win.
+        au_names: The N AUs that both experiments have.
+        num_folds: Number of folds that F1 is averaged over; 1 if it is pooled.
+        num_subjects, num_frames: Number of subjects and frames that both were scored on.
+        first, second: F1 of each, `(N + 1,)`, as fractions.
+        interval: 95 % interval of `first - second`, `(2, N + 1)`: low, high.
+        wins: Share of the draws in which the first is better, `(N + 1,)`. A tie counts as half a win.
     """
 
     au_names: list[str]
@@ -37,21 +39,21 @@ class Comparison:
 def compare(first: Experiment, second: Experiment, draws: int = DRAWS, seed: int = 0) -> Comparison:
     """Compare two experiments on the subjects and AUs that both were scored on.
 
-    Subjects are drawn within each fold, the same ones for both. Where the two deal the subjects into folds differently,
-    F1 is pooled over all of them.
+    The same subjects are drawn for both, within each fold. If the two split the subjects into different folds, F1 is
+    pooled over all subjects.
 
     Args:
-        first, second: Each at the thresholds of its runs.
+        first, second: The experiments, each scored at the thresholds of its runs.
         draws, seed: See `draw_subjects`.
 
     Raises:
-        ValueError: They share no subject or no AU, or the frames of these subjects or their labels are not the same.
+        ValueError: The experiments share no subject or no AU, or the frames or labels of the shared subjects differ.
     """
     names = [name for name in first.au_names if name in second.au_names]
     counts = [_counts_of_subjects(experiment, names) for experiment in (first, second)]
     subjects = sorted(counts[0].keys() & counts[1].keys())
     if not names or not subjects:
-        raise ValueError(f"the two share no {'AU' if subjects else 'subject'}: there is nothing to compare them on.")
+        raise ValueError(f"the two runs share no {'AU' if subjects else 'subject'}, so they cannot be compared.")
     num_frames = _check_frames(first, second, subjects, names)
 
     folds = _folds(first, subjects)
@@ -80,7 +82,7 @@ def _with_macro(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _counts_of_subjects(experiment: Experiment, names: list[str]) -> dict[str, NDArray[np.int64]]:
-    """The counts of each subject, `(4, AUs)`, for the AUs wanted."""
+    """Count the frames of each subject, `(4, AUs)`, for the given AUs."""
     columns = [experiment.au_names.index(name) for name in names]
     return {
         str(subject): part[:, columns]
@@ -90,34 +92,34 @@ def _counts_of_subjects(experiment: Experiment, names: list[str]) -> dict[str, N
 
 
 def _folds(experiment: Experiment, subjects: list[str]) -> list[list[str]]:
-    """`subjects` as the experiment deals them into folds, sorted: how it numbers them does not matter."""
+    """List `subjects` by fold, sorted, so that the numbers of the folds do not matter."""
     folds = [sorted(set(fold.subjects.tolist()).intersection(subjects)) for fold in experiment.folds]
     return sorted(filter(None, folds))
 
 
 def _check_frames(first: Experiment, second: Experiment, subjects: list[str], names: list[str]) -> int:
-    """The number of frames, if both have the same with the same labels."""
+    """Check that both have the same frames and labels, and count the frames."""
     labels, others = (_labels(experiment, subjects, names) for experiment in (first, second))
     different = sorted(labels.keys() ^ others.keys())
     if different:
         subject, video, frame = different[0]
         raise ValueError(
-            f"the two were scored on different frames of the same subjects: {len(different)} are in one only, e.g. "
-            f"frame {frame} of {subject} {video} in the {'first' if different[0] in labels else 'second'}. Score "
-            "both on the same data (run_finetune.py --no_do_train)."
+            f"the two runs were scored on different frames of the same subjects: {len(different)} frames are in only "
+            f"one, e.g. frame {frame} of {subject} {video} in the {'first' if different[0] in labels else 'second'}. "
+            "Score both on the same data (run_finetune.py --no_do_train)."
         )
     wrong = [key for key, label in labels.items() if label != others[key]]
     if wrong:
         subject, video, frame = wrong[0]
         raise ValueError(
-            f"the labels of {len(wrong)} frames differ between the two, e.g. of frame {frame} of {subject} {video}. "
-            "Score both on the same labels, read with the same options."
+            f"the labels of {len(wrong)} frames differ between the two runs, e.g. of frame {frame} of {subject} "
+            f"{video}. Score both on the same labels, read with the same options."
         )
     return len(labels)
 
 
 def _labels(experiment: Experiment, subjects: list[str], names: list[str]) -> dict[tuple[str, str, int], list[int]]:
-    """The labels of every frame of the subjects, by subject, video without its suffix, and frame."""
+    """Map (subject, video without its suffix, frame) to the labels of the frame."""
     found: dict[tuple[str, str, int], list[int]] = {}
     columns = [experiment.au_names.index(name) for name in names]
     for fold in experiment.folds:
@@ -129,6 +131,9 @@ def _labels(experiment: Experiment, subjects: list[str], names: list[str]) -> di
 
 
 def _without_suffix(video: str) -> str:
-    """A recording is the same as the `.avi` that it came in and as the `.mp4` that it was cropped to."""
+    """Remove the suffix of a video file.
+
+    A recording may be scored as the distributed `.avi` and as the `.mp4` of its face crop.
+    """
     stem, suffix = os.path.splitext(video)
     return stem if suffix.lower() in VIDEO_SUFFIXES else video

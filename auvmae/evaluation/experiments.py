@@ -1,4 +1,4 @@
-"""The saved predictions of several runs put together: which of them are the folds of one experiment."""
+"""Group the saved predictions of several runs into experiments."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,35 +16,38 @@ PER_FOLD = {
     *("fold", "thresholds", "tuned_on_test", "train_clips", "steps", "train_runtime", "hardware", "versions"),
     *("weights_sha256", "co2_grams", "coded_test_frames", "metrics", "metrics_at_half", "all_ones"),
 }
-"""What differs between the folds of one experiment. Runs in which anything else differs are two experiments."""
+"""Settings that may differ between the folds of one experiment. Any other difference makes two experiments."""
 
 DESCRIBED = {"level", "dataset", "au_names", "train_datasets", "repetition", "folds_file"}
-"""What the description of an experiment or the table says already."""
+"""Settings that the description of an experiment or the table already states."""
 
 
 def resplit_label(run: dict[str, Any]) -> str:
-    """How the folds of a run differ from the published ones; nothing if they do not."""
+    """Describe how the folds differ from the published ones; "" if they do not."""
     if folds_file := run.get("folds_file"):
         return f" of {folds_file}"
     repetition = run.get("repetition", 0)
-    return f" of repetition {repetition} (not the published folds)" if repetition else ""
+    return f" of repetition {repetition} (resplit, not the published folds)" if repetition else ""
 
 
 def tuned_label(*runs: dict[str, Any]) -> str:
-    """What stands beside every score of runs in which something was tuned on the data that is scored; else nothing."""
+    """Label runs in which something was tuned on the scored data.
+
+    The label accompanies every score of these runs. It is "" for all others.
+    """
     tuned = sorted({name for run in runs for name in run.get("tuned_on_test", [])})
     return f"TUNED ON TEST DATA: {', '.join(tuned)}" if tuned else ""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs with the same settings, one per fold.
+    """Hold runs with the same settings, one per fold.
 
     Args:
-        folds: Their predictions, by fold; no subject is in two of them.
+        folds: Predictions of each fold. No subject is in two of them.
 
     Raises:
-        ValueError: A subject is tested in two folds, or the folds are over different AUs.
+        ValueError: A subject is tested in two folds, or the folds have different AUs.
     """
 
     folds: list[FoldPredictions]
@@ -54,25 +57,28 @@ class Experiment:
         twice = sorted({str(subject) for subject in subjects if subjects.count(subject) > 1})
         if twice:
             raise ValueError(
-                f"{self.description} is scored on {', '.join(twice[:5])} by two runs of the same settings; "
+                f"{self.description} is scored on {', '.join(twice[:5])} by two runs with the same settings; "
                 "give one run per fold."
             )
         if any(fold.au_names != self.au_names for fold in self.folds):
-            raise ValueError(f"the folds of {self.description} are over different AUs.")
+            raise ValueError(f"the folds of {self.description} have different AUs.")
 
     @property
     def au_names(self) -> list[str]:
-        """N names."""
+        """Return the N names of the AUs."""
         return self.folds[0].au_names
 
     @property
     def dataset(self) -> str:
-        """The data set that was scored."""
+        """Return the name of the scored dataset."""
         return str(self.folds[0].run.get("dataset", "unknown data"))
 
     @property
     def description(self) -> str:
-        """Level, folds, other training data, and what was tuned on the data that is scored: no number goes without."""
+        """Describe the level, the folds and the training data of the experiment.
+
+        The description also names what was tuned on the scored data. Every reported number carries this description.
+        """
         run, folds = self.folds[0].run, "+".join(str(fold.run.get("fold", "?")) for fold in self.folds)
         text = f"auvmae, {run.get('level', 'unknown')} level, fold{'s' * (len(self.folds) > 1)} {folds}"
         text += resplit_label(run)
@@ -83,7 +89,10 @@ class Experiment:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What makes this experiment another one, by name, as JSON; parts of a part as `loss.intra_weight`."""
+        """Return the settings that distinguish experiments, by name, as JSON.
+
+        Nested settings are named like `loss.intra_weight`.
+        """
         flat: dict[str, Any] = {}
         for name, value in self.folds[0].run.items():
             if name not in PER_FOLD:
@@ -92,7 +101,10 @@ class Experiment:
         return {name: json.dumps(value, sort_keys=True) for name, value in flat.items()}
 
     def subject_counts(self) -> list[NDArray[np.int64]]:
-        """Per fold `(subjects, 4, N)` at the run's thresholds, see `auvmae.evaluation.metrics.counts_by_group`."""
+        """Count per fold and subject, `(subjects, 4, N)`, at the thresholds of the run.
+
+        See `auvmae.evaluation.metrics.counts_by_group`.
+        """
         return [counts_by_group(fold.probs, fold.labels, fold.subjects, fold.thresholds) for fold in self.folds]
 
 
@@ -103,7 +115,7 @@ def load_runs(path: str | Path) -> list[FoldPredictions]:
         path: `predictions.parquet`, the folder of a run, or a folder of such folders.
 
     Raises:
-        FileNotFoundError: There are none.
+        FileNotFoundError: The path contains no predictions.
         ValueError: See `FoldPredictions.load`.
     """
     path = Path(path)
@@ -114,7 +126,7 @@ def load_runs(path: str | Path) -> list[FoldPredictions]:
 
 
 def group_folds(runs: Iterable[FoldPredictions]) -> list[Experiment]:
-    """Put the folds of one experiment together, experiments in the order of their first run.
+    """Group runs into experiments, in the order of their first runs.
 
     Raises:
         ValueError: See `Experiment`.
@@ -126,7 +138,7 @@ def group_folds(runs: Iterable[FoldPredictions]) -> list[Experiment]:
 
 
 def experiment_names(experiments: Sequence[Experiment]) -> list[str]:
-    """Name each experiment by its description and by the settings that not all of them share."""
+    """Name each experiment by its description and the settings that not all share."""
     settings = [experiment.settings for experiment in experiments]
     shown = [
         name

@@ -1,4 +1,4 @@
-"""Every metric of a fold, from its saved predictions."""
+"""Compute every metric of a fold from its saved predictions."""
 
 from collections.abc import Callable
 
@@ -11,25 +11,34 @@ from .saved_predictions import FoldPredictions
 
 
 def fold_counts(predictions: FoldPredictions) -> NDArray[np.int64]:
-    """TP, FP, FN and TN at the thresholds of the run, `(4, N)`."""
+    """Count TP, FP, FN and TN at the thresholds of the run, `(4, N)`."""
     return au_counts(predictions.probs, predictions.labels, predictions.thresholds)
 
 
 def event_f1(predictions: FoldPredictions) -> NDArray[np.float64]:
-    """F1 of events, `(N,)`, see `event_counts`; NaN for an AU with no event, true or predicted."""
+    """Compute the F1 of events, `(N,)`, see `event_counts`.
+
+    It is NaN for an AU with neither a true nor a predicted event.
+    """
     called = predictions.probs > predictions.thresholds
     counts = event_counts(called, predictions.labels, predictions.recordings, predictions.frames)
     return f1_from_counts(counts, undefined=np.nan)
 
 
 def f1_by_subject(predictions: FoldPredictions) -> NDArray[np.float64]:
-    """F1 of each subject, `(subjects, N)`; NaN where an AU is neither present nor predicted in the subject."""
+    """Compute the F1 of each subject, `(subjects, N)`.
+
+    It is NaN where an AU is neither present nor predicted.
+    """
     counts = counts_by_group(predictions.probs, predictions.labels, predictions.subjects, predictions.thresholds)
     return f1_from_counts(counts, undefined=np.nan)
 
 
 def mean_subject_f1(predictions: FoldPredictions) -> NDArray[np.float64]:
-    """Mean of `f1_by_subject` over the subjects in whom an AU is present or predicted, `(N,)`; NaN if in none."""
+    """Average `f1_by_subject` over the subjects for which it is defined, `(N,)`.
+
+    It is NaN for an AU that is neither present nor predicted in any subject.
+    """
     scores = f1_by_subject(predictions)
     defined = np.isfinite(scores)
     sums, numbers = np.where(defined, scores, 0).sum(axis=0), defined.sum(axis=0)
@@ -37,7 +46,7 @@ def mean_subject_f1(predictions: FoldPredictions) -> NDArray[np.float64]:
 
 
 COUNT_METRICS: dict[str, Callable[..., NDArray[np.float64]]] = {"f1": f1_from_counts, "accuracy": accuracy_from_counts}
-"""The scores that have a bootstrap interval: `(..., 4, N)` counts to `(..., N)`."""
+"""Metrics with a bootstrap interval: functions from `(..., 4, N)` counts to `(..., N)`."""
 
 METRICS: dict[str, tuple[str, Callable[[FoldPredictions], NDArray[np.float64]]]] = {
     "f1": ("F1", lambda predictions: f1_from_counts(fold_counts(predictions))),
@@ -52,6 +61,6 @@ METRICS: dict[str, tuple[str, Callable[[FoldPredictions], NDArray[np.float64]]]]
         lambda predictions: expected_calibration_error(predictions.probs, predictions.labels),
     ),
     "event_f1": ("event F1", event_f1),
-    "subject_f1": ("mean F1 of subjects", mean_subject_f1),
+    "subject_f1": ("mean subject F1", mean_subject_f1),
 }
-"""Title of a metric, and its values per AU of one fold, `(N,)`."""
+"""Title of each metric, and the function that computes it per AU of one fold, `(N,)`."""

@@ -1,4 +1,7 @@
-"""Per-AU F1 and accuracy from counts that add over batches, clips, processes, subjects and folds."""
+"""Compute F1 and accuracy per AU from counts.
+
+Counts add over batches, clips, processes, subjects and folds.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,15 +18,15 @@ from ..knowledge.facs import NOT_CODED
 def au_counts(
     probs: NDArray[Any], labels: NDArray[Any], threshold: float | NDArray[np.float64] = 0.5
 ) -> NDArray[np.int64]:
-    """Count true positives, false positives, false negatives and true negatives per AU.
+    """Count true and false positives and negatives per AU.
 
     Args:
-        probs: `(frames, N)` in [0, 1].
-        labels: `(frames, N)`: 0, 1, or -100 where not coded (counted nowhere).
-        threshold: Predicted present where `probs` is greater; one for all AUs or `(N,)`.
+        probs: Probabilities `(frames, N)` in [0, 1].
+        labels: Labels `(frames, N)`: 0, 1, or -100 where not coded (ignored).
+        threshold: An AU is predicted where `probs` exceeds it; one for all AUs or `(N,)`.
 
     Returns:
-        `(4, N)` int64: TP, FP, FN, TN.
+        int64 `(4, N)`: TP, FP, FN, TN.
 
     Raises:
         ValueError: The shapes differ.
@@ -37,11 +40,13 @@ def au_counts(
 
 
 def f1_from_counts(counts: NDArray[Any], undefined: float = 0.0) -> NDArray[np.float64]:
-    """`2 TP / (2 TP + FP + FN)` per AU, `(..., 4, N)` -> `(..., N)`.
+    """Compute F1 per AU, `(..., 4, N)` -> `(..., N)`.
+
+    F1 is `2 TP / (2 TP + FP + FN)`.
 
     Args:
-        counts: TP, FP, FN, TN; TN is not looked at.
-        undefined: The F1 of an AU that is neither present nor predicted. 0 is the field's convention, for whole folds.
+        counts: TP, FP, FN, TN; TN is ignored.
+        undefined: F1 of an AU that is neither present nor predicted. For whole folds the field uses 0.
     """
     true_positive, false_positive, false_negative = np.moveaxis(counts[..., :3, :].astype(np.float64), -2, 0)
     total = 2 * true_positive + false_positive + false_negative
@@ -49,7 +54,10 @@ def f1_from_counts(counts: NDArray[Any], undefined: float = 0.0) -> NDArray[np.f
 
 
 def accuracy_from_counts(counts: NDArray[Any]) -> NDArray[np.float64]:
-    """`(TP + TN) / coded frames` per AU, `(..., 4, N)` -> `(..., N)`; 0 where no frame is coded."""
+    """Compute accuracy per AU, `(..., 4, N)` -> `(..., N)`.
+
+    Accuracy is `(TP + TN) / coded frames`, and 0 if no frame is coded.
+    """
     return (counts[..., 0, :] + counts[..., 3, :]) / np.maximum(counts.sum(axis=-2), 1)
 
 
@@ -59,11 +67,14 @@ def counts_by_group(
     groups: NDArray[Any],
     threshold: float | NDArray[np.float64] = 0.5,
 ) -> NDArray[np.int64]:
-    """`au_counts` of each group of frames, e.g. of each subject: `(groups, 4, N)`, groups in sorted order.
+    """Compute `au_counts` of each group of frames, e.g. of each subject.
 
     Args:
         probs, labels, threshold: See `au_counts`.
-        groups: `(frames,)`, the group of each frame.
+        groups: Group of each frame, `(frames,)`.
+
+    Returns:
+        int64 `(groups, 4, N)`, groups in sorted order.
     """
     members = [groups == group for group in np.unique(groups)]
     counts = [au_counts(probs[member], labels[member], threshold) for member in members]
@@ -71,15 +82,17 @@ def counts_by_group(
 
 
 def f1_averages(counts: NDArray[np.int64]) -> dict[str, float]:
-    """Put the F1 of several folds into one number, in the four ways in use.
+    """Average the F1 of several folds in the four common ways.
+
+    Macro F1 is the mean F1 of the AUs; an AU that is neither present nor predicted counts as 0. Micro F1 is computed
+    from the counts summed over AUs. Both are averaged over folds (`fold_mean`) or computed from the counts summed over
+    folds (`pooled`).
 
     Args:
         counts: `(folds, 4, N)`: TP, FP, FN, TN.
 
     Returns:
-        Fractions: macro F1 (mean over AUs of their F1; 0 for an AU neither present nor predicted) and micro F1 (of the
-        counts summed over AUs), each as mean over folds (`macro_fold_mean` is the paper's) and `pooled`, that is of the
-        counts summed over folds.
+        The four averages as fractions. The paper reports `macro_fold_mean`.
     """
     averages = {}
     for over, part in (("fold_mean", counts), ("pooled", counts.sum(axis=0, keepdims=True))):
@@ -94,17 +107,19 @@ def au_metrics(
     au_names: Sequence[str],
     threshold: float | NDArray[np.float64] = 0.5,
 ) -> dict[str, float]:
-    """Score a fold: the field's metric, pooled over all its coded frames per AU, then averaged over AUs.
+    """Score a fold by F1 and accuracy.
+
+    As usual in the field, each AU is scored over all coded frames of the fold, and the scores are averaged over AUs.
 
     Args:
         probs, labels, threshold: See `au_counts`.
-        au_names: N names in the order of the columns, e.g. `["AU1", "AU2"]`.
+        au_names: N names in column order, e.g. `["AU1", "AU2"]`.
 
     Returns:
         Fractions in [0, 1]: `f1` and `accuracy` (means over AUs), `f1_AU1`, ..., `accuracy_AU1`, ...
 
     Raises:
-        ValueError: The shapes or the number of names differ.
+        ValueError: The shapes differ, or the number of names is wrong.
 
     Example:
         >>> au_metrics(np.array([[0.9], [0.2], [0.8]]), np.array([[1], [1], [0]]), ["AU12"])["f1_AU12"]
@@ -121,14 +136,15 @@ def au_metrics(
 
 
 class AUF1(evaluate.Metric):
-    """`au_metrics` behind the interface of `evaluate`: `AUF1(au_names).compute(predictions=..., references=...)`.
+    """Wrap `au_metrics` as a metric of `evaluate`.
 
-    Works offline. One prediction is one frame's probabilities, one reference its labels.
+    Call `AUF1(au_names).compute(predictions=..., references=...)`. A prediction is the probabilities of one frame, a
+    reference its labels. The metric works offline.
 
     Args:
-        au_names: N names in the order of the columns.
-        threshold: Predicted present where the probability is greater.
-        kwargs: `evaluate.Metric`'s, e.g. `experiment_id`.
+        au_names: N names in column order.
+        threshold: An AU is predicted where its probability exceeds this value.
+        kwargs: Arguments of `evaluate.Metric`, e.g. `experiment_id`.
     """
 
     def __init__(self, au_names: Sequence[str], threshold: float = 0.5, **kwargs: Any) -> None:
@@ -155,23 +171,22 @@ class AUF1(evaluate.Metric):
 def event_counts(
     predicted: NDArray[np.bool_], labels: NDArray[np.int8], recordings: NDArray[np.int64], frames: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """Match predicted with true events per AU.
+    """Match predicted events to true events per AU.
 
-    An event is a longest run of active frames that follow one another in one recording. A frame that is not coded for
-    the AU belongs to no event, true or predicted: it ends a run, and if the AU is active on both sides these are two
-    events. So does a frame that is missing. A predicted event is right if it and a true one share at least half of the
-    frames that either of them has (IoU >= 0.5). No event can do that with two others, since there is a frame of its own
-    between them: the matching is one-to-one by itself.
+    An event is a maximal run of consecutive active frames in one recording. Frames that are not coded for the AU, or
+    missing, belong to no event and split a run into two events. A predicted event matches a true event if their
+    intersection over union (IoU) is at least 0.5. The matching is one-to-one, because an event that spans two others
+    also covers the frame between them and cannot share half of the union with both.
 
     Args:
-        predicted: `(frames, N)`, called present.
-        labels: `(frames, N)`: 0, 1, or -100 where not coded.
-        recordings: `(frames,)`, which recording a frame is of, e.g. `FoldPredictions.recordings`.
-        frames: `(frames,)`, index in the recording, ascending within it.
+        predicted: Predicted presence `(frames, N)`.
+        labels: Labels `(frames, N)`: 0, 1, or -100 where not coded.
+        recordings: Recording of each frame, `(frames,)`, e.g. `FoldPredictions.recordings`.
+        frames: Frame index in the recording, `(frames,)`, ascending within it.
 
     Returns:
-        `(3, N)` int64: matched events, predicted ones without a match, true ones without a match. Their F1 is that of
-        `auvmae.evaluation.metrics.f1_from_counts`.
+        int64 `(3, N)`: matched events, unmatched predicted events, unmatched true events. Pass them to
+        `auvmae.evaluation.metrics.f1_from_counts` for the F1.
     """
     broken = np.ones(len(frames), dtype=bool)
     broken[1:] = (np.diff(recordings) != 0) | (np.diff(frames) != 1)
@@ -182,7 +197,10 @@ def event_counts(
 
 
 def _match(predicted: NDArray[np.bool_], present: NDArray[np.bool_], broken: NDArray[np.bool_]) -> tuple[int, int, int]:
-    """Matched, unmatched predicted and unmatched true events of one AU; a `broken` frame does not follow the last."""
+    """Count matched, unmatched predicted and unmatched true events of one AU.
+
+    A frame is `broken` if it does not directly follow the previous one.
+    """
     (predicted_event, predicted_length), (true_event, true_length) = (
         _events(run, broken) for run in (predicted, present)
     )
@@ -194,7 +212,10 @@ def _match(predicted: NDArray[np.bool_], present: NDArray[np.bool_], broken: NDA
 
 
 def _events(active: NDArray[np.bool_], broken: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number of the event that a frame is of (only of use where active), and the length of each event."""
+    """Number the event of each frame, and measure the length of each event.
+
+    The number is only meaningful for active frames.
+    """
     starts = active & broken
     starts[1:] |= active[1:] & ~active[:-1]
     event = np.cumsum(starts) - 1
@@ -202,5 +223,5 @@ def _events(active: NDArray[np.bool_], broken: NDArray[np.bool_]) -> tuple[NDArr
 
 
 def frame_probs(logits: NDArray[Any]) -> NDArray[np.float32]:
-    """Logits to probabilities, same shape, float32."""
+    """Convert logits to float32 probabilities of the same shape."""
     return torch.as_tensor(logits).float().sigmoid().numpy()

@@ -1,8 +1,8 @@
-"""The figures that the paper prints (AU-vMAE, arXiv:2407.11468), to stand beside ours. Percent, as printed there.
+"""Provide the scores published in the AU-vMAE paper.
 
-All are of three subject-exclusive folds. The last number of a row is the average as printed. Where it is not the mean
-of the row, it is left so: EAC-Net on DISFA is printed as 48.5, and its row has a mean of 57.4; the others that differ
-are in `tests/evaluation/test_published.py`.
+The scores (arXiv:2407.11468) are in percent, as printed, over three subject-exclusive folds. The last number of a row
+is the average as printed, even where it is not the mean of the row. For EAC-Net on DISFA the paper prints 48.5, but the
+row has a mean of 57.4. The other differences are listed in `tests/evaluation/test_published.py`.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from ..knowledge.facs import BP4D_AUS, DISFA_AUS, au_label
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One table of the paper.
+    """Hold one table of the paper.
 
     Args:
-        source: Which one.
+        source: Name of the table in the paper.
         au_names: N names.
-        rows: Method to N values and their average, in percent.
+        rows: Mapping from method to N values and their average, in percent.
     """
 
     source: str
@@ -72,7 +72,7 @@ PUBLISHED: dict[tuple[str, str], PublishedTable] = {
             "AU-vMAE": "82.5 83.7 90.8 86.2 77.3 88.1 96.6 72.5 86.3 80.4 80.5 90.8 84.6",
         },
     ),
-    # printed with an AU per row
+    # the paper prints this table with one AU per row
     ("disfa", "accuracy"): _table(
         "appendix, Table 2",
         DISFA_AUS,
@@ -85,10 +85,10 @@ PUBLISHED: dict[tuple[str, str], PublishedTable] = {
         },
     ),
 }
-"""By data set and metric (`f1` or `accuracy`)."""
+"""Published tables by dataset and metric (`f1` or `accuracy`)."""
 
 PUBLISHED_TRANSFER = _table(
-    "appendix, Table 3 (names: its column 'Training', then one without a title; the averages are ours)",
+    "appendix, Table 3 (each name ends with the column 'Training' and an untitled column; the averages are ours)",
     (1, 2, 4, 6, 12),
     {
         "AU-vMAE, BP4D, BP4D": "64.5 57.4 54.0 70.9 83.3 66.02",
@@ -97,11 +97,11 @@ PUBLISHED_TRANSFER = _table(
         "AU-vMAE, DISFA, DISFA": "56.5 62.6 71.8 59.2 88.0 67.62",
     },
 )
-"""F1 over the AUs that BP4D and DISFA share, trained on the one and tested on the other."""
+"""F1 on the AUs that BP4D and DISFA share, within and across the two datasets."""
 
 
 def published_table(dataset: str, metric: str, au_names: list[str]) -> PublishedTable | None:
-    """The table of the paper over these AUs of this data set, if there is one."""
+    """Return the published table for these AUs of a dataset, or None."""
     if (dataset, metric) not in PUBLISHED:
         return None
     tables = [PUBLISHED[dataset, metric], *([PUBLISHED_TRANSFER] if metric == "f1" else [])]

@@ -1,4 +1,7 @@
-"""What the probabilities are worth without a threshold: average precision, ROC AUC, calibration. All per AU."""
+"""Score probabilities per AU without a threshold.
+
+The metrics are average precision, ROC AUC and expected calibration error.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +13,11 @@ from ..knowledge.facs import NOT_CODED
 
 
 def average_precision(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Area under the steps of the precision-recall curve, by scikit-learn.
+    """Compute the area under the stepwise precision-recall curve with scikit-learn.
 
     Args:
-        probs: `(frames, N)` in [0, 1].
-        labels: `(frames, N)`: 0, 1, or -100 where not coded (counted nowhere).
+        probs: Probabilities `(frames, N)` in [0, 1].
+        labels: Labels `(frames, N)`: 0, 1, or -100 where not coded (ignored).
 
     Returns:
         `(N,)` in [0, 1]; NaN for an AU that is present in no coded frame.
@@ -26,13 +29,15 @@ def average_precision(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.f
 
 
 def roc_auc(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Probability that a frame with the AU gets a higher value than one without it (a tie is half), by scikit-learn.
+    """Compute the area under the ROC curve with scikit-learn.
+
+    It is the probability that a frame with the AU scores higher than a frame without it; a tie counts as half.
 
     Args:
         probs, labels: See `average_precision`.
 
     Returns:
-        `(N,)` in [0, 1]; NaN for an AU that is present in none or in all of its coded frames.
+        `(N,)` in [0, 1]; NaN for an AU that is present in none or all of its coded frames.
 
     Raises:
         ImportError: scikit-learn is not installed.
@@ -41,11 +46,12 @@ def roc_auc(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def expected_calibration_error(probs: NDArray[Any], labels: NDArray[Any], bins: int = 15) -> NDArray[np.float64]:
-    """How far the probability of an AU is from the share of frames that have it (Naeini et al. 2015, Guo et al. 2017).
+    """Compute the expected calibration error (Naeini et al. 2015, Guo et al. 2017).
 
-    Coded frames are put into bins of equal width by their probability, `[k / bins, (k + 1) / bins)`, the last one
-    closed; the error is the mean over frames of the bin's |mean probability - share of present|. The probability is
-    that of presence, not that of the more likely class, which for rare AUs is near 1 whatever the model says.
+    It measures how far the probability of an AU is from the share of frames that show it. Coded frames are sorted by
+    probability into bins of equal width, `[k / bins, (k + 1) / bins)`, the last one closed. The error is |mean
+    probability - share of present| of each bin, averaged over frames. The probability is that of presence, not that of
+    the more likely class, which for rare AUs is near 1 whatever the model predicts.
 
     Args:
         probs, labels: See `average_precision`.
@@ -66,7 +72,10 @@ def expected_calibration_error(probs: NDArray[Any], labels: NDArray[Any], bins: 
 def _per_au(
     score: Callable[..., float], probs: NDArray[Any], labels: NDArray[Any], needs: set[int]
 ) -> NDArray[np.float64]:
-    """`score(labels, probs)` of the coded frames of each AU; NaN where there is none, or a label that it needs."""
+    """Compute `score(labels, probs)` over the coded frames of each AU.
+
+    The score is NaN if there is no such frame, or if a label in `needs` does not occur.
+    """
     scores = np.full(probs.shape[1], np.nan)
     for column in range(probs.shape[1]):
         coded = labels[:, column] != NOT_CODED

@@ -1,4 +1,7 @@
-"""The saved predictions of a run: one Parquet file from which every score can be computed again."""
+"""Save the predictions of a run to one Parquet file.
+
+Every score can be recomputed from it.
+"""
 
 import json
 import os
@@ -21,21 +24,23 @@ METADATA_KEY = b"auvmae"
 
 @dataclass(frozen=True)
 class FoldPredictions:
-    """What a model said of every real frame of the test side, coded or not, and what the coders said.
+    """Hold the predictions and labels of every real frame of a test side.
+
+    Frames that are not coded are included.
 
     Args:
-        au_names: N names, in the order of the columns.
-        subjects: `(frames,)`, the person.
-        videos: `(frames,)`, the recording: its path below the folder of all videos of the data set.
-        frames: `(frames,)` int32, index in the video. The rows are sorted by subject, video and frame.
-        probs: `(frames, N)` float32 in [0, 1].
-        labels: `(frames, N)` int8: 0, 1, or -100 where not coded.
-        run: What describes the run, as in `metrics.json`. Among it `dataset`, `fold`, `level`, `thresholds` (N numbers;
-            without, 0.5 for every AU) and `tuned_on_test` (names of what was chosen on the very data that is scored,
-            e.g. `["epoch"]`).
+        au_names: N names in column order.
+        subjects: Subject of each frame, `(frames,)`.
+        videos: Recording of each frame, `(frames,)`: its path relative to the folder of all videos of the dataset.
+        frames: Index in the video, `(frames,)` int32. The rows are sorted by subject, video and frame.
+        probs: Probabilities `(frames, N)`, float32 in [0, 1].
+        labels: Labels `(frames, N)`, int8: 0, 1, or -100 where not coded.
+        run: Description of the run, as in `metrics.json`. It includes `dataset`, `fold`, `level`, `thresholds` (N
+            numbers; 0.5 for every AU if missing) and `tuned_on_test` (names of what was chosen on the scored data, e.g.
+            `["epoch"]`).
 
     Raises:
-        ValueError: Arrays do not fit together, a value is out of its range, or a frame occurs twice.
+        ValueError: The shapes do not fit together, a value is out of range, or a frame is repeated or out of order.
     """
 
     au_names: list[str]
@@ -53,7 +58,7 @@ class FoldPredictions:
                 f"probs and labels must be {shape} (frames, AUs), found {self.probs.shape} and {self.labels.shape}."
             )
         if not ((self.probs >= 0) & (self.probs <= 1)).all():
-            raise ValueError("probabilities must be in [0, 1]; NaN and others were found.")
+            raise ValueError("probabilities must be in [0, 1]; found NaN or values outside.")
         if self.thresholds.shape != shape[1:]:
             raise ValueError(f"thresholds must be one per AU ({shape[1]}), found {self.run['thresholds']}.")
         wrong = sorted(set(np.unique(self.labels).tolist()) - {0, 1, NOT_CODED})
@@ -76,17 +81,17 @@ class FoldPredictions:
         au_names: Sequence[str],
         run: dict[str, Any] | None = None,
     ) -> "FoldPredictions":
-        """Put the clips of a test side together again, without their padded tails.
+        """Join the clips of a test side, without their padded tails.
 
         Args:
-            probs: `(clips, T, N)` in [0, 1], of the clips of `rows["test"]`, in order.
-            labels: `(clips, T, N)`: 0, 1, or -100.
-            rows: Of the fold, as of `load_au_dataset`; only "test" is read.
+            probs: Probabilities `(clips, T, N)` in [0, 1] of the clips of `rows["test"]`, in order.
+            labels: Labels `(clips, T, N)`: 0, 1, or -100.
+            rows: Rows of the fold, see `load_au_dataset`. Only "test" is read.
             au_names: N names.
             run: See `FoldPredictions`.
 
         Raises:
-            ValueError: As `FoldPredictions`; two clips that share a frame among others.
+            ValueError: See `FoldPredictions`; for example, two clips share a frame.
         """
         clips = rows["test"]
         lengths, starts = (np.asarray(clips[name], dtype=np.int32) for name in ("num_frames", "start_frame"))
@@ -108,17 +113,20 @@ class FoldPredictions:
 
     @property
     def thresholds(self) -> NDArray[np.float64]:
-        """`(N,)`: an AU is called present where its probability is greater."""
+        """Return the threshold per AU, `(N,)`.
+
+        An AU is predicted where its probability exceeds the threshold.
+        """
         return np.array(self.run.get("thresholds") or [0.5] * len(self.au_names))
 
     @property
     def recordings(self) -> NDArray[np.int64]:
-        """`(frames,)`: which recording a frame is of, numbered from 0 in the order of the rows."""
+        """Number the recording of each frame, `(frames,)`, from 0 in row order."""
         changes = (self.subjects[1:] != self.subjects[:-1]) | (self.videos[1:] != self.videos[:-1])
         return np.concatenate([np.zeros(min(len(self.frames), 1), np.int64), np.cumsum(changes)])
 
     def save(self, output_dir: str | Path) -> Path:
-        """Write `predictions.parquet` into a folder, whole or not at all."""
+        """Write `predictions.parquet` into a folder atomically."""
         columns = {
             "subject": pa.array(self.subjects).dictionary_encode(),
             "video": pa.array(self.videos).dictionary_encode(),
@@ -136,18 +144,20 @@ class FoldPredictions:
 
     @classmethod
     def load(cls, path: str | Path) -> "FoldPredictions":
-        """Read what `save` wrote.
+        """Load a file written by `save`.
 
         Args:
-            path: The file, or the folder of the run that it is in.
+            path: The file, or the folder of the run that contains it.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is another file, or a damaged one.
+            FileNotFoundError: The file does not exist.
+            ValueError: The file contains something else or is damaged.
         """
         path = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"There is no {path}: run_finetune.py writes it (--no_do_train only scores).")
+            raise FileNotFoundError(
+                f"There is no {path}. Create it with run_finetune.py; --no_do_train scores without training."
+            )
         try:
             table = pq.read_table(path)
             metadata = json.loads(table.schema.metadata[METADATA_KEY])
@@ -159,5 +169,5 @@ class FoldPredictions:
             return cls(names, subjects, videos, table["frame"].to_numpy(), probs, labels, metadata["run"])
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} holds no predictions of AU-vMAE ({error}). Write it again: run_finetune.py --no_do_train."
+                f"{path} holds no AU-vMAE predictions ({error}). Recreate it with run_finetune.py --no_do_train."
             ) from error

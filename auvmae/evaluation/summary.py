@@ -1,4 +1,4 @@
-"""The tables of a paper from saved predictions: ours beside the published rows, per AU and on average."""
+"""Build the tables of a paper from saved predictions, next to the published rows."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -15,8 +15,8 @@ from .saved_predictions import FoldPredictions
 from .tables import Row, Table
 
 UNDEFINED = (
-    "nan is not defined: of an AU that is never present (average precision), never or always (ROC AUC), or neither "
-    "present nor predicted (event F1, F1 of subjects). An average over it is not defined either."
+    "nan means undefined: average precision of an AU that is never present, ROC AUC of one that is never or always "
+    "present, event F1 and subject F1 of one that is neither present nor predicted. Averages over it are undefined."
 )
 
 
@@ -27,20 +27,22 @@ def summary_tables(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[Table]:
-    """All tables of some runs, data set by data set: one per metric, the averages and, if wanted, the subjects'.
+    """Build all tables of some runs, grouped by dataset.
+
+    Each dataset has one table per metric, a table of averages and, optionally, a table of subjects.
 
     Args:
-        runs: In any order; those with the same settings are the folds of one experiment.
-        metrics: Keys of `METRICS`, or "all".
+        runs: Runs in any order. Runs with the same settings are the folds of one experiment.
+        metrics: Keys of `METRICS`, or ["all"].
         by_subject: Add `subjects_table`.
         draws, seed: See `draw_subjects`.
 
     Raises:
-        ValueError: An unknown metric, or runs that do not fit together (see `Experiment`).
+        ValueError: A metric is unknown, or runs do not fit together (see `Experiment`).
     """
     metrics = list(METRICS) if list(metrics) == ["all"] else metrics
     if unknown := sorted(set(metrics) - set(METRICS)):
-        raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(METRICS)}")
+        raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(METRICS)}.")
     by_dataset: dict[str, list[Experiment]] = {}
     for experiment in group_folds(runs):
         by_dataset.setdefault(experiment.dataset, []).append(experiment)
@@ -54,25 +56,27 @@ def summary_tables(
 
 
 def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRAWS, seed: int = 0) -> Table:
-    """One metric per AU, mean over folds, and its mean over AUs: the paper's Tables 1 and 2 for `f1`.
+    """Tabulate one metric per AU, averaged over folds, and its mean over AUs.
+
+    For `f1` this is Table 1 or 2 of the paper.
 
     Args:
-        experiments: On one data set.
-        metric: A key of `METRICS`. `f1` and `accuracy` come with the published rows of the data set, if the AUs are the
-            published ones, and with an interval of the mean by bootstrap over subjects.
+        experiments: Experiments on one dataset.
+        metric: Key of `METRICS`. `f1` and `accuracy` have a bootstrap interval of the mean over subjects. They also
+            include the published rows of the dataset if the AUs are the published ones.
         draws, seed: See `draw_subjects`.
 
     Raises:
-        ValueError: The experiments are not over the same AUs of the same data set.
+        ValueError: The experiments differ in dataset or AUs.
     """
     dataset, au_names = _common(experiments)
     title, score = METRICS[metric]
     rows, notes = [], []
     if published := published_table(dataset, metric, au_names):
         rows = [Row(name, "published", [value / 100 for value in row]) for name, row in published.rows.items()]
-        notes.append(f"published: as the paper (arXiv:2407.11468) prints it, {published.source}; three folds.")
+        notes.append(f"published: as printed in the paper (arXiv:2407.11468), {published.source}; three folds.")
     elif (dataset, metric) in PUBLISHED:
-        notes.append("The published rows are left out: they are over other AUs.")
+        notes.append("The published rows are omitted because they cover other AUs.")
     for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
         values = np.mean([score(fold) for fold in experiment.folds], axis=0)
         interval = None
@@ -86,31 +90,33 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
     rows += repetition_rows(experiments, rows[-len(experiments) :])
     if metric in COUNT_METRICS:
         notes.append(
-            f"95 % interval of the average: {draws} draws of the test subjects, with replacement, in each fold."
+            f"95 % interval of the average: {draws} draws of the test subjects within each fold, with replacement."
         )
         if any(fold.run.get("thresholds") for experiment in experiments for fold in experiment.folds):
             notes.append(
-                "At the thresholds of each run, or 0.5 where it has none; metrics.json has the F1 at 0.5, too."
+                "Computed at the thresholds of each run, or at 0.5 if it has none. metrics.json also has the F1 at 0.5."
             )
     absent = [name for name, column in zip(au_names, _present(experiments).T, strict=True) if not column.all()]
     if metric == "f1" and absent:
-        notes.append(f"Present in no coded frame of a fold: {', '.join(absent)}. Its F1 there is 0, by convention.")
+        notes.append(f"Present in no coded frame of a fold: {', '.join(absent)}. By convention, its F1 there is 0.")
     if any(fold.run.get("repetition") for experiment in experiments for fold in experiment.folds):
-        notes.append("Repetitions: the same subjects, dealt into other folds than the published ones.")
+        notes.append("Repetitions: the same subjects, resplit into folds other than the published ones.")
     if any(np.isnan(row.values).any() for row in rows):
         notes.append(UNDEFINED)
     return Table(f"{dataset}_{metric}", f"{title} on {dataset}, percent", [*au_names, "Avg."], rows, notes)
 
 
 def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) -> Table:
-    """Metrics as one number each: F1 in the four ways of averaging, the others as mean over AUs, then folds.
+    """Tabulate one number per metric.
+
+    F1 is averaged in four ways, see `f1_averages`. The other metrics are averaged over AUs, then over folds.
 
     Args:
-        experiments: On one data set.
-        metrics: Keys of `METRICS`; `f1` is always there.
+        experiments: Experiments on one dataset.
+        metrics: Keys of `METRICS`; `f1` is always included.
 
     Raises:
-        ValueError: The experiments are not over the same AUs of the same data set.
+        ValueError: The experiments differ in dataset or AUs.
     """
     dataset, _ = _common(experiments)
     others = {title: score for metric, (title, score) in METRICS.items() if metric in metrics and metric != "f1"}
@@ -126,13 +132,15 @@ def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) ->
 
 
 def subjects_table(experiments: Sequence[Experiment]) -> Table:
-    """F1 of each test subject, per AU and of the counts summed over AUs.
+    """Tabulate the F1 of each test subject, per AU and over all AUs.
+
+    The F1 over all AUs is computed from the summed counts.
 
     Args:
-        experiments: On one data set.
+        experiments: Experiments on one dataset.
 
     Raises:
-        ValueError: The experiments are not over the same AUs of the same data set.
+        ValueError: The experiments differ in dataset or AUs.
     """
     dataset, au_names = _common(experiments)
     rows = []
@@ -150,32 +158,33 @@ def subjects_table(experiments: Sequence[Experiment]) -> Table:
 
 
 def _present(experiments: Sequence[Experiment]) -> NDArray[np.bool_]:
-    """`(folds of all experiments, N)`: whether an AU is present in any frame."""
+    """Check which AUs are present in any frame, `(folds of all experiments, N)`."""
     return np.array([(fold.labels == 1).any(axis=0) for experiment in experiments for fold in experiment.folds])
 
 
 def _common(experiments: Sequence[Experiment]) -> tuple[str, list[str]]:
-    """The data set and the AUs that all experiments share."""
+    """Return the dataset and the AUs that all experiments share."""
     first = experiments[0]
     for experiment in experiments:
         if (experiment.dataset, experiment.au_names) != (first.dataset, first.au_names):
             raise ValueError(
-                f"runs on {experiment.dataset} over {', '.join(experiment.au_names)} do not fit into one table with "
-                f"runs on {first.dataset} over {', '.join(first.au_names)}; summarise them apart, or score "
-                "all over the same ones (--aus)."
+                f"runs on {experiment.dataset} with {', '.join(experiment.au_names)} cannot share a table with runs "
+                f"on {first.dataset} with {', '.join(first.au_names)}; summarise them separately, or score all of "
+                "them on the same AUs (--aus)."
             )
     return first.dataset, first.au_names
 
 
 def repetition_rows(experiments: Sequence[Experiment], rows: Sequence[Row]) -> list[Row]:
-    """Two rows for each set of experiments that differ in their repetition alone: the mean and the deviation.
+    """Average the rows of experiments that differ only in their repetition.
 
     Args:
-        experiments: In any order.
-        rows: The row of each.
+        experiments: Experiments in any order.
+        rows: Row of each experiment.
 
     Returns:
-        Mean and sample standard deviation, under the name of the first of them; nothing for one repetition.
+        Two rows per set of repetitions, named after the first one: mean and sample standard deviation. A single
+        repetition has none.
     """
     groups: dict[str, list[int]] = {}
     for index, experiment in enumerate(experiments):

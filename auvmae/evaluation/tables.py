@@ -1,4 +1,4 @@
-"""Tables of scores as Markdown, CSV and LaTeX."""
+"""Format tables of scores as Markdown, CSV and LaTeX."""
 
 import csv
 import io
@@ -15,11 +15,11 @@ LATEX_ESCAPES = {ord(character): f"\\{character}" for character in "&%$#_{}"} | 
 
 
 def markdown_table(rows: Sequence[Sequence[str]], text_columns: int = 0) -> str:
-    """Lay rows of cells, the first of them the header, out as a Markdown table.
+    """Format rows of cells as a Markdown table.
 
     Args:
-        rows: Cells, as many in every row.
-        text_columns: How many columns, from the first on, are aligned to the left.
+        rows: Rows with the same number of cells; the first row is the header.
+        text_columns: Number of leading columns that are left-aligned.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     left = [column < text_columns for column in range(len(widths))]
@@ -36,12 +36,12 @@ def markdown_table(rows: Sequence[Sequence[str]], text_columns: int = 0) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One method or run of a table.
+    """Hold the scores of one method or run.
 
     Args:
-        method: Its name.
+        method: Name of the method or run.
         source: "published", or "computed" from saved predictions.
-        values: A fraction in [0, 1] per column; NaN where it is not defined.
+        values: One fraction in [0, 1] per column; NaN if undefined.
         interval: Lower and upper end of the interval of the last value, as fractions.
     """
 
@@ -53,14 +53,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under common columns; printed in percent, with one decimal, in CSV with four.
+    """Hold a table of scores.
+
+    Values are printed in percent with one decimal; CSV has four.
 
     Args:
-        name: Stem of its files.
-        title: What the numbers are.
+        name: Stem of the file names.
+        title: Caption of the table.
         columns: Names of the values.
-        rows: Its rows, in order.
-        notes: Sentences that a reader needs.
+        rows: Rows in order.
+        notes: Sentences below the table or in its caption.
     """
 
     name: str
@@ -70,11 +72,14 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """Title, table and notes."""
+        """Format title, table and notes as Markdown."""
         return "\n\n".join([f"**{self.title}**", markdown_table(self._cells(), 2), *self.notes]) + "\n"
 
     def csv(self) -> str:
-        """The table, the interval in two columns, `nan` where a value is not defined."""
+        """Format the table as CSV.
+
+        The interval has two columns, and undefined values are `nan`.
+        """
         empty = ["", ""] if self._has_intervals else []
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
@@ -85,7 +90,10 @@ class Table:
         return out.getvalue()
 
     def latex(self) -> str:
-        """A `table` for the package booktabs, the published rows apart from the computed ones."""
+        """Format the table for LaTeX with booktabs.
+
+        A rule separates published from computed rows.
+        """
         header, *rows = (" & ".join(cell.translate(LATEX_ESCAPES) for cell in row) + r" \\" for row in self._cells())
         lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering"]
         lines += ["\\caption{" + " ".join([f"{self.title}.", *self.notes]).translate(LATEX_ESCAPES) + "}"]
@@ -95,7 +103,7 @@ class Table:
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write `NAME.md`, `NAME.csv` and `NAME.tex`, each whole or not at all."""
+        """Write `NAME.md`, `NAME.csv` and `NAME.tex`, each atomically."""
         paths = []
         Path(folder).mkdir(parents=True, exist_ok=True)
         for suffix, text in (("md", self.markdown()), ("csv", self.csv()), ("tex", self.latex())):
@@ -110,7 +118,7 @@ class Table:
         return any(row.interval for row in self.rows)
 
     def _cells(self) -> list[list[str]]:
-        """Header and rows, in percent; the interval in one cell, if any row has one."""
+        """Format header and rows in percent, with the intervals in one column if any."""
         cells = [
             ["method", "source", *self.columns],
             *([row.method, row.source, *map(_percent, row.values)] for row in self.rows),

@@ -160,10 +160,10 @@ def test_the_same_command_on_disfa_and_repeated_with_other_folds(recipe, few_fra
     assert (len(published), len(anew)) == (1, 1)
     assert sorted(subject for run in anew[0].folds for subject in set(run.subjects)) == sorted(SUBJECTS)
     assert [set(run.subjects) for run in anew[0].folds] != [set(run.subjects) for run in published[0].folds]
-    assert "folds 1+2+3 of repetition 1 (not the published folds)" in printed
+    assert "folds 1+2+3 of repetition 1 (resplit, not the published folds)" in printed
     assert "mean over 2 repetitions (not the published protocol)" in printed
     card = (out / "repeat1_fold2" / "README.md").read_text()
-    assert "fold 2 of repetition 1 (not the published folds)" in card
+    assert "fold 2 of repetition 1 (resplit, not the published folds)" in card
 
 
 @pytest.mark.slow

@@ -110,11 +110,11 @@ def test_a_recording_is_the_same_as_avi_and_as_its_crop():
     [
         (
             lambda fold: {"frames": fold.frames + 1},
-            r"different frames .* 40 are in one only, e.g. frame 0 of S1 a in the f",
+            r"different frames .* 40 frames are in only one, e.g. frame 0 of S1 a in the f",
         ),
         (lambda fold: {"labels": np.abs(fold.labels % 2)}, r"the labels of \d+ frames differ .* of S1 a"),
-        (lambda fold: {"au_names": ["AU5", "AU7", "AU9", "AU10"]}, "the two share no AU"),
-        (lambda fold: {"subjects": np.char.add("T", fold.subjects)}, "the two share no subject"),
+        (lambda fold: {"au_names": ["AU5", "AU7", "AU9", "AU10"]}, "the two runs share no AU"),
+        (lambda fold: {"subjects": np.char.add("T", fold.subjects)}, "the two runs share no subject"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(change, message):

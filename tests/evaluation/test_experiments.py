@@ -66,7 +66,7 @@ def test_other_folds_and_other_training_data_are_said_and_never_mixed():
     )
     assert experiment_names(experiments) == [
         "auvmae, video level, folds 1+2",
-        "auvmae, video level, fold 1 of repetition 2 (not the published folds)",
+        "auvmae, video level, fold 1 of repetition 2 (resplit, not the published folds)",
         "auvmae, video level, fold 1 of mine.json (sha256 12345678)",
         "auvmae, video level, fold 1, trained on bp4d and disfa",
     ]
@@ -82,13 +82,13 @@ def test_counts_are_by_subject_and_at_the_thresholds_of_the_run():
 
 
 def test_a_subject_in_two_folds_is_refused():
-    with pytest.raises(ValueError, match=r"scored on S1, T1 by two runs of the same settings; give one run per fold"):
+    with pytest.raises(ValueError, match=r"scored on S1, T1 by two runs with the same settings; give one run per fold"):
         group_folds([fold(1), fold(1)])
 
 
 def test_folds_over_different_aus_are_refused():
     other = replace(fold(2), au_names=[*NAMES[:3], "AU12"])
-    with pytest.raises(ValueError, match="over different AUs"):
+    with pytest.raises(ValueError, match="have different AUs"):
         Experiment([fold(1), other])
 
 

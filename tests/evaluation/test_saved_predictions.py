@@ -53,8 +53,8 @@ def test_scores_are_the_same_from_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("probs", 1.5, r"in \[0, 1\]"),
-        ("probs", np.nan, r"in \[0, 1\]"),
+        ("probs", 1.5, r"in \[0, 1\]; found NaN or"),
+        ("probs", np.nan, r"in \[0, 1\]; found NaN or"),
         ("labels", 9, r"found \[9\]"),
         ("frames", 1, "frame 1 of S1 a.mp4 occurs twice"),
         ("frames", 7, "frame 1 of S1 a.mp4 is out of order"),
@@ -77,17 +77,17 @@ def test_another_shape_is_named():
 
 
 def test_another_file_is_refused_and_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no .*predictions\.parquet: run_finetune"):
+    with pytest.raises(FileNotFoundError, match=r"There is no .*predictions\.parquet\. Create it with run_finetune"):
         FoldPredictions.load(tmp_path)
     path = tmp_path / "predictions.parquet"
     path.write_text("video,frame\n")
-    with pytest.raises(ValueError, match=r"predictions\.parquet holds no predictions of AU-vMAE"):
+    with pytest.raises(ValueError, match=r"predictions\.parquet holds no AU-vMAE predictions"):
         FoldPredictions.load(path)
     pq.write_table(pa.table({"frame": [1]}), path)
-    with pytest.raises(ValueError, match=r"predictions\.parquet holds no predictions of AU-vMAE"):
+    with pytest.raises(ValueError, match=r"predictions\.parquet holds no AU-vMAE predictions"):
         FoldPredictions.load(path)
     random_predictions().save(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"predictions\.parquet holds no predictions of AU-vMAE"):
+    with pytest.raises(ValueError, match=r"predictions\.parquet holds no AU-vMAE predictions"):
         FoldPredictions.load(path)

@@ -51,7 +51,7 @@ def test_scores_are_means_over_folds_then_aus(metric, score):
     assert any("200 draws of the test subjects" in note for note in table.notes)
     assert not any("thresholds" in note for note in table.notes)
     tuned = Experiment([random_predictions(thresholds=[0.3] * 4)])
-    assert any("At the thresholds of each run" in note for note in score_table([tuned], metric, 10).notes)
+    assert any("Computed at the thresholds of each run" in note for note in score_table([tuned], metric, 10).notes)
 
 
 def test_the_interval_is_that_of_the_average():
@@ -75,7 +75,7 @@ def test_published_rows_stand_beside_ours_for_their_data_set_only(metric):
     others = Experiment([replace(fold, run=fold.run | {"dataset": "disfa"}) for fold in FOLDS])
     table = score_table([others], metric, draws=10)
     assert len(table.rows) == 1
-    assert "The published rows are left out: they are over other AUs." in table.notes
+    assert "The published rows are omitted because they cover other AUs." in table.notes
 
 
 def test_an_absent_au_is_told_and_nan_is_not_averaged_away():
@@ -85,7 +85,7 @@ def test_an_absent_au_is_told_and_nan_is_not_averaged_away():
     table = score_table([OURS], "roc_auc")
     expected = np.mean([[literal(roc_auc_score, fold, column) for column in range(3)] for fold in FOLDS], axis=0)
     np.testing.assert_allclose(table.rows[0].values, [*expected, np.nan, np.nan])
-    assert any(note.startswith("nan is not defined") for note in table.notes)
+    assert any(note.startswith("nan means undefined") for note in table.notes)
 
 
 def test_averages_are_every_metric_as_one_number():
@@ -127,13 +127,13 @@ def test_subjects_table_has_a_row_per_test_subject():
     np.testing.assert_array_equal(table.rows[0].values[:-1], f1_by_subject(FOLDS[0])[0])
 
 
-def test_repetitions_have_their_mean_and_spread():
+def test_repetitions_have_their_mean_and_standard_deviation():
     """The same subjects in other folds: every repetition is scored as an experiment of its own."""
-    dealt = [(("S1", "S2"), ("S3", "S4")), (("S1", "S3"), ("S2", "S4")), (("S1", "S4"), ("S2", "S3"))]
+    splits = [(("S1", "S2"), ("S3", "S4")), (("S1", "S3"), ("S2", "S4")), (("S1", "S4"), ("S2", "S3"))]
     runs = [
         random_predictions(10 * repetition + number, subjects, fold=number, repetition=repetition, loss=loss)
         for loss in ({"intra": 1}, {"intra": 0})
-        for repetition, folds in enumerate(dealt)
+        for repetition, folds in enumerate(splits)
         for number, subjects in enumerate(folds, 1)
     ]
     tables = summary_tables(runs, ["f1"], draws=10)
@@ -148,11 +148,11 @@ def test_repetitions_have_their_mean_and_spread():
             assert mean.method == f"auvmae, video level, folds 1+2, {name}: mean {over}"
             assert deviation.method == f"auvmae, video level, folds 1+2, {name}: standard deviation {over}"
     (only,) = summary_tables(runs[2:4], ["f1"], draws=10)[0].rows
-    assert "repetition 1 (not the published folds)" in only.method
+    assert "repetition 1 (resplit, not the published folds)" in only.method
 
 
 def test_different_aus_do_not_fit_into_one_table():
-    with pytest.raises(ValueError, match="summarise them apart"):
+    with pytest.raises(ValueError, match="summarise them separately"):
         score_table([OURS, Experiment([as_disfa(FOLDS[0])])], "f1")
 
 

@@ -60,7 +60,7 @@ def test_co2_is_what_codecarbon_estimated_last(tmp_path):
 def test_folds_of_another_deal_other_training_data_thresholds_and_what_was_tuned_are_said():
     run = json.loads((ROOT / "results" / "synthetic_tiny.json").read_text())
     found = render_card(run | {"dataset": "disfa", "train_datasets": ["bp4d", "synthetic"], "repetition": 2}, "here")
-    deal = "fold 1 of repetition 2 (not the published folds)"
+    deal = "fold 1 of repetition 2 (resplit, not the published folds)"
     assert f"# AU-vMAE: bp4d and synthetic, {deal}, frame level" in found.text
     assert f"- Data: bp4d and synthetic, training subjects of {deal} (" in found.text
     assert f"Test subjects of {deal} of disfa (no subject" in found.text
