@@ -248,7 +248,7 @@ class AUVideoFolder(AUClipBuilder):
         exact = [video for video in videos if self._relative(video) == str(path)]
         if len(exact) != 1 and len(videos) > 1:
             found = " and ".join(sorted(map(self._relative, videos)))
-            raise LabelError.at(self.table, line, f"the video {name!r}, which matches {found}", "Write its path.")
+            raise LabelError.at(self.table, line, f"the video {name!r}, which matches {found}", "Use its path instead.")
         if not videos:
             raise self.layout_error(
                 f"line {line} of {self.table} names the video {name!r}, which does not exist.", self.video_root

@@ -161,8 +161,8 @@ def inner_split(rows: datasets.Dataset, share: float, seed: int = 0) -> tuple[da
     subjects = sorted(set(rows["subject"]))
     if not 0 < share < 1 or len(subjects) < 2:
         raise ValueError(
-            f"inner_val is the share of training subjects to hold out. It must be between 0 and 1, with at least two "
-            f"subjects; found {share} with {len(subjects)}."
+            "inner_val is the share of training subjects to hold out. It must be between 0 and 1, and there must be at "
+            f"least two subjects; found {share} and {len(subjects)}."
         )
     number = min(max(round(share * len(subjects)), 1), len(subjects) - 1)
     held_out = set(np.random.default_rng(seed).permutation(subjects)[:number].tolist())

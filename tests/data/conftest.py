@@ -1,4 +1,4 @@
-"""What the tests of data sets share: quiet, and the forged tree that several modules read."""
+"""Provide the fixtures that the dataset tests share."""
 
 import shutil
 from pathlib import Path
@@ -11,17 +11,17 @@ from ..support.forge_folder import write_tree
 
 @pytest.fixture(autouse=True, scope="session")
 def quiet() -> None:
-    """No progress bars of `datasets` between the tests."""
+    """Disable the progress bars of `datasets`."""
     datasets.disable_progress_bars()
 
 
 @pytest.fixture(scope="session")
 def forged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's own recordings, see `forge_folder`; not to be written to."""
+    """Forge a user's own recordings, see `forge_folder`; read-only."""
     return write_tree(tmp_path_factory.mktemp("folder") / "mine")
 
 
 @pytest.fixture
 def tree(forged: Path, tmp_path: Path) -> Path:
-    """A copy of them, to spoil."""
+    """Copy the forged recordings, so that a test may damage them."""
     return Path(shutil.copytree(forged, tmp_path / "mine"))

@@ -1,4 +1,4 @@
-"""A user's own recordings: tables wide and long, as people write them."""
+"""Test a user's own recordings with wide and long tables as people write them."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def test_a_video_has_one_name_whatever_the_split(forged: Path, fold: int) -> Non
     assert len(set(data["test"]["video"])) == 1
     test, names = data["test"], au_names(data)
     labels = np.array(test.with_format("numpy")["labels"])
-    for sides in (data, datasets.DatasetDict(test=test)):  # in-domain, and after training on another data set
+    for sides in (data, datasets.DatasetDict(test=test)):  # in-domain, and after training on another dataset
         predictions = FoldPredictions.from_clips(np.zeros(labels.shape), labels, sides, names)
         assert set(predictions.videos) == set(test["name"])
 
@@ -66,7 +66,7 @@ def test_long_tables(tree: Path) -> None:
 def test_tables_as_people_write_them(
     tree: Path, delimiter: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In any order, with spaces, empty lines, columns of their own, and whole numbers with a point."""
+    """Rows in any order, spaces, empty lines, extra columns, and integers with a decimal point."""
     _, *rows = wide()
     rows = [[name, f"{frame}.0", f" {a} ", b and float(b), c, "note"] for name, frame, a, b, c in rows[::-1]]
     write_table(tree, [["VIDEO", " frame", "AU01", "au12", "4", "remark"], [""] * 6, *rows, [""] * 6], delimiter)
@@ -94,7 +94,7 @@ def test_ambiguous_names(tree: Path) -> None:
     shutil.copy(tree / "anna/monday.mp4", tree / "dora/monday.mp4")
     header, *rows = wide()
     write_table(tree, [header, *([row[0].replace("anna/monday", "monday"), *row[1:]] for row in rows)])
-    message = r"line 2: found the video 'monday\.mp4', which matches anna/monday\.mp4 and dora/monday\.mp4\. Write its"
+    message = r"line 2: found the video 'monday\.mp4', which matches anna/monday\.mp4 and dora/monday\.mp4\. Use its"
     with pytest.raises(LabelError, match=message):
         load(tree)
     shutil.copy(tree / "anna/monday.mp4", tree / "monday.mp4")
@@ -194,7 +194,7 @@ def test_rare_au_clips(tree: Path) -> None:
     ],
 )
 def test_the_rule_for_rare_aus_gives_the_published_ones(dataset: str, aus: tuple[int, ...], weights: str) -> None:
-    """Weights of the real first folds, from data-formats.md; a weight above 1 is what the builder calls rare."""
+    """Weights of the real first folds, from data-formats.md. The builder calls an AU rare if its weight is above 1."""
     assert tuple(au for au, weight in zip(aus, weights.split(), strict=True) if float(weight) > 1) == RARE_AUS[dataset]
 
 
@@ -211,7 +211,7 @@ def test_rare_means_a_weight_above_one(tree: Path) -> None:
 
 
 def test_crops_in_place_of_the_videos(forged: Path, tmp_path: Path) -> None:
-    """Crops are MP4s; those of image folders go by the images' numbers; frames without a face are told."""
+    """Crops are MP4s, those of image folders keep the images' numbers, and frames without a face are marked."""
     for name, length in LENGTHS.items():
         video = tmp_path / Path(name).with_suffix(".mp4")
         write_video(video, map(numbered_frame, range(length)), "libx264")
@@ -265,7 +265,7 @@ def test_cache_follows_the_files(tree: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_labels_as_another_builder(tmp_path: Path) -> None:
-    """DISFA's own tables, written as one."""
+    """The label files of DISFA, merged into one table."""
     lengths = {f"SN00{number}": 40 for number in (1, 3, 5)}
     forge_disfa(tmp_path, lengths)
     rows: list[list[Any]] = [["video", "frame", *(f"AU{au}" for au in DISFA_AUS)]]

@@ -1,4 +1,4 @@
-"""A user's own recordings: tables and folders with every fault that they have."""
+"""Test the errors for faulty tables and folders of a user's own recordings."""
 
 import logging
 import shutil

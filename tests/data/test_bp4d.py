@@ -18,7 +18,7 @@ from ..support.forge_disfa import frame_numbers
 
 
 def check_rows(data: datasets.DatasetDict, clip_length: int = 32, fold: int = 1) -> None:
-    """Labels and pictures of every clip, frame by frame: picture of coded frame f shows the number f."""
+    """Check labels and images of every clip: the image of coded frame f shows the number f."""
     seen = set()
     for split, rows in data.items():
         for row in rows:
@@ -61,7 +61,7 @@ def test_offsets_and_zero_padding(tmp_path: Path, first_image: int, padding: Cal
 
 
 def test_the_offset_can_be_set(tmp_path: Path) -> None:
-    """Image 0 exists and yet images go by the number of the coded frame: only the user can know."""
+    """Image 0 exists although the images are numbered like the coded frames, which only the user can know."""
     forge_bp4d(tmp_path)
     for folder in tmp_path.glob("Sequences*/*/*"):
         (folder / "0.jpg").write_bytes(next(folder.iterdir()).read_bytes())
@@ -80,7 +80,7 @@ def test_videos_in_place_of_images(tmp_path: Path, video: str) -> None:
 
 
 def test_crops_in_place_of_images(tmp_path: Path) -> None:
-    """A crop's frames go by the numbers in the index beside it, of images that start anywhere."""
+    """The frames of a crop keep the numbers in its index, whatever the first number."""
     forge_bp4d(tmp_path / "raw")
     forge_bp4d(tmp_path / "crops", video="{subject}/{task}.mp4", labels_folder="unused")
     for video in (tmp_path / "crops").glob("Sequences*/*/*.mp4"):
@@ -141,11 +141,11 @@ def test_faulty_label_files(tmp_path: Path, line: int, text: str, message: str) 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     forge_bp4d(tmp_path)
     (path,) = tmp_path.glob("Sequences*/F007/T1/*10.jpg")
-    picture = path.read_bytes()
+    image = path.read_bytes()
     path.unlink()
     with pytest.raises(LabelError, match=r"F007_T1\.csv: found codes for frames 8 to 20\. .*T1 holds frames 1 to 24"):
         load_au_dataset("bp4d", tmp_path)
-    path.write_bytes(picture)
+    path.write_bytes(image)
     labels = tmp_path / "AUCoding/AU_OCC/F001_T2.csv"
     labels.rename(tmp_path / "aside.csv")
     with pytest.raises(DatasetLayoutError, match=r"(?s)F001 T2 has no labels.*AUCoding/AU_OCC/F001_T1\.csv"):

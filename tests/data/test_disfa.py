@@ -1,4 +1,4 @@
-"""DISFA's parser, and with it everything that the builders share."""
+"""Test the parser of DISFA and everything that the builders share."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ def forged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tree(forged: Path, tmp_path: Path) -> Path:
-    """A copy of the tree to spoil."""
+    """Copy the tree, so that a test may damage it."""
     return Path(shutil.copytree(forged, tmp_path / "DISFA"))
 
 
@@ -89,7 +89,7 @@ def test_relative_folders_and_other_clip_lengths(forged: Path, monkeypatch: pyte
 
 
 def test_videos_elsewhere(forged: Path, tmp_path: Path) -> None:
-    """Face crops, or any other copy of the videos, beside the labels as distributed."""
+    """Combine face crops, or another copy of the videos, with the labels as distributed."""
     for subject, length in LENGTHS.items():
         frames = [numbered_frame(index, 32, 32) for index in range(length)]
         write_video(tmp_path / f"Videos_LeftCamera/LeftVideo{subject}_comp.mp4", frames, codec="libx264")
@@ -200,7 +200,7 @@ def test_files_that_are_missing(tree: Path) -> None:
     (tree / "ActionUnit_Labels/SN002/SN002_au9.txt").unlink()
     with pytest.raises(DatasetLayoutError, match=r"(?s)SN002 has no label file SN002_au9\.txt.*Expected:.*Found:"):
         load_au_dataset("disfa", tree)
-    (tree / "ActionUnit_Labels/SN002/SN002_au20.txt").unlink(missing_ok=True)  # not of the protocol
+    (tree / "ActionUnit_Labels/SN002/SN002_au20.txt").unlink(missing_ok=True)  # not part of the protocol
     write_labels(tree / "ActionUnit_Labels", "SN002", intensities("SN002", 129))
     (tree / "Videos_LeftCamera/LeftVideoSN002_comp.avi").unlink()
     with pytest.raises(DatasetLayoutError, match="SN002 has no left video"):

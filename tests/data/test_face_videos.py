@@ -1,4 +1,4 @@
-"""Unlabelled video: any tree, what cannot be read set aside, and batches without labels."""
+"""Test unlabelled video: any tree, unreadable videos, and batches without labels."""
 
 import csv
 import logging
@@ -64,12 +64,12 @@ def forged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tree(forged: Path, tmp_path: Path) -> Path:
-    """A copy of the tree to spoil."""
+    """Copy the tree, so that a test may damage it."""
     return Path(shutil.copytree(forged, tmp_path / "faces"))
 
 
 def clips(rows: datasets.Dataset, root: Path) -> dict[str, list[tuple[int, int]]]:
-    """(start, stop) of the clips of each video."""
+    """Map each video to the (start, stop) of its clips."""
     found: dict[str, list[tuple[int, int]]] = {}
     for row in rows:
         name = Path(row["video"]).relative_to(root).as_posix()
@@ -116,7 +116,7 @@ def test_subjects(path: str, subject: str) -> None:
 
 
 def test_one_subject_of_a_tree(forged: Path) -> None:
-    """The folder that is opened may be one of the tree itself."""
+    """The opened folder may itself be part of a known tree."""
     rows = load_au_dataset("face_videos", forged / "id00012", clip_length=LENGTH)["train"]
     assert rows["subject"][:] == ["id00012"]
 
@@ -131,7 +131,7 @@ def test_frame_folders_are_cut_where_images_are_missing(tmp_path: Path) -> None:
 
 
 def spoil(root: Path) -> dict[str, str]:
-    """Add a video with every fault; returns what the report must say of each."""
+    """Add one video per fault, and return the reason that the report must give for each."""
     sound = (root / "loose.mkv").read_bytes()
     (root / "bad").mkdir()
     (root / "bad/empty.mp4").touch()

@@ -91,20 +91,20 @@ def test_an_impossible_inner_split_is_an_error(subjects: list[str], share: float
         inner_split(rows_of(subjects), share)
 
 
-def test_repetitions_deal_the_same_subjects_into_other_folds() -> None:
+def test_repetitions_resplit_the_same_subjects() -> None:
     subjects = sorted(SUBJECTS["disfa"])
 
-    def dealt(repetition: int) -> list[set[str]]:
+    def resplit(repetition: int) -> list[set[str]]:
         return [k_fold_subjects(subjects, fold, "test", 3, repetition) for fold in (1, 2, 3)]
 
     for repetition in range(5):
-        folds = dealt(repetition)
+        folds = resplit(repetition)
         assert sorted(subject for fold in folds for subject in fold) == subjects
         assert {len(fold) for fold in folds} == {9}
         for fold, test in enumerate(folds, 1):
             assert k_fold_subjects(subjects, fold, "train", 3, repetition) == set(subjects) - test
-    assert dealt(1) == dealt(1)
-    assert len({frozenset(dealt(repetition)[0]) for repetition in range(5)}) == 5
+    assert resplit(1) == resplit(1)
+    assert len({frozenset(resplit(repetition)[0]) for repetition in range(5)}) == 5
 
 
 FOLDS = [["SN001", "SN013"], ["SN002"], ["SN003", "SN010"]]
@@ -134,7 +134,7 @@ def test_folds_of_another_group_are_a_file(tmp_path: Path) -> None:
         load(4, folds_file=path)
     published = load(1)
     assert published == {"train": ["SN001", "SN002", "SN010", "SN013"], "test": ["SN003"]}
-    write_folds(tmp_path / "folds.json", FOLDS[::-1])  # the same name: the cache goes by what is in it
+    write_folds(tmp_path / "folds.json", FOLDS[::-1])  # the same name, because the cache depends on the content
     assert load(1, folds_file=path)["test"] == FOLDS[2]
     again = load(1, repetition=1)
     assert sorted(again["train"] + again["test"]) == everybody

@@ -1,4 +1,4 @@
-"""Statistics of a fold against loops over frames, and the command on the embedded faces' layout."""
+"""Test the statistics of a fold against loops over frames, and the command on a synthetic tree."""
 
 import json
 

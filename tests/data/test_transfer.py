@@ -1,4 +1,4 @@
-"""One data set to train on and another to test on: the columns of the AUs that both have, and no others."""
+"""Test training on one dataset and testing on another, over the AUs that both share."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def load(trees: dict[str, Path], name: str, **options: Any) -> datasets.DatasetD
 
 
 def columns(rows: datasets.Dataset, names: list[str]) -> list[Any]:
-    """Everything of each row, the labels by name: what another order or number of columns must not change."""
+    """Return every row with its labels by name, which must not depend on the order or number of columns."""
     places = [au_names(rows).index(name) for name in names]
     plain = rows.with_format("numpy")
     return [{**row, "labels": row["labels"][:, places].tolist()} for row in plain]

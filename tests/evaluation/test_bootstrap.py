@@ -1,4 +1,4 @@
-"""The vectorised bootstrap against a loop that puts the frames of the drawn subjects together."""
+"""Test the vectorised bootstrap against a loop that joins the frames of the drawn subjects."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def counts_of(folds):
 
 
 def literal_f1(fold, weights):
-    """F1 per AU of the frames of the subjects, each as often as drawn."""
+    """Compute the F1 per AU over the frames of the subjects, each repeated as often as drawn."""
     probs, labels = [], []
     for subject, times in zip(sorted(set(fold.subjects)), weights, strict=True):
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""The paired bootstrap against a loop over draws of subjects, and what may not be compared."""
+"""Test the paired bootstrap against a loop over draws of subjects, and what cannot be compared."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def experiment(seed, skill, deal=SUBJECTS, **run):
 
 
 def literal_f1(fold, weights, thresholds):
-    """F1 per AU, and their mean, of the frames of the subjects, each as often as drawn."""
+    """Compute the F1 per AU, and its mean, over the frames of the subjects, each repeated as often as drawn."""
     rows = np.concatenate(
         [np.flatnonzero(fold.subjects == name) for name in np.repeat(np.unique(fold.subjects), weights)]
     )

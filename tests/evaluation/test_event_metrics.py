@@ -1,4 +1,4 @@
-"""Events against sets of frames and the best of all one-to-one matchings."""
+"""Test event counts against sets of frames and the best one-to-one matching."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from ..support.random_predictions import random_predictions
 
 
 def literal_events(active, coded, recordings, frames):
-    """Each event as the set of its (recording, frame), one frame after the other."""
+    """List each event as the set of its (recording, frame)."""
     events, before = [], None
     for is_active, is_coded, *here in zip(active, coded, recordings, frames, strict=True):
         if is_active and is_coded:
@@ -49,8 +49,8 @@ def test_counts_equal_the_best_matching_of_sets(seed):
         ("0110", "0110", (1, 0, 0)),
         ("0110", "1111", (1, 0, 0)),  # IoU exactly 0.5
         ("0110", "11111", (0, 1, 1)),
-        ("0111110", "0110110", (0, 2, 1)),  # two guesses of 2/5 each
-        ("011-110", "0111110", (2, 0, 0)),  # a frame that is not coded parts both
+        ("0111110", "0110110", (0, 2, 1)),  # two predictions with an IoU of 2/5 each
+        ("011-110", "0111110", (2, 0, 0)),  # a frame that is not coded splits both
         ("0-0", "111", (0, 2, 0)),
         ("---", "111", (0, 0, 0)),
         ("000", "000", (0, 0, 0)),

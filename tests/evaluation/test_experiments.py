@@ -1,4 +1,4 @@
-"""Which saved runs are folds of one experiment, and what may not be put together."""
+"""Test which saved runs form one experiment, and which cannot be combined."""
 
 import json
 from dataclasses import replace
@@ -184,5 +184,5 @@ def test_one_start_per_fold_is_one_experiment_by_the_name_that_was_given(tmp_pat
         "coded_test_frames": 1,
     }
     card = render_card(run | {"base_model": "out/{run}"}, "here")
-    assert card.data.base_model is None  # no name of the Hub
+    assert card.data.base_model is None  # not a name on the Hub
     assert "- Start: out/{run}" in card.text

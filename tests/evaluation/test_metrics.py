@@ -1,4 +1,4 @@
-"""The field's metric against scikit-learn."""
+"""Test F1 and accuracy against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_counts_by_group_and_their_f1_equal_scikit_learn():
 
 def test_averages_over_folds_equal_scikit_learn():
     probs, labels = random_fold()
-    labels[labels == -100] = 0  # scikit-learn knows no such label in its multi-label scores
+    labels[labels == -100] = 0  # multi-label scores of scikit-learn accept no -100
     folds = slice(0, 150), slice(150, 500)
     found = f1_averages(np.stack([au_counts(probs[fold], labels[fold]) for fold in folds]))
     expected = {}

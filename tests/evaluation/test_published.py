@@ -1,4 +1,4 @@
-"""The figures of the paper against what the paper says of them."""
+"""Test the published scores against the text of the paper."""
 
 import numpy as np
 import pytest

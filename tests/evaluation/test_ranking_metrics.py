@@ -1,4 +1,4 @@
-"""Average precision and ROC AUC against definitions written out, calibration against loops, and what has no value."""
+"""Test average precision and ROC AUC against their definitions, calibration against loops, and undefined values."""
 
 import builtins
 

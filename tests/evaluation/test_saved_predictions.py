@@ -1,4 +1,4 @@
-"""The saved predictions: every real frame once, read back as written, and nothing else read for them."""
+"""Test that saved predictions hold every real frame once and load unchanged, and that other files are refused."""
 
 import os
 from dataclasses import replace
@@ -16,7 +16,7 @@ from ..support.random_predictions import NAMES, random_predictions
 
 
 def test_clips_become_frames_without_their_padding(tmp_path):
-    """Against a loop over clips and frames."""
+    """Compare with a loop over clips and frames."""
     generator = np.random.default_rng(0)
     clips = [("F2/T1", 8, 3), ("F1/T1", 100, 8), ("F2/T1", 0, 8), ("F1/T2", 0, 5), ("F1/T1", 108, 1)]
     test = datasets.Dataset.from_list(

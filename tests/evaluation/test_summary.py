@@ -1,4 +1,4 @@
-"""The tables against scikit-learn on the frames, and what must stand in them."""
+"""Test the tables against scikit-learn on the frames, and their rows and notes."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ OURS = Experiment(FOLDS)
 
 
 def as_disfa(predictions):
-    """The same twice side by side, as the eight AUs of DISFA."""
+    """Repeat the four AUs side by side as the eight AUs of DISFA."""
     probs, labels = (np.concatenate([values, values], axis=1) for values in (predictions.probs, predictions.labels))
     names = [au_label(au) for au in DISFA_AUS]
     run = predictions.run | {"dataset": "disfa", "au_names": names}
@@ -128,7 +128,7 @@ def test_subjects_table_has_a_row_per_test_subject():
 
 
 def test_repetitions_have_their_mean_and_standard_deviation():
-    """The same subjects in other folds: every repetition is scored as an experiment of its own."""
+    """Every repetition, with the same subjects in other folds, is scored as a separate experiment."""
     splits = [(("S1", "S2"), ("S3", "S4")), (("S1", "S3"), ("S2", "S4")), (("S1", "S4"), ("S2", "S3"))]
     runs = [
         random_predictions(10 * repetition + number, subjects, fold=number, repetition=repetition, loss=loss)

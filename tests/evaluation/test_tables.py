@@ -1,4 +1,4 @@
-"""Tables in three formats, read back by other readers than the code that wrote them."""
+"""Test tables in three formats by parsing them with independent readers."""
 
 import io
 import os

@@ -1,4 +1,7 @@
-"""Miniature BP4D trees: image folders with mixed zero padding, and codes with 9s in columns named by a header."""
+"""Forge miniature BP4D trees.
+
+They have image folders with mixed zero padding, and codes with 9s in columns named by a header.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +24,7 @@ TASKS = {
 
 
 def codes(subject: str, task: str, length: int) -> np.ndarray:
-    """(length, 23) values 0, 1 and, here and there, 9; the same for the same recording."""
+    """Draw (length, 23) values 0, 1 and, occasionally, 9, fixed per recording."""
     rng = np.random.default_rng([ord(subject[0]), int(subject[1:]), int(task[1:])])
     values = rng.integers(0, 2, (length, len(AUS)))
     values[rng.random(values.shape) < 0.05] = 9
@@ -41,7 +44,7 @@ def forge_bp4d(
 ) -> dict[tuple[str, str], np.ndarray]:
     """Write a tree and return the codes in it, (frames, 23) by (subject, task).
 
-    The picture of coded frame f always shows the number f; where `first_image` is 0, its name is f - 1.
+    The image of coded frame f always shows the number f. If `first_image` is 0, its name is f - 1.
     """
     written = {}
     for (subject, task), (first, last, images) in TASKS.items():

@@ -1,4 +1,7 @@
-"""Miniature DISFA trees, byte-faithful: AVI without B-frames; label lines `frame,intensity` from frame 1, no header."""
+"""Forge miniature DISFA trees in the exact format.
+
+Videos are AVI without B-frames. Label files have lines `frame,intensity` from frame 1 and no header.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +18,7 @@ BLOCK = 8
 
 
 def numbered_frame(index: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A frame that carries its index as 12 black or white blocks, legible after lossy coding."""
+    """Draw a frame that encodes its index as 12 black or white blocks, legible after lossy coding."""
     frame = np.full((height, width, 3), (60, 120, 90), np.uint8)
     for bit in range(12):
         row, column = divmod(bit, 4)
@@ -24,7 +27,7 @@ def numbered_frame(index: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def frame_numbers(frames: np.ndarray) -> list[int]:
-    """What `numbered_frame` wrote, from (T, H, W, 3)."""
+    """Read the indices that `numbered_frame` encoded, from (T, H, W, 3)."""
     middle = slice(BLOCK // 2, 4 * BLOCK, BLOCK)
     bits = frames[:, middle, middle][:, :3].mean(-1).reshape(len(frames), 12) > 128
     return (bits @ (1 << np.arange(12))).tolist()
@@ -49,7 +52,7 @@ def write_video(path: Path, frames: Any, codec: str = "mpeg4", rotation: int = 0
 
 
 def intensities(subject: str, length: int) -> np.ndarray:
-    """(length, 12) intensities 0 to 5, in bouts, as real ones are; the same for the same subject."""
+    """Draw (length, 12) intensities 0 to 5 in bouts, like real ones, fixed per subject."""
     rng = np.random.default_rng(int(subject[2:]))
     starts = rng.integers(0, 6, (length // 20 + 1, len(AUS))) * (rng.random((length // 20 + 1, len(AUS))) < 0.3)
     return starts.repeat(20, axis=0)[:length]

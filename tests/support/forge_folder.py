@@ -1,4 +1,4 @@
-"""A user's own recordings, forged: videos and a folder of images, with a table of codes as people write them."""
+"""Forge a user's own recordings: videos and a folder of images with a label table."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,7 @@ CLIP = 16
 
 
 def codes(name: str) -> np.ndarray:
-    """(length, 3) values 1, 0 and, here and there, -100; the same for the same video."""
+    """Draw (length, 3) values 1, 0 and, occasionally, -100, fixed per video."""
     rng = np.random.default_rng(list(name.encode()))
     values = rng.integers(0, 2, (LENGTHS[name], len(AUS)))
     values[rng.random(values.shape) < 0.1] = -100
@@ -28,7 +28,7 @@ def codes(name: str) -> np.ndarray:
 
 
 def wide(names: Iterable[str] = tuple(LENGTHS)) -> list[list[Any]]:
-    """Rows of a wide table, the header first."""
+    """List the rows of a wide table, header first."""
     rows: list[list[Any]] = [["video", "frame", *(f"AU{au}" for au in AUS)]]
     for name in names:
         for frame, line in enumerate(codes(name).tolist()):
@@ -41,7 +41,7 @@ def write_table(root: Path, rows: list[list[Any]], delimiter: str = ",", name: s
 
 
 def write_tree(root: Path) -> Path:
-    """The videos, the images and a wide table, in a folder; returns it."""
+    """Write the videos, the images and a wide table to a folder, and return it."""
     for name, length in LENGTHS.items():
         if name == "carla/images":
             (root / name).mkdir(parents=True)
@@ -59,7 +59,7 @@ def load(root: Path, **options: Any) -> datasets.DatasetDict:
 
 
 def labels_of(data: datasets.DatasetDict, root: Path) -> dict[str, np.ndarray]:
-    """The labels of each video, of either side, in the order of its frames."""
+    """Map each video, of either side, to its labels in frame order."""
     found = {}
     for rows in data.values():
         names = list(dict.fromkeys(Path(video).relative_to(root).as_posix() for video in rows["video"]))
@@ -68,7 +68,7 @@ def labels_of(data: datasets.DatasetDict, root: Path) -> dict[str, np.ndarray]:
 
 
 def check(data: datasets.DatasetDict, root: Path) -> None:
-    """The labels are exactly those of `codes`, by ascending AU."""
+    """Check that the labels are exactly those of `codes`, by ascending AU."""
     assert au_names(data) == au_names(data["test"]) == ["AU1", "AU4", "AU12"]
     found = labels_of(data, root)
     assert found.keys() == LENGTHS.keys()

@@ -1,4 +1,4 @@
-"""Predictions that no model made: a few subjects, gaps, frames that are not coded, AUs from common to absent."""
+"""Draw random predictions with several subjects, gaps, uncoded frames, and common to absent AUs."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ RATES = (0.5, 0.2, 0.05, 0)
 def random_predictions(
     seed: int = 0, subjects: tuple[str, ...] = ("S1", "S2", "S3"), skill: float = 0.3, **run: Any
 ) -> FoldPredictions:
-    """Two videos a subject, 60 frames each with a gap after the 40th; labels depend on `subjects`, not on `seed`."""
+    """Draw two videos per subject, 60 frames each with a gap after the 40th.
+
+    The labels depend on `subjects`, not on `seed`.
+    """
     frames = np.tile(np.concatenate([np.arange(40), np.arange(50, 70)]), 2 * len(subjects)).astype(np.int32)
     labels = np.concatenate([_labels(subject) for subject in subjects])
     noise = np.random.default_rng(seed).random(labels.shape)

@@ -6,7 +6,7 @@ from auvmae.data.loading.augmentation import augment_clip
 
 
 def stream_clips(labels: np.ndarray, rare: list[int], patience: int) -> list[tuple[int, int]]:
-    """The appendix read aloud: frame by frame, with a counter."""
+    """Implement the appendix literally, frame by frame with a counter."""
     clips, start, quiet = [], None, 0
     for frame, line in enumerate(labels):
         is_rare = any(line[column] == 1 for column in rare)

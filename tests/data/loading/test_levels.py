@@ -1,4 +1,4 @@
-"""Several levels over the same clips: one per batch, the same whatever the workers, the processes, the interruption."""
+"""Test that each batch has one level, whatever the workers, the processes or an interruption."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From rows to batches: the right frames, once decoded, and the same whatever the workers."""
+"""Test that batches contain the right frames, decoded once, whatever the workers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ CLIP_LENGTH = 64
 
 
 def small(frames: np.ndarray) -> torch.Tensor:
-    """One size for every crop, so that they stack."""
+    """Resize every crop to one size, so that they stack."""
     return torch.from_numpy(frames[:, :32, :32].copy())
 
 

@@ -1,4 +1,4 @@
-"""The order of clips, and how often the rare ones come."""
+"""Test the order of clips and the oversampling of rare ones."""
 
 import math
 
@@ -10,7 +10,7 @@ from auvmae.data.loading.sampling import ClipSampler, rare_au_weights
 
 
 class Numbers:
-    """What the sampler asks of `LevelClips`."""
+    """Imitate the attributes of `LevelClips` that the sampler reads."""
 
     def __init__(self, length: int, levels: int = 1) -> None:
         self.length, self.epoch = length, 0

@@ -1,4 +1,4 @@
-"""Shared memory that is used again: never while anybody looks at it, and no more of it than is looked at."""
+"""Test that shared memory is reused, but never while it is in use, and that no more is allocated than needed."""
 
 import os
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def test_batches_that_are_kept_stay_as_they_came():
 @pytest.mark.parametrize(
     "view", [lambda frames: frames[1, 0], lambda frames: frames.numpy()[1, 0], lambda frames: frames.detach()[1, 0]]
 )
-@torch.inference_mode()  # where a view does not know what it is a view of
+@torch.inference_mode()  # here a view does not know its base
 def test_a_view_holds_its_batch(view):
     views = [view(batch["frames"]) for batch in loader(40)]
     assert [int(one[0, 0, 0]) for one in views] == [number % 251 for number in range(1, 40, 2)]
@@ -49,7 +49,7 @@ def test_memory_is_taken_again_once_a_batch_is_gone(own_worker):
     assert (int(second.max()), int(third.max())) == (2, 3)
 
 
-def test_several_pools_of_a_worker_are_told_apart(own_worker):  # a collator of several levels has one for each
+def test_several_pools_of_a_worker_are_told_apart(own_worker):  # a collator of several levels has one pool per level
     pools = FramePool(), FramePool()
     first, second = (received(pool.stack([clip(number)])) for number, pool in enumerate(pools, start=1))
     del first
@@ -71,7 +71,7 @@ def test_a_smaller_batch_fits_where_a_larger_one_was(own_worker):
 
 
 class Counting(ClipCollator):
-    """Says how much memory its worker has taken so far."""
+    """Report how much memory the worker has allocated so far."""
 
     def __call__(self, items):
         return super().__call__(items) | {"buffers": len(self._pool.buffers)}
@@ -87,12 +87,12 @@ def test_an_epoch_takes_no_more_than_is_looked_at():
             taken.append(batch["buffers"])
             del batch
     assert len(taken) == 200
-    assert max(taken) <= 2 + 2  # what is fetched ahead, what is under way, what is looked at
+    assert max(taken) <= 2 + 2  # prefetched, in transit and in use
 
 
 @pytest.fixture
 def own_worker(monkeypatch):
-    """This process stands for its own worker, too."""
+    """Let this process act as its own worker."""
     own = SimpleNamespace(pid=os.getpid())
     monkeypatch.setattr(shared_frames.multiprocessing, "active_children", lambda: [own])
 
@@ -106,6 +106,6 @@ def test_memory_of_workers_that_ended_is_given_back(own_worker, monkeypatch):
 
 
 def received(frames: object) -> torch.Tensor:
-    """As the training process gets it, without a process in between."""
+    """Receive a tensor as the training process does, but in this process."""
     function, arguments = frames.__reduce__()
     return function(*arguments)

@@ -1,4 +1,4 @@
-"""The index that another process made is the one that this process would have made."""
+"""Test that an index built in another process equals one built in this process."""
 
 from functools import partial
 

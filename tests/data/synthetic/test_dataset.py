@@ -1,4 +1,4 @@
-"""The synthetic data set: exact labels, a DISFA layout, and faces that move where FACS says."""
+"""Test the synthetic dataset: exact labels, DISFA's layout, and faces that move where FACS says."""
 
 import json
 from itertools import pairwise
@@ -172,7 +172,7 @@ def test_action_changes_its_part_of_the_face(face, au, top, bottom):
     change = np.abs(draw(face, 3, au) - draw(face, 0)).sum((1, 2))
     inside = change[int(top * 64) : int(bottom * 64)].sum()
     assert inside > 0.9 * change.sum()
-    assert change.sum() / (64 * 64 * 3) > 0.4  # of 255: seen at a glance
+    assert change.sum() / (64 * 64 * 3) > 0.4  # out of 255, so visible at a glance
 
 
 def test_jaw_drop_lengthens_the_face(face):
@@ -201,7 +201,7 @@ def test_finished_tree_is_kept(tree, monkeypatch):
 
 def test_other_rates_are_another_tree(tmp_path, monkeypatch):
     still = np.zeros((40, 32, 32, 3), np.uint8)
-    monkeypatch.setattr(dataset, "render_faces", lambda *_: still)  # the labels are what counts here
+    monkeypatch.setattr(dataset, "render_faces", lambda *_: still)  # only the labels matter here
     small = {"num_subjects": 4, "frames_per_subject": 40, "image_size": 32}
     found = {}
     for options in ({}, {"rates": "balanced"}, {"rates": "disfa"}):
