@@ -58,7 +58,7 @@ class FoldPredictions:
                 f"probs and labels must be {shape} (frames, AUs), found {self.probs.shape} and {self.labels.shape}."
             )
         if not ((self.probs >= 0) & (self.probs <= 1)).all():
-            raise ValueError("probabilities must be in [0, 1]; found NaN or values outside.")
+            raise ValueError("probabilities must be in [0, 1]; found NaN or a value outside this range.")
         if self.thresholds.shape != shape[1:]:
             raise ValueError(f"thresholds must be one per AU ({shape[1]}), found {self.run['thresholds']}.")
         wrong = sorted(set(np.unique(self.labels).tolist()) - {0, 1, NOT_CODED})

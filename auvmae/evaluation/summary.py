@@ -16,7 +16,8 @@ from .tables import Row, Table
 
 UNDEFINED = (
     "nan means undefined: average precision of an AU that is never present, ROC AUC of one that is never or always "
-    "present, event F1 and subject F1 of one that is neither present nor predicted. Averages over it are undefined."
+    "present, event F1 and subject F1 of one that is neither present nor predicted. Averages that include it are "
+    "undefined, too."
 )
 
 

@@ -21,7 +21,7 @@ from .augmentation import augment_clip
 from .shared_frames import ByValue, FramePool
 
 MAX_TRIES = 10
-"""Consecutive clips that may fail to decode before more than a single file must be broken."""
+"""Maximum number of consecutive clips that fail to decode; more than one broken file must then be the cause."""
 
 
 class ClipDataset(Dataset):
