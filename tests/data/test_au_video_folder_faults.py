@@ -113,7 +113,11 @@ def test_wrong_folders(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixt
         ({"rare_aus": [9, 12]}, ValueError, r"rare_aus names AU9, but .*labels\.csv only codes AU1, AU4, AU12"),
         ({"clip_stride": 0}, ValueError, "clip_stride must be at least 1 frame, found 0"),
         ({"clip_stride": -4}, ValueError, "found -4"),
-        ({"drop_lost_faces": True}, FileNotFoundError, r"no .*\.faces\.csv, .*`auvmae crop`, or leave drop_lost_faces"),
+        (
+            {"drop_lost_faces": True},
+            FileNotFoundError,
+            r"\.faces\.csv does not exist\. .*`auvmae crop`, or do not set drop_lost_faces",
+        ),
     ],
 )
 def test_options_that_the_folder_cannot_have(tree: Path, options: dict, error: type, message: str) -> None:
