@@ -1,1 +1,1 @@
-"""Provide the `auvmae` command, one file per sub-command."""
+"""Provide the `auvmae` command, with one module per sub-command."""

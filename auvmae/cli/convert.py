@@ -1,4 +1,4 @@
-"""`auvmae convert`: checkpoints of VideoMAE and MARLIN as folders of ours."""
+"""Convert checkpoints of VideoMAE and MARLIN (`auvmae convert`)."""
 
 import argparse
 import json
@@ -14,32 +14,41 @@ if TYPE_CHECKING:
 
 CONVERSION_FILE = "conversion.json"
 
-HELP = "start from VideoMAE's or MARLIN's own checkpoints"
+HELP = "convert a VideoMAE or MARLIN checkpoint"
 
 DESCRIPTION = """\
-Convert a checkpoint of the original VideoMAE, of VideoMAE V2 or of MARLIN to a folder for --model_name_or_path of
-run_pretrain.py and run_finetune.py: the masked autoencoder where the decoder is in the file, else the encoder alone.
-Code inside a checkpoint is never run. Tensors that are missing, left over or of another shape are an error.
-Beside the model, OUT/conversion.json names the source, its SHA-256, and what was assumed and dropped.
+Convert a checkpoint of the original VideoMAE, of VideoMAE V2 or of MARLIN. The
+output folder can be passed as --model_name_or_path to run_pretrain.py and
+run_finetune.py. It holds the full masked autoencoder if the file includes the
+decoder, and the encoder alone otherwise.
+
+Code inside a checkpoint is never executed. Tensors that are missing,
+unexpected or of the wrong shape are an error. OUT/conversion.json records the
+source file, its SHA-256, the settings that were assumed and the tensors that
+were dropped.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `auvmae convert`."""
-    parser.add_argument("input", metavar="IN", help="checkpoint (.pth, .pt, .ckpt or .safetensors)")
-    parser.add_argument("output", metavar="OUT", help="the folder to write")
+    """Add the arguments of `auvmae convert`."""
+    parser.add_argument("input", metavar="IN", help="checkpoint to convert (.pth, .pt, .ckpt or .safetensors)")
+    parser.add_argument("output", metavar="OUT", help="output folder")
     parser.add_argument(
         "--config",
         type=json.loads,
         default={},
         metavar="JSON",
-        help='fields of AUVMAEConfig over what is read off the tensors or assumed, e.g. {"num_attention_heads": 12}',
+        help="AUVMAEConfig fields that override the inferred and assumed ones, as JSON, e.g. "
+        '{"num_attention_heads": 12}',
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a model's folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a model folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read, convert, write and tell; the exit code is 2 where the file cannot be converted."""
+    """Convert a checkpoint, print a summary and return the exit code.
+
+    The exit code is 2 if the file cannot be converted.
+    """
     from ..checkpoints.convert import convert_checkpoint
 
     source, output = Path(arguments.input), Path(arguments.output).resolve()
@@ -55,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{conversion.format}: {config.num_hidden_layers} layers of {config.hidden_size}, tubelets of "
         f"{config.tubelet_size} x {config.patch_size} x {config.patch_size}, {type(conversion.model).__name__}"
     )
-    print(f"assumed (--config changes it): {json.dumps(conversion.assumed)}")
+    print(f"assumed (override with --config): {json.dumps(conversion.assumed)}")
     if conversion.dropped:
         print(f"dropped: {', '.join(conversion.dropped)}")
     print(f"written: {output}")
@@ -63,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def save_conversion(conversion: "Conversion", source: Path, output: Path) -> None:
-    """Write the model and where it comes from; the folder is there whole or not at all."""
+    """Write the model and the record of its source, in one atomic step."""
     with source.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     record = {

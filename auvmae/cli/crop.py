@@ -1,4 +1,4 @@
-"""`auvmae crop IN OUT`: faces found, aligned and cropped, as videos with an index beside them."""
+"""Crop the faces of videos, and index the crops (`auvmae crop`)."""
 
 import argparse
 import sys
@@ -6,37 +6,53 @@ from pathlib import Path
 
 from ..faces.crop import CropRecipe
 
-HELP = "find, align and crop the faces of videos"
+HELP = "detect, align and crop the faces in videos"
 
 DESCRIPTION = """\
-Find the face in every frame, align it and crop it. OUT mirrors IN: A/B.avi gives A/B.mp4, and a folder of numbered
-images F001/T1/ gives F001/T1.mp4. Frame i of a crop is frame i of its input, also where no face was found: there the
-crop before is repeated, and X.faces.csv beside X.mp4 (frame, timestamp, box, landmarks, confidence, found) says so.
-The data sets take OUT in place of the folder of raw videos. Run it again to go on after an interruption: finished
-crops are skipped, unless the recipe or the input has changed. OUT/crop_report.json lists what failed, and why.
+Detect the face in every frame of a video, align it and crop it.
+
+OUT mirrors the folders of IN: A/B.avi becomes A/B.mp4, and a folder of
+numbered images F001/T1/ becomes F001/T1.mp4. Frame i of a crop is frame i of
+its input. Where no face is found, the previous crop is repeated. The index
+X.faces.csv next to X.mp4 marks these frames (columns: frame, timestamp, box,
+landmarks, confidence, found). The datasets accept OUT in place of the folder
+of raw videos.
+
+Run the command again to resume after an interruption: finished crops are
+skipped unless the recipe or the input has changed. OUT/crop_report.json lists
+the videos that failed, and why.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `auvmae crop`."""
-    parser.add_argument("input", metavar="IN", help="a folder, searched to its depths, or one video")
-    parser.add_argument("output", metavar="OUT", help="the folder to write to")
+    """Add the arguments of `auvmae crop`."""
+    parser.add_argument("input", metavar="IN", help="a video, or a folder (searched recursively)")
+    parser.add_argument("output", metavar="OUT", help="output folder")
     defaults = CropRecipe()
     for name, kind, text in (
-        ("size", int, "side of the square crops in pixels, even"),
-        ("margin", float, "what is added on each side, as a share of the tight crop (brows to chin)"),
-        ("detector", str, "face detector"),
-        ("face", str, "which face: `tracked` follows one, and changes only once it is lost; `largest` of each frame"),
+        ("size", int, "side of the square crops in pixels; must be even"),
+        ("margin", float, "margin on each side, as a fraction of the tight crop (brows to chin)"),
+        ("detector", str, "name of the face detector"),
+        (
+            "face",
+            str,
+            "face to crop: `tracked` follows one face until it is lost, `largest` takes each frame's largest",
+        ),
         (
             "search",
             str,
-            "`near` where a followed face was, and in the whole frame if it is not there; `frame`: always there",
+            "where to detect a tracked face: `near` its last position, and in the whole frame if it is not there; or "
+            "always in the whole `frame`",
         ),
-        ("detect_every", int, "detect in every k-th frame, and in those between where the face comes, goes or jumps"),
-        ("max_gap", int, "a face that is lost for at most so many frames was there all the time"),
-        ("smoothing", float, "standard deviation in frames of the smoothing over time, 0 for none"),
+        (
+            "detect_every",
+            int,
+            "detect faces in every k-th frame, and in the frames between where a face appears, disappears or jumps",
+        ),
+        ("max_gap", int, "bridge a lost face for at most this many frames"),
+        ("smoothing", float, "standard deviation of the temporal smoothing in frames; 0 for none"),
         ("min_confidence", float, "ignore detections below this confidence"),
-        ("min_face", float, "height of the smallest face to look for, as a share of the frame's shorter side"),
+        ("min_face", float, "height of the smallest face to detect, as a fraction of the frame's shorter side"),
     ):
         default = getattr(defaults, name)
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default: {default})")
@@ -44,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Crop, print a summary, and give the exit code: 0 if no video failed."""
+    """Crop the videos, print a summary and return the exit code.
+
+    The exit code is 0 if no video failed, 1 if one did, and 2 if cropping could not start.
+    """
     from ..faces.crop_folder import REPORT_FILE, crop_folder
     from ..system.folder_report import print_summary
 

@@ -1,33 +1,40 @@
-"""`auvmae demo -m MODEL`: a page to try a model on recordings, on this machine or as a Space."""
+"""Serve a page to try a model, or export it as a Space (`auvmae demo`)."""
 
 import argparse
 import sys
 
-HELP = "open a page to try a model, or make a Space of it"
+HELP = "serve a web page to try a model, or export it as a Space"
 
 DESCRIPTION = """\
-A page in the browser: choose a recording, watch it with boxes and bars beside a timeline of its action units, hide and
-show them, download the table that `auvmae predict` writes. It listens on this machine alone unless --host says
-otherwise, takes one recording at a time, and removes what it wrote after an hour and at its end. --export_space writes
-the same page as a Hugging Face Space, to upload, in place of opening it.
+Serve a web page to try a model. Choose a recording, and watch it with face
+boxes and AU bars next to a timeline of its action units. Show or hide single
+action units, and download the table that `auvmae predict` writes.
+
+Only this machine can open the page, unless --host says otherwise. The page
+processes one recording at a time. It deletes uploads and results after an
+hour, and when it stops. With --export_space, the page is not served but
+written as a Hugging Face Space, ready to upload.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `auvmae demo`."""
-    parser.add_argument("-m", "--model", required=True, help="a fine-tuned checkpoint: a folder, or a name on the Hub")
-    parser.add_argument("--cropped", action="store_true", help="the recordings are face crops already")
-    parser.add_argument("--device", help='e.g. "cpu" or "cuda:0" (default: a GPU if there is one)')
-    parser.add_argument("--examples", metavar="FOLDER", help="videos to choose from (default: two drawn faces)")
-    parser.add_argument("--max_seconds", type=float, default=60, help="of a recording (default: 60)")
-    parser.add_argument("--max_megabytes", type=float, default=100, help="of its file (default: 100)")
+    """Add the arguments of `auvmae demo`."""
+    parser.add_argument("-m", "--model", required=True, help="fine-tuned checkpoint: a folder, or a name on the Hub")
+    parser.add_argument("--cropped", action="store_true", help="treat the recordings as face crops")
+    parser.add_argument("--device", help='device of the model, e.g. "cpu" or "cuda:0" (default: a GPU if available)')
+    parser.add_argument("--examples", metavar="FOLDER", help="folder of example videos (default: two drawn faces)")
+    parser.add_argument("--max_seconds", type=float, default=60, help="longest recording in seconds (default: 60)")
+    parser.add_argument("--max_megabytes", type=float, default=100, help="largest file in megabytes (default: 100)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="(default: the first free one from 7860)")
-    parser.add_argument("--export_space", metavar="FOLDER", help="write a Space of a model on the Hub to a new folder")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free port from 7860)")
+    parser.add_argument("--export_space", metavar="FOLDER", help="new folder for a Space with a model from the Hub")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the page until it is interrupted; the exit code is 2 where it could not begin."""
+    """Serve the page until it is interrupted, and return the exit code.
+
+    The exit code is 2 if the page could not start.
+    """
     from ..demo.limits import Limits
     from ..system.hardware import keep_freed_memory
 

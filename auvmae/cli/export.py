@@ -1,31 +1,48 @@
-"""`auvmae export MODEL -o OUT`: a fine-tuned checkpoint as ONNX."""
+"""Export a fine-tuned checkpoint to ONNX (`auvmae export`)."""
 
 import argparse
 import sys
 from pathlib import Path
 
-HELP = "a fine-tuned model as ONNX, in float32 and int8"
+HELP = "export a fine-tuned model to ONNX, in float32 and int8"
 
 DESCRIPTION = """\
-Export a fine-tuned checkpoint for onnxruntime: OUT/model.onnx (float32), with --int8 also OUT/model.int8.onnx (dynamic
-quantisation), the configuration, the processor, and export.json: inputs, output, where it all came from, and how far
-the files' numbers are from the model's. Logits of model.onnx that are further than 1e-4 from it are an error, and
-nothing is written. `auvmae predict -m OUT/model.onnx` runs it. A file is for one level and for one window of frames;
-any number of windows may go in at once.
+Export a fine-tuned checkpoint to ONNX, to run it with onnxruntime.
+
+OUT contains:
+  model.onnx       the model in float32
+  model.int8.onnx  the model with int8 weights, by dynamic quantisation (--int8)
+  export.json      inputs, output, source, and differences from PyTorch
+  the configuration and the processor
+
+If the logits of model.onnx differ from the PyTorch model's by more than 1e-4,
+the export fails and nothing is written. Predict with the exported model by
+`auvmae predict -m OUT/model.onnx`. A file supports one level and one window
+length, and any number of windows per batch.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `auvmae export`."""
-    parser.add_argument("model", metavar="MODEL", help="a fine-tuned checkpoint: a folder, or a name on the Hub")
-    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the folder to write")
-    parser.add_argument("--int8", action="store_true", help="also with int8 weights; measure F1 before you use it")
-    parser.add_argument("--level", choices=("video", "frame", "patch"), help="(default: as the model was trained)")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a model's folder")
+    """Add the arguments of `auvmae export`."""
+    parser.add_argument("model", metavar="MODEL", help="fine-tuned checkpoint: a folder, or a name on the Hub")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="output folder")
+    parser.add_argument(
+        "--int8", action="store_true", help="write an int8 model, too; measure its F1 before you use it"
+    )
+    parser.add_argument(
+        "--level",
+        choices=("video", "frame", "patch"),
+        help="input level: every frame (video), every 4th frame (frame), or half of the patches masked (patch) "
+        "(default: the level of training)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a model folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export, check and tell; the exit code is 2 where the checkpoint cannot be exported."""
+    """Export and check a model, print the differences and return the exit code.
+
+    The exit code is 2 if the checkpoint cannot be exported.
+    """
     from ..checkpoints.export import export_model
     from ..inference.detector import AUDetector
     from ..system.files import check_output
@@ -40,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     for name, largest in record["largest_difference"].items():
         print(
-            f"{output / name}: at most {largest['logits']:.1e} from the model's logits on random windows, "
-            f"{largest['probs']:.1e} from its probabilities"
+            f"{output / name}: on random windows, logits differ from the PyTorch model's by at most "
+            f"{largest['logits']:.1e}, probabilities by at most {largest['probs']:.1e}"
         )
     return 0

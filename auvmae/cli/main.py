@@ -1,7 +1,7 @@
-"""The `auvmae` command: one sub-command per job, each in a module of its own.
+"""Run the `auvmae` command and dispatch to its sub-commands.
 
-Such a module has HELP (a line), DESCRIPTION (what `--help` begins with), `add_arguments(parser)` and `run(arguments)`,
-which gives the exit code. It imports what is heavy inside of `run`.
+Each sub-command is a module with HELP (one line), DESCRIPTION (the beginning of its `--help`),
+`add_arguments(parser)` and `run(arguments)`, which returns the exit code. Heavy imports belong inside `run`.
 """
 
 import argparse
@@ -25,10 +25,11 @@ COMMANDS = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of every sub-command."""
+    """Build the parser of all sub-commands."""
     parser = argparse.ArgumentParser(
         prog="auvmae",
-        description="Facial action units in video. Training: run_pretrain.py and run_finetune.py of the repository.",
+        description="Detect facial action units in video. To train a model, use the repository's run_pretrain.py and "
+        "run_finetune.py.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
@@ -44,10 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a sub-command; its exit code is non-zero if anything failed."""
+    """Run a sub-command and return its exit code, non-zero if anything failed."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files that it cannot encode end no command
+            stream.reconfigure(errors="backslashreplace")  # an unencodable file name must not crash a command
     arguments = build_parser().parse_args(argv)
     return arguments.run(arguments)
 

@@ -1,89 +1,120 @@
-"""`auvmae predict VIDEO ... -m MODEL -o OUT`: from recordings to tables, events and pictures."""
+"""Predict recordings, and write tables, events and figures (`auvmae predict`)."""
 
 import argparse
 import sys
 from pathlib import Path
 
-HELP = "detect the action units in videos"
+HELP = "detect action units in videos"
 
 DESCRIPTION = """\
-Detect the action units in every frame of recordings. Faces are found, followed and cropped as the model's training data
-were; windows overlap and are blended. OUT/X.csv has a row per frame and face: frame (from 0), face_id, timestamp
-(the file's own, in seconds), confidence, success, AU01_c ... (0 or 1), AU01_p ... (probability), and the face's box.
-Frames without a face have success 0, face_id -1 and no values. X.provenance.json says how the rows came about. Folders
-keep their shape. Run it again to go on after an interruption: what is finished, with the same model and options, is
-skipped. OUT/predict_report.json lists what failed, and why.
+Detect action units in every frame of one or more recordings.
 
-With --webcam the rows of a camera, a pipe or a URL are written as they come, to the file OUT or to standard output,
-until it ends or Ctrl-C is pressed. A row is late by the frames that tracking, a window and the queue need (printed at
-the start); frames for which there is no time are left out, their numbers are missing.
+Faces are detected, tracked and cropped in the same way as the model's training
+data. The model predicts overlapping windows, which are then blended. For each
+recording X, OUT contains:
+  X.csv              one row per frame and face: frame (from 0), face_id,
+                     timestamp (from the file, in seconds), confidence,
+                     success, AU01_c ... (0 or 1), AU01_p ... (probability),
+                     and the box of the face. A frame without a face has
+                     success 0, face_id -1, and neither AUs nor a box.
+  X.provenance.json  the model, options and versions behind the rows
+OUT keeps the folder structure of the inputs. OUT/predict_report.json lists the
+recordings that failed, and why. Run the command again to resume after an
+interruption: recordings that were finished with the same model and options are
+skipped.
+
+With --webcam, the rows of a camera, a pipe or a URL are written live, to the
+file OUT or to standard output, until the source ends or you press Ctrl-C.
+Tracking, windows and the frame queue delay each row by a number of frames,
+which is printed at the start. Frames are dropped if the model cannot keep up,
+and their numbers are then missing.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `auvmae predict`."""
-    parser.add_argument("inputs", metavar="VIDEO", nargs="*", help="videos, folders, or patterns such as 'in/**/*.mp4'")
+    """Add the arguments of `auvmae predict`."""
+    parser.add_argument(
+        "inputs",
+        metavar="VIDEO",
+        nargs="*",
+        help="videos, folders (searched recursively), or patterns such as 'in/**/*.mp4'",
+    )
     parser.add_argument(
         "-m",
         "--model",
         required=True,
-        help="a fine-tuned checkpoint: a folder, or a name on the Hub; or an .onnx file of `auvmae export`",
+        help="fine-tuned checkpoint: a folder, a name on the Hub, or an .onnx file of `auvmae export`",
     )
     parser.add_argument(
-        "-o", "--output", metavar="OUT", help="the folder to write to; with --webcam the CSV (default: standard output)"
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="output folder; with --webcam, the CSV file to write (default: standard output)",
     )
     parser.add_argument(
         "--webcam",
         metavar="DEVICE",
         nargs="?",
         const="",
-        help="predict live: a camera (default: the first; or its number or device), - for standard input, or whatever "
-        "FFmpeg opens",
+        help="predict live: a camera, by its number or device (default: the first one), - for standard input, or any "
+        "source that FFmpeg opens",
     )
-    parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of the tables (default: csv)")
+    parser.add_argument(
+        "--format", choices=("csv", "parquet"), default="csv", help="file format of the tables (default: csv)"
+    )
     for name, text in (
-        ("events", "also X.events.csv and X.eaf (for ELAN): onset, apex, offset, duration, mean probability"),
-        ("timeline", "also X.timeline.png: the probabilities over time"),
-        ("overlay", "also X.overlay.mp4: the recording with boxes and bars drawn on it"),
-        ("cropped", "the videos are face crops already; the index that `auvmae crop` wrote is used where it is there"),
+        ("events", "write X.events.csv and X.eaf (for ELAN): onset, apex, offset, duration and mean probability"),
+        ("timeline", "write X.timeline.png: the probabilities over time"),
+        ("overlay", "write X.overlay.mp4: the recording with face boxes and AU bars"),
+        ("cropped", "treat the recordings as face crops; their index from `auvmae crop` is used if it exists"),
     ):
         parser.add_argument(f"--{name}", action="store_true", help=text)
-    parser.add_argument("--every-face", "--every_face", action="store_true", help="rows for all faces, not for one")
+    parser.add_argument(
+        "--every-face", "--every_face", action="store_true", help="predict all faces of a frame, not just one"
+    )
     parser.add_argument(
         "--level",
         choices=("video", "frame", "patch"),
-        help="every frame, every 4th, or half of the patches enters (default: as the model was trained)",
+        help="input level: every frame (video), every 4th frame (frame), or half of the patches masked (patch) "
+        "(default: the level of training)",
     )
-    parser.add_argument("--clip_stride", type=int, help="frames from window to window (default: half a window)")
-    parser.add_argument("--batch_size", type=int, default=8, help="windows at once; changes no result (default: 8)")
     parser.add_argument(
-        "--threshold", type=float, help="probability from which an AU is present (default: the model's)"
+        "--clip_stride", type=int, help="frames between the starts of two windows (default: half a window)"
+    )
+    parser.add_argument(
+        "--batch_size", type=int, default=8, help="windows per batch; does not change the results (default: 8)"
+    )
+    parser.add_argument(
+        "--threshold", type=float, help="lowest probability at which an AU counts as present (default: the model's)"
     )
     calibration = parser.add_mutually_exclusive_group()
     calibration.add_argument(
         "--neutral",
         metavar="START:STOP",
         type=_stretch,
-        help="seconds in which the face is at rest: what the model sees in it is taken off, in logits, where it comes "
-        "near the threshold; AU01_p ... are calibrated then, AU01_raw ... are not (default: off)",
+        help="interval in seconds with a neutral face, e.g. 2:4.5: AUs that come near the threshold there are lowered "
+        "throughout, in logits. AU01_p ... are then calibrated, AU01_raw ... are not (default: off)",
     )
     calibration.add_argument(
         "--calibrate_quantile",
         metavar="Q",
         type=float,
-        help="the same, with this quantile of a face's logits taken for rest, e.g. 0.1 (default: off)",
+        help="calibrate like --neutral, with this quantile of the logits as the neutral face, e.g. 0.1 (default: off)",
     )
-    parser.add_argument("--device", help='e.g. "cpu" or "cuda:0" (default: a GPU if there is one)')
+    parser.add_argument("--device", help='device of the model, e.g. "cpu" or "cuda:0" (default: a GPU if available)')
     parser.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
-        help="(default: bfloat16 on a processor that has it, else float32)",
+        help="data type of the model (default: bfloat16 on a processor that supports it, else float32)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict, print a summary, and give the exit code: 0 if no recording failed, 2 if nothing could begin."""
+    """Predict the recordings, print a summary and return the exit code.
+
+    The exit code is 0 if no recording failed, 1 if one did, and 2 if prediction could not start.
+    """
     from ..inference.calibration import Calibration
     from ..inference.detector import AUDetector
     from ..inference.predict_folder import FILES, REPORT_FILE, predict_folder
@@ -114,15 +145,19 @@ def _stretch(text: str) -> tuple[float, float]:
     try:
         start, stop = map(float, text.split(":"))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"START:STOP in seconds is wanted, such as 2:4.5, found {text!r}") from error
+        raise argparse.ArgumentTypeError(f"expected START:STOP in seconds, such as 2:4.5, found {text!r}") from error
     return start, stop
 
 
 def _check(arguments: argparse.Namespace, extras: list[str]) -> None:
     if arguments.webcam is None:
         if not arguments.inputs or not arguments.output:
-            raise ValueError("name the videos and, with -o, the folder to write to; or --webcam")
+            raise ValueError("name the videos and the output folder (-o), or use --webcam")
     elif arguments.inputs or extras or arguments.format != "csv":
-        raise ValueError("--webcam writes the rows of one device as CSV: no VIDEO, --events, --timeline or --overlay")
+        raise ValueError(
+            "--webcam writes the rows of one device as CSV: omit VIDEO, --format, --events, --timeline, --overlay"
+        )
     elif arguments.neutral or arguments.calibrate_quantile is not None:
-        raise ValueError("a calibration needs the whole recording: leave it out, or record first and predict then")
+        raise ValueError(
+            "calibration needs a whole recording: omit it with --webcam, or record first and predict later"
+        )

@@ -1,4 +1,4 @@
-"""Predict live: rows of a camera, a pipe or a URL, as they come."""
+"""Predict the frames of a camera, a pipe or a URL live."""
 
 import json
 import os
@@ -21,8 +21,8 @@ def run_live(detector: AUDetector, name: str, output: str | None) -> int:
     """Predict a live source until it ends or Ctrl-C is pressed.
 
     Args:
-        detector: predicts the rows.
-        name: of the device, see `Device.of`.
+        detector: Detector that predicts the rows.
+        name: Name of the device, see `Device.of`.
         output: CSV file to write; standard output if None.
 
     Returns:
@@ -31,22 +31,22 @@ def run_live(detector: AUDetector, name: str, output: str | None) -> int:
     device, stop = Device.of(name), threading.Event()
 
     def interrupt(*_: object) -> None:
-        stop.set()  # what was seen before is still written; a second Ctrl-C does not wait for it
+        stop.set()  # the frames read so far are still written; a second Ctrl-C does not wait for them
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, interrupt)
-    print(f"{device.name}: rows come up to {detector.delay + AHEAD} frames late; Ctrl-C ends", file=sys.stderr)
+    print(f"{device.name}: rows are up to {detector.delay + AHEAD} frames late; press Ctrl-C to stop", file=sys.stderr)
     try:
         live = live_frames(device, stop.is_set)
-        first = list(islice(live, 1))  # taken before there is a file: a device that does not open leaves none
+        first = list(islice(live, 1))  # read before the file is created: a device that does not open leaves no file
         output = output if first else None
-        # opened for writing only if there is none: a recording that cannot be repeated is not overwritten
+        # "x" refuses an existing file: a live recording cannot be repeated, so it is never overwritten
         with open(output, "x", newline="", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
             if output:
                 with replacing(provenance_path(output)) as mark:
                     json.dump(detector.provenance([]) | {"source": {"name": device.name}}, mark, indent=1)
             frames, found = write_rows(detector, chain(first, live), file)
-    except BrokenPipeError:  # who read the rows, `head` perhaps, has enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     finally:
@@ -56,15 +56,17 @@ def run_live(detector: AUDetector, name: str, output: str | None) -> int:
 
 
 def write_rows(detector: AUDetector, frames: Iterator[Frame], file: TextIO) -> tuple[int, int]:
-    """Write a row as soon as it is known, in the columns and digits of `AUPrediction.to_dataframe`.
+    """Write each row as soon as it is known.
+
+    Columns and digits are those of `AUPrediction.to_dataframe`.
 
     Args:
-        detector: predicts them, `detector.delay` frames behind.
-        frames: as `live_frames` gives them.
-        file: gets whole lines only.
+        detector: Detector that predicts the rows, `detector.delay` frames behind.
+        frames: Frames from `live_frames`.
+        file: Text file that receives whole lines only.
 
     Returns:
-        The number of frames, and of those with a face.
+        The number of frames, and the number of frames with a face.
     """
     frames_done = frames_found = 0
     last = None
@@ -72,7 +74,7 @@ def write_rows(detector: AUDetector, frames: Iterator[Frame], file: TextIO) -> t
         row = AUPrediction.collect([(cropped, probs)], detector.au_names, detector.thresholds, {})
         file.write(row.to_dataframe().to_csv(index=False, header=last is None, lineterminator="\n"))
         file.flush()
-        if cropped.index != last:  # of several faces the first counts
+        if cropped.index != last:  # only the first face of a frame counts
             frames_done += 1
             frames_found += cropped.face is not None
         last = cropped.index

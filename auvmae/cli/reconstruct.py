@@ -1,4 +1,7 @@
-"""`auvmae reconstruct VIDEO`: what a pre-trained model makes of a clip of which it sees a part (appendix, Fig. 1)."""
+"""Reconstruct a masked clip with a pre-trained model (`auvmae reconstruct`).
+
+The figure follows Fig. 1 of the paper's appendix.
+"""
 
 import argparse
 import json
@@ -14,46 +17,59 @@ if TYPE_CHECKING:
     from ..modeling_auvmae import AUVMAEForVideoPretraining
     from ..training.reconstruction import Reconstruction
 
-HELP = "draw what a pre-trained model reconstructs of a masked clip"
+HELP = "reconstruct a masked clip with a pre-trained model"
 
 DESCRIPTION = """\
-Hide a part of a clip of VIDEO, a face crop as of `auvmae crop`, and let a pre-trained model fill it in. OUT gets
-reconstruction.png (original, masked, reconstructed), per mask ratio a video reconstruction_RATIO.mp4 (the three side by
-side), and reconstruction.json (PSNR). A hidden patch is shown as predicted, with the mean and the standard deviation of
-the original patch if the model was trained on normalised patches (norm_pix_loss, the default); a visible one as it is.
-At ratio 0 all patches are what the decoder gives for visible ones, which it was not trained for. PSNR is in dB over the
-clip, beside that of the trivial answer: each patch's own mean colour in place of what the decoder gives.
+Mask a part of a clip of VIDEO, and reconstruct it with a pre-trained model.
+VIDEO is a face crop as written by `auvmae crop`.
+
+OUT contains:
+  reconstruction.png        original, masked and reconstructed frames
+  reconstruction_RATIO.mp4  the three side by side, one video per mask ratio
+  reconstruction.json       PSNR of the reconstructions
+
+Masked patches are shown as predicted, visible patches unchanged. If the model
+was trained on normalised patches (norm_pix_loss, the default), predictions are
+rescaled to the mean and standard deviation of the original patch. At mask
+ratio 0, all patches show the decoder's output for visible patches, on which it
+was not trained. PSNR is in dB over the clip. It is compared with a trivial
+baseline that fills each patch with its own mean colour.
 """
 
-COLUMNS = 5  # of the picture; at the width of a column of text, more are too small to see
+COLUMNS = 5  # in the figure; more are too small to see at the width of a text column
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `auvmae reconstruct`."""
-    parser.add_argument("video", metavar="VIDEO", help="a face crop: a video, or a folder of numbered images")
-    parser.add_argument("-m", "--model", required=True, help="a checkpoint of run_pretrain.py: a folder or a Hub name")
-    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the folder to write to")
+    """Add the arguments of `auvmae reconstruct`."""
+    parser.add_argument("video", metavar="VIDEO", help="face crop: a video, or a folder of numbered images")
+    parser.add_argument("-m", "--model", required=True, help="pre-trained checkpoint: a folder, or a name on the Hub")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="output folder")
     parser.add_argument(
         "--mask_ratios",
         nargs="+",
         type=float,
         default=[0.0, 0.5, 0.9],
         metavar="RATIO",
-        help="shares of the patches to hide, each in [0, 1) (default: 0 0.5 0.9, the paper's)",
+        help="fractions of the patches to mask, each in [0, 1) (default: 0 0.5 0.9, as in the paper)",
     )
     parser.add_argument(
         "--start_frame",
         type=int,
         default=0,
         metavar="START",
-        help="first frame of the clip, counted from 0 (default: 0); its length and sampling rate are the model's",
+        help="first frame of the clip, from 0; the model sets its length and sampling rate (default: 0)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the masks (default: 0)")
-    parser.add_argument("--backend", default="decord", help="decord, pyav or torchcodec (default: decord)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for the masks (default: 0)")
+    parser.add_argument(
+        "--backend", default="decord", help="video decoder: decord, pyav or torchcodec (default: decord)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reconstruct, print, draw and save; the exit code is 2 where the model or the video cannot be used."""
+    """Reconstruct the clip, save the results, print PSNR and return the exit code.
+
+    The exit code is 2 if the model or the video cannot be used.
+    """
     try:
         model = _load_model(arguments.model)
         numbers = _frame_numbers(Path(arguments.video), arguments.start_frame, model.config)
@@ -76,19 +92,24 @@ def _load_model(name: str) -> "AUVMAEForVideoPretraining":
     model, info = AUVMAEForVideoPretraining.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
     if info["missing_keys"]:
         raise ValueError(
-            f"{name} has no whole decoder: it lacks {len(info['missing_keys'])} weights, such as "
-            f"{min(info['missing_keys'])}. Give a checkpoint that run_pretrain.py wrote, not an encoder or a detector."
+            f"{name} has no complete decoder: {len(info['missing_keys'])} weights are missing, such as "
+            f"{min(info['missing_keys'])}. Use a checkpoint written by run_pretrain.py, not an encoder or a detector."
         )
     return model.eval()
 
 
 def _frame_numbers(video: Path, start: int, config: "AUVMAEConfig") -> np.ndarray:
-    """The frames that enter, as in training: every `sampling_rate`-th of a clip, the last one repeated past the end."""
+    """Choose the frames of the clip as in training.
+
+    They are every `sampling_rate`-th frame; past the end of the video its last frame is repeated.
+    """
     from ..video.reading import image_files, num_frames
 
     numbers = np.array(list(image_files(video))) if video.is_dir() else np.arange(num_frames(video))
     if not 0 <= start < len(numbers):
-        raise ValueError(f"{video} has {len(numbers)} frames: --start_frame {start} is none of 0 to {len(numbers) - 1}")
+        raise ValueError(
+            f"{video} has {len(numbers)} frames: --start_frame must lie in 0 to {len(numbers) - 1}, found {start}"
+        )
     return numbers[np.minimum(start + np.arange(0, config.clip_length, config.sampling_rate), len(numbers) - 1)]
 
 
@@ -106,7 +127,7 @@ def _reconstruct(
     config = model.config
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
     clip = processor(read_frames(arguments.video, numbers, arguments.backend), return_tensors="pt")["pixel_values"]
-    # one seed for all: what a lower ratio hides is hidden at a higher one too
+    # with one seed for all, a patch masked at a lower ratio is also masked at a higher one
     masks = {
         ratio: tube_mask(
             1,
@@ -157,25 +178,25 @@ def _draw(found: "dict[float, Reconstruction]", numbers: np.ndarray, config: "AU
         score = f"{result.psnr_all:.1f} ({result.mean_colour_psnr_all:.1f})"
         rows[f"{ratio:g}\nreconstructed\n{score}"] = result.reconstructed[shown]
     caption = [
-        "Mask ratio; PSNR (dB, all pixels), in brackets that of mean colours.",
-        "Visible patches as they are, hidden ones as predicted"
+        "Mask ratio; PSNR (dB, all pixels), and in brackets of the mean-colour baseline.",
+        "Visible patches are original, masked patches as predicted"
         + (",\nwith the mean and standard deviation of the original patch." if config.norm_pix_loss else "."),
     ]
     if not all(result.hidden_share for result in found.values()):
-        caption.append("Nothing hidden: the decoder's output for visible patches, untrained.")
+        caption.append("Nothing masked: the decoder's output for visible patches, on which it was not trained.")
     return plot_frame_rows(rows, numbers[shown].tolist(), "\n".join(caption))
 
 
 def _scores(result: "Reconstruction") -> dict[str, float | None]:
-    """The numbers of a reconstruction; None where it is none: nothing is hidden, or nothing differs."""
+    """Return the scores, with None for one that is undefined or infinite."""
     names = ("hidden_share", "psnr_hidden", "mean_colour_psnr_hidden", "psnr_all", "mean_colour_psnr_all")
     numbers = {name: getattr(result, name) for name in names}
     return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
 
 
 def _report(found: "dict[float, Reconstruction]") -> None:
-    print("PSNR (dB) over the hidden patches and over all pixels, each beside that of the patches' mean colour")
-    print(f"{'ratio':>6}{'hidden':>9}{'PSNR':>9}{'mean c.':>9}{'PSNR all':>11}{'mean c.':>9}")
+    print("PSNR (dB) over masked patches and over all pixels, each followed by the mean-colour baseline")
+    print(f"{'ratio':>6}{'masked':>9}{'PSNR':>9}{'mean c.':>9}{'PSNR all':>11}{'mean c.':>9}")
     for ratio, result in found.items():
         scores = (result.psnr_hidden, result.mean_colour_psnr_hidden, result.psnr_all, result.mean_colour_psnr_all)
         cells = ["-" if math.isnan(score) else f"{score:.2f}" for score in scores]

@@ -1,4 +1,4 @@
-"""`auvmae stats`: what the labels of a data set's fold are like, as numbers, files and pictures."""
+"""Compute, save and plot the label statistics of a fold (`auvmae stats`)."""
 
 import argparse
 import json
@@ -12,45 +12,56 @@ import numpy as np
 if TYPE_CHECKING:
     from ..data.statistics import FoldStatistics
 
-HELP = "print, save and draw the statistics of a data set's labels"
+HELP = "compute, save and plot the label statistics of a dataset"
 
 DESCRIPTION = """\
-Count the labels of the training side of a fold: videos, frames and clips, occurrence rates before and after the rare-AU
-augmentation (the paper's Fig. 5), label weights, co-occurrence (Fig. 3), transitions (Fig. 4) and flip rates.
-With -o, OUT/statistics.json and statistics.safetensors hold them, and the pictures are written beside.
+Compute the label statistics of the training split of a fold: videos, frames
+and clips, occurrence rates before and after the rare-AU augmentation (the
+paper's Fig. 5), label weights, co-occurrence (Fig. 3), transitions (Fig. 4)
+and flip rates. With -o, they are saved to OUT/statistics.json and
+OUT/statistics.safetensors, along with the figures.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `auvmae stats`."""
-    parser.add_argument("--dataset", default="synthetic", help="bp4d, disfa, ... as for run_finetune.py (synthetic)")
-    parser.add_argument("--data_dir", help="the data set's folder; not needed for synthetic")
+    """Add the arguments of `auvmae stats`."""
+    parser.add_argument(
+        "--dataset",
+        default="synthetic",
+        help="dataset name as for run_finetune.py: bp4d, disfa, ... (default: synthetic)",
+    )
+    parser.add_argument("--data_dir", help="folder of the dataset; not needed for synthetic")
     parser.add_argument("--fold", type=int, default=1, help="subject-exclusive fold, from 1 (default: 1)")
     parser.add_argument(
-        "--split", choices=("train", "test", "all"), default="train", help="side of the fold, or both (default: train)"
+        "--split", choices=("train", "test", "all"), default="train", help="split of the fold, or both (default: train)"
     )
-    parser.add_argument("-o", "--output", metavar="OUT", help="the folder to write to; without it, print only")
+    parser.add_argument("-o", "--output", metavar="OUT", help="output folder (default: print only)")
     parser.add_argument(
         "--pair",
         nargs=2,
         action="append",
         metavar="AU",
-        help="two AUs, e.g. AU6 AU12, whose transitions are shown; may be repeated (default: the pair that co-occurs "
-        "most)",
+        help="show the transitions of two AUs, e.g. AU6 AU12; may be repeated (default: the pair with the highest "
+        "co-occurrence)",
     )
-    parser.add_argument("--clip_length", type=int, default=128, help="frames of a clip (default: 128)")
+    parser.add_argument("--clip_length", type=int, default=128, help="frames per clip (default: 128)")
     parser.add_argument(
         "--rare_aus",
         nargs="*",
         metavar="AU",
-        help="AUs to augment (default: those of --dataset_options, else the paper's, else those of weight > 1)",
+        help="AUs to augment (default: those in --dataset_options, else the paper's, else those with a weight > 1)",
     )
-    parser.add_argument("--dataset_options", type=json.loads, default={}, help="options of the builder, as JSON")
-    parser.add_argument("--num_proc", type=int, help="processes that index the data set")
+    parser.add_argument(
+        "--dataset_options", type=json.loads, default={}, help="options of the dataset builder, as JSON"
+    )
+    parser.add_argument("--num_proc", type=int, help="number of processes that index the dataset")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Count, print, save and draw; the exit code is 2 where the data set cannot be read."""
+    """Print the statistics, save and plot them if asked, and return the exit code.
+
+    The exit code is 2 if the dataset cannot be read.
+    """
     try:
         found = _count(arguments)
         pairs = [found.pair(*pair) for pair in arguments.pair or [_closest_pair(found)]]
@@ -78,7 +89,7 @@ def _count(arguments: argparse.Namespace) -> "FoldStatistics":
     )
     names = au_names(splits)
     if not names:
-        raise ValueError(f"{arguments.dataset} is not coded: it has no labels to count")
+        raise ValueError(f"{arguments.dataset} has no AU labels to count")
     rows = datasets.concatenate_datasets([*splits.values()]) if arguments.split == "all" else splits[arguments.split]
     layout = "disfa" if arguments.dataset == "synthetic" else arguments.dataset
     numbers = options.get("rare_aus", RARE_AUS.get(layout))
@@ -90,7 +101,7 @@ def _count(arguments: argparse.Namespace) -> "FoldStatistics":
         rare = [names[column] for column in find_rare_aus(video_labels(splits["train"]))]
     unknown = set(rare) - set(names)
     if unknown:
-        raise ValueError(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
+        raise ValueError(f"unknown --rare_aus {', '.join(sorted(unknown))}: choose from {', '.join(names)}")
     source = {name: getattr(arguments, name) for name in ("dataset", "fold", "split", "dataset_options")}
     subjects = dict(zip(rows["video"], rows["subject"], strict=True)).values()
     return fold_statistics(
@@ -107,16 +118,19 @@ def _closest_pair(found: "FoldStatistics") -> tuple[str, str]:
 def _report(found: "FoldStatistics", pairs: Sequence[tuple[int, int]]) -> None:
     length, names = found.clip_length, found.au_names
     print(
-        f"{found.num_subjects} subjects, {found.num_videos} videos, {found.num_frames} frames, of which "
-        f"{found.num_coded_frames} coded\n"
-        f"{found.num_clips} clips of {length} frames, of which {found.num_clips - found.num_whole_clips} are shorter"
+        f"{found.num_subjects} subjects, {found.num_videos} videos, {found.num_frames} frames "
+        f"({found.num_coded_frames} coded)\n"
+        f"{found.num_clips} clips of {length} frames ({found.num_clips - found.num_whole_clips} are shorter)"
     )
     if found.rare_aus:
         print(
             f"{found.num_rare_clips} clips around {', '.join(found.rare_aus)}: {found.num_rare_frames} frames, median "
-            f"length {found.median_rare_frames:g}; brought to {length} frames they add {found.num_added_clips} clips"
+            f"length {found.median_rare_frames:g}; brought to {length} frames, they add {found.num_added_clips} clips"
         )
-    print("\noccurrence: % of the coded frames, of these + the rare-AU clips as cut, of these + as brought to length")
+    print(
+        "\noccurrence rates in % of the coded frames: without augmentation (before), with the rare-AU clips as cut "
+        f"(+ cut), with these clips brought to {length} frames (+ added)"
+    )
     header = ["AU", "before", "+ cut", "+ added", "weight", "flips (%)"]
     rates = (found.occurrence_rates, found.occurrence_rates_added, found.occurrence_rates_extended)
     columns = [

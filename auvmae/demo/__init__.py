@@ -1,5 +1,6 @@
-"""The page to try a model: `auvmae demo`, and the same as a Space.
+"""Provide the web page to try a model, served locally or as a Space.
 
-A recording goes through `limits` (is it one, is it short enough), `analysis` (the detector, the overlay, the table) and
-`timeline` (the interactive picture); `page` lays them out with Gradio, `serve` shows it, `space` makes a Space of it.
+A recording passes through `limits` (is it a video, is it short enough), `analysis` (the detector, the overlay, the
+table) and `timeline` (the interactive figure). `page` lays them out with Gradio, `serve` launches the page, and `space`
+exports it as a Space.
 """

@@ -1,4 +1,4 @@
-"""From a recording that a visitor chose to what the page shows."""
+"""Analyse a visitor's recording for the page."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from .limits import Limits, RefusedError, unreadable
 from .timeline import format_timeline
 
 Progress = Callable[[float, str], None]
-"""Called with the share that is done, in [0, 1], and what is being done."""
+"""Callback for the fraction done, in [0, 1], and a description of the current work."""
 
 PREDICTION_SHARE = 0.9
-"""Of the bar; the rest is the overlay's."""
+"""Fraction of the progress bar for prediction; the rest is for the overlay."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What there is to show of a recording.
+    """Hold everything that the page shows for a recording.
 
     Args:
-        overlay: the recording with boxes and bars, .mp4.
-        table: what `auvmae predict` writes, .csv.
-        timeline: HTML.
-        summary: a sentence: how long it is, and in how much of it there is a face.
+        overlay: Recording with face boxes and AU bars, .mp4.
+        table: Table as written by `auvmae predict`, .csv.
+        timeline: Timeline as HTML.
+        summary: Sentence with the number of frames, and of frames with a face.
     """
 
     overlay: Path
@@ -37,25 +37,25 @@ class Analysis:
 
 
 def analyse(detector: AUDetector, video: Path, folder: Path, limits: Limits, progress: Progress) -> Analysis:
-    """Predict a recording and write its overlay and its table.
+    """Predict a recording, and write its overlay and its table.
 
     Args:
-        detector: predicts it.
-        video: a file.
-        folder: where to write.
-        limits: what is taken.
-        progress: is told how far it is.
+        detector: Detector that predicts the recording.
+        video: Video file.
+        folder: Output folder.
+        limits: Limits that the file must meet.
+        progress: Callback for the progress.
 
     Raises:
-        RefusedError: the file is beyond the limits, does not decode, or shows no face.
+        RefusedError: If the file exceeds the limits, does not decode, or shows no face.
     """
     limits.check(video)
     try:
         prediction = _predict(detector, video, progress)
         if not prediction.success.any():
             raise RefusedError(
-                f"No face was found in {video.name}. It should be seen from the front, in good light, and fill at "
-                f"least {detector.recipe.min_face:.0%} of the picture's height."
+                f"No face was found in {video.name}. The face should be frontal, well lit, and at least "
+                f"{detector.recipe.min_face:.0%} of the frame's height."
             )
         overlay = folder / f"{video.stem}.overlay.mp4"
         progress(PREDICTION_SHARE, "Drawing the overlay")
@@ -72,7 +72,7 @@ def _predict(detector: AUDetector, video: Path, progress: Progress) -> AUPredict
     total = num_frames(video)
 
     def frames() -> Iterator[Frame]:
-        # rows come out late, and many at once: what went in tells how far it is
+        # rows come late and in bursts, so the frames read measure the progress
         for index, timestamp, frame in iter_frames(video):
             if index % 8 == 0:
                 progress(PREDICTION_SHARE * index / total, f"Frame {index} of {total}")

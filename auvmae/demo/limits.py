@@ -1,4 +1,4 @@
-"""What a page takes in, decided before a frame is decoded, and the sentence for what it does not take."""
+"""Check a recording against the limits of the page before decoding it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +8,19 @@ from ..video.reading import VIDEO_SUFFIXES, frame_rate, num_frames
 
 
 class RefusedError(ValueError):
-    """A recording that the page does not show a result of; its message is a sentence for the visitor."""
+    """Refuse a recording, with a message for the visitor."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How large and how long a recording may be.
+    """Limit the file size and the duration of a recording.
 
     Args:
-        megabytes: of the file; of 2**20 bytes each, as Gradio counts them.
-        seconds: number of frames by frame rate, as the file states them.
+        megabytes: Largest file in units of 2**20 bytes, as Gradio counts them.
+        seconds: Longest duration, the number of frames divided by the frame rate stated in the file.
 
     Raises:
-        ValueError: a limit that nothing could keep.
+        ValueError: If a limit is not positive.
     """
 
     megabytes: float = 100
@@ -31,26 +31,26 @@ class Limits:
             raise ValueError(f"limits must be positive, found {self.megabytes} MB and {self.seconds} s")
 
     def check(self, video: Path) -> None:
-        """Look at a file's name, size and packets.
+        """Check the name, the size and the packets of a file.
 
         Raises:
-            RefusedError: it is no video, or beyond a limit.
+            RefusedError: If the file is not a video, or exceeds a limit.
         """
         if video.suffix.lower() not in VIDEO_SUFFIXES:
-            raise RefusedError(f"{video.name} is not a video. Choose a file that ends in {', '.join(VIDEO_SUFFIXES)}.")
+            raise RefusedError(f"{video.name} is not a video. Choose a file of type {', '.join(VIDEO_SUFFIXES)}.")
         if (size := video.stat().st_size / 2**20) > self.megabytes:
-            raise RefusedError(f"{video.name} has {size:.0f} MB; this page takes {self.megabytes:g} MB at most.")
+            raise RefusedError(f"{video.name} has {size:.0f} MB. This page accepts up to {self.megabytes:g} MB.")
         try:
             seconds = float(num_frames(video) / frame_rate(video))
         except VideoDecodeError as error:
             raise unreadable(video) from error
         if seconds > self.seconds:
-            raise RefusedError(f"{video.name} lasts {seconds:.0f} s; this page takes {self.seconds:g} s at most.")
+            raise RefusedError(f"{video.name} lasts {seconds:.0f} s. This page accepts up to {self.seconds:g} s.")
 
 
 def unreadable(video: Path) -> RefusedError:
-    """The error of a file that does not decode, whatever is the cause."""
+    """Make the error for a file that does not decode, whatever the cause."""
     return RefusedError(
-        f"{video.name} cannot be read from beginning to end: it is no video, is damaged, or was cut without "
-        "re-encoding. Convert it anew, for example to MP4."
+        f"{video.name} cannot be read completely: it is not a video, is damaged, or was trimmed without re-encoding. "
+        "Convert it again, for example to MP4."
     )

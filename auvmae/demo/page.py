@@ -1,4 +1,7 @@
-"""The page: a recording is chosen above, its overlay video and its timeline appear side by side below."""
+"""Build the page, with the choice of a recording above its results.
+
+The overlay video and the timeline appear side by side.
+"""
 
 import tempfile
 import traceback
@@ -16,10 +19,10 @@ from .timeline import SCRIPT, STYLE
 TITLE = "Facial action units in video"
 
 KEEP_SECONDS, LOOK_SECONDS = 3600, 60
-"""Uploads and results are removed after so long, looked for so often; and when the page ends."""
+"""Age at which uploads and results are deleted, and the interval of the check. All are deleted when the page stops."""
 
 MAX_WAITING = 8
-"""Visitors who may wait for the one who is served."""
+"""Visitors that may wait in the queue."""
 
 
 def _notice(kind: str, text: str) -> str:
@@ -28,33 +31,31 @@ def _notice(kind: str, text: str) -> str:
 
 
 EMPTY = (
-    '<div class="notice empty"><b>No result yet</b><p>Choose a recording or an example and press “Detect action units”.'
-    " The video with boxes and bars appears here, beside a timeline with a lane for each action unit.</p></div>"
+    '<div class="notice empty"><b>No result yet</b><p>Choose a recording or an example, and press “Detect action units”.'
+    " The video with face boxes and AU bars appears here, next to a timeline of the action units.</p></div>"
 )
 
-WORKING = (
-    f"() => [{_notice('working', 'Looking for faces and action units')!r}, {{__type__: 'update', visible: false}}]"
-)
-"""For the browser: what is shown from the click until there is a result."""
+WORKING = f"() => [{_notice('working', 'Detecting faces and action units')!r}, {{__type__: 'update', visible: false}}]"
+"""JavaScript that shows a notice from the click until the result."""
 
 FOOTER = (
-    '<p class="small">An action unit is a muscle movement, no emotion and no intention; analyse people only with their '
-    "consent. Recordings are processed where this page runs, and removed after an hour.</p>"
+    '<p class="small">An action unit is a muscle movement; it does not by itself reveal emotion or intent. Analyse '
+    "people only with their consent. Recordings are processed where this page runs, and deleted after an hour.</p>"
 )
 
 
 def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, examples: Sequence[Path] = ()) -> Any:
-    """Lay the page out and connect it; `serve.serve_page` shows it.
+    """Lay out the page and connect its events; `serve.serve_page` launches it.
 
     Args:
-        detector: predicts the recordings.
-        name: of the model.
-        limits: what is taken.
-        folder: where results are written. Gradio shows copies of them, in GRADIO_TEMP_DIR: not in the same.
-        examples: recordings to choose from.
+        detector: Detector that predicts the recordings.
+        name: Name of the model.
+        limits: Limits for recordings.
+        folder: Folder for the results, other than GRADIO_TEMP_DIR, from which Gradio serves copies.
+        examples: Example recordings.
 
     Returns:
-        `gradio.Blocks`.
+        The page, a `gradio.Blocks`.
     """
     import gradio
     from gradio.processing_utils import save_file_to_cache
@@ -62,13 +63,15 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
     hidden = [gradio.update(visible=False), None, None, None]
 
     def detect(video: str | None, progress: Any = gradio.Progress()) -> Iterator[list[Any]]:  # noqa: B008
-        # Gradio copies the files when they are yielded; they go when it asks for more, or gives up
+        # Gradio copies the files when they are yielded; they are deleted when it resumes or closes the generator
         with tempfile.TemporaryDirectory(dir=folder) as results:
             try:
                 if video is None:
-                    raise RefusedError("Choose a recording first: a video of your own, or an example.")
+                    raise RefusedError("Choose a recording first: your own video, or an example.")
                 if not Path(video).exists():
-                    raise RefusedError(f"{Path(video).name} was removed, as all are after a while. Choose it again.")
+                    raise RefusedError(
+                        f"{Path(video).name} was deleted, like all uploads after a while. Choose it again."
+                    )
                 result = analyse(detector, Path(video), Path(results), limits, progress)
                 shown = [gradio.update(visible=True), str(result.overlay), result.timeline, str(result.table)]
                 yield [_notice("done", f"{Path(video).name}: {result.summary}"), *shown]
@@ -76,7 +79,10 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
                 yield [_notice("error", str(error)), *hidden]
             except Exception:
                 traceback.print_exc()
-                yield [_notice("error", "This recording could not be analysed; the server's log says why."), *hidden]
+                yield [
+                    _notice("error", "This recording could not be analysed. See the server log for the reason."),
+                    *hidden,
+                ]
 
     with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(LOOK_SECONDS, KEEP_SECONDS)) as page:
         gradio.HTML(_header(name, detector), elem_id="header")
@@ -88,7 +94,7 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
                 if examples:
                     labels = [example.stem.replace("_", " ") for example in examples]
                     gradio.Examples(list(map(str, examples)), video, label="Examples", example_labels=labels)
-                    for example in examples:  # or they would be removed with the uploads
+                    for example in examples:  # otherwise they are deleted with the uploads
                         video.keep_in_cache.add(save_file_to_cache(example, video.GRADIO_CACHE))
                 button = gradio.Button("Detect action units", variant="primary", elem_id="detect")
                 gradio.HTML(f'<p class="small">{_describe(limits)}</p>')
@@ -104,7 +110,7 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
         gradio.HTML(FOOTER)
         outputs = [notice, result, overlay, timeline, table]
         private: dict[str, Any] = {"api_visibility": "private"}
-        # in the browser, at once; what `detect` yields takes its place
+        # shown by the browser at once, until `detect` yields
         button.click(None, None, [notice, result], js=WORKING, **private)
         button.click(detect, video, outputs, concurrency_limit=1, show_progress_on=notice, **private)
         video.clear(lambda: [EMPTY, *hidden], None, outputs, queue=False, **private)
@@ -113,14 +119,14 @@ def build_page(detector: AUDetector, name: str, limits: Limits, folder: Path, ex
 
 
 def _refuse_addresses(component: Any) -> None:
-    """Let a file component take uploaded files alone: Gradio downloads what a request names by its address."""
+    """Make a file component accept only uploads, since Gradio downloads any URL."""
     import gradio
 
     move = component.async_move_resource_to_block_cache
 
     async def move_local(path: Any) -> str | None:
         if "://" in str(path):
-            raise gradio.Error("This page takes files that are uploaded to it.")
+            raise gradio.Error("This page accepts only uploaded files.")
         return await move(path)
 
     component.async_move_resource_to_block_cache = move_local
@@ -128,7 +134,7 @@ def _refuse_addresses(component: Any) -> None:
 
 def _header(name: str, detector: AUDetector) -> str:
     count = len(detector.au_names)
-    return f"<h1>{TITLE}</h1><p>{escape(name)} finds {count} action unit{'s' * (count > 1)} in every frame.</p>"
+    return f"<h1>{TITLE}</h1><p>{escape(name)} detects {count} action unit{'s' * (count > 1)} in every frame.</p>"
 
 
 def _describe(limits: Limits) -> str:

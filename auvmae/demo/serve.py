@@ -1,4 +1,4 @@
-"""Show the page: its model, its examples, its folder of temporary files, its address."""
+"""Serve the page with its model, its examples and a temporary folder."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from .page import build_page
 
 STYLE = Path(__file__).with_name("page.css").read_text()
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-"""Of the visitor's machine: none is fetched."""
+"""Fonts of the visitor's machine; none is downloaded."""
 
 
 def serve_page(
@@ -29,28 +29,28 @@ def serve_page(
     host: str | None = None,
     port: int | None = None,
 ) -> None:
-    """Show the page until it is interrupted or terminated; whatever it wrote is removed then.
+    """Serve the page until it is interrupted or terminated, then delete its files.
 
     Args:
-        model: a fine-tuned checkpoint, a folder or a name on the Hub.
-        limits: what recordings are taken.
-        examples: a folder of videos to choose from; by default two drawn faces.
-        cropped: the recordings are face crops already.
-        device: as for `AUDetector.from_pretrained`.
-        host: address to listen on; GRADIO_SERVER_NAME if None, as Spaces set it, or else 127.0.0.1.
-        port: by default the first free one from 7860.
+        model: Fine-tuned checkpoint, a folder or a name on the Hub.
+        limits: Limits for recordings.
+        examples: Folder of example videos; by default two drawn faces.
+        cropped: The recordings are face crops.
+        device: Device as for `AUDetector.from_pretrained`.
+        host: Address to listen on; if None, GRADIO_SERVER_NAME, which Spaces set, or else 127.0.0.1.
+        port: Port to listen on; by default the first free one from 7860.
 
     Raises:
-        ValueError: the checkpoint does not detect action units; the folder of examples holds no video.
-        OSError: there is no such checkpoint or folder, or the port is taken.
-        ImportError: Gradio, or what finds faces, is not installed.
+        ValueError: If the checkpoint does not detect action units, or the folder of examples contains no video.
+        OSError: If the checkpoint or the folder does not exist, or the port is taken.
+        ImportError: If Gradio or the face detector is not installed.
     """
     detector = AUDetector.from_pretrained(model, cropped=cropped, device=device)
     if not cropped:
-        load_detector(detector.recipe.detector, detector.recipe.min_face)  # what cannot work fails now
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # by default it ends a process without cleaning up
+        load_detector(detector.recipe.detector, detector.recipe.min_face)  # fail early if it cannot be loaded
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the default handler exits without cleaning up
     with tempfile.TemporaryDirectory(prefix="auvmae-demo-") as folder:
-        # Gradio reads them when it is imported, too
+        # Gradio reads them at import
         os.environ |= {"GRADIO_TEMP_DIR": f"{folder}/gradio", "GRADIO_ANALYTICS_ENABLED": "False"}
         gradio = _import_gradio()
         chosen = _gather_examples(examples, Path(folder, "examples"))
@@ -64,7 +64,7 @@ def serve_page(
             max_file_size=round(2**20 * limits.megabytes),
             footer_links=[],
             ssr_mode=False,
-            quiet=True,  # it advertises what is not offered here
+            quiet=True,  # its banner advertises share links, which are off
             prevent_thread_lock=True,
         )
         print(f"the page is at {page.local_url} until you press Ctrl+C", flush=True)  # noqa: T201
@@ -85,7 +85,7 @@ def _theme(gradio: Any) -> Any:
         body_background_fill="*neutral_50",
         block_background_fill="white",
         color_accent="*primary_600",
-        # white on the theme's own teal is hard to read
+        # white on the theme's default teal is hard to read
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
@@ -94,7 +94,7 @@ def _theme(gradio: Any) -> Any:
 
 
 def _gather_examples(source: str | Path | None, folder: Path) -> list[Path]:
-    """Copies of the videos of a folder, or drawn ones: Gradio shows no files from anywhere."""
+    """Copy or draw the example videos to a folder, since Gradio serves no others."""
     if source is None:
         write_synthetic_faces(folder, num_videos=2, frames_per_video=160, image_size=192, progress=False)
         return [
@@ -103,6 +103,6 @@ def _gather_examples(source: str | Path | None, folder: Path) -> list[Path]:
         ]
     videos = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
     if not videos:
-        raise ValueError(f"{source} holds no video to choose from ({', '.join(VIDEO_SUFFIXES)})")
+        raise ValueError(f"{source} contains no example video ({', '.join(VIDEO_SUFFIXES)})")
     folder.mkdir()
     return [Path(shutil.copy(video, folder)) for video in videos]

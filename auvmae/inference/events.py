@@ -1,4 +1,7 @@
-"""From probabilities per frame to events: when an action unit set in, peaked and ended, as FACS coders note them."""
+"""Find AU events in per-frame probabilities.
+
+As in FACS coding, an event has an onset, an apex and an offset.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,20 +20,22 @@ EVENT_COLUMNS = (
     *("onset_frame", "apex_frame", "offset_frame"),
 )
 
-ROUNDING = 1e-6  # seconds by which a length may miss a minimum: ten frames of 0.01 s are 0.1 s
+ROUNDING = 1e-6  # tolerance in seconds for minimum lengths, so that ten frames of 0.01 s count as 0.1 s
 
 
 @dataclass(frozen=True)
 class EventRule:
-    """Hysteresis: an event begins where the probability reaches the threshold, and ends where it falls clearly below.
+    """Define when an event begins and ends, with hysteresis.
+
+    An event begins when the probability reaches the threshold, and ends when it falls clearly below.
 
     Args:
-        release: it ends below this share of the threshold, in (0, 1]; 1 for no hysteresis.
-        min_pause: a shorter pause between two events of one face does not part them, in seconds.
-        min_duration: a shorter event is none, in seconds; pauses are closed before.
+        release: Fraction of the threshold below which an event ends, in (0, 1]; 1 for no hysteresis.
+        min_pause: Shortest pause in seconds between two events of a face; across a shorter pause they are merged.
+        min_duration: Shortest duration of an event in seconds; shorter events are dropped after merging.
 
     Raises:
-        ValueError: a value out of its range.
+        ValueError: If a value is out of range.
     """
 
     release: float = 0.8
@@ -39,59 +44,65 @@ class EventRule:
 
     def __post_init__(self) -> None:
         if not 0 < self.release <= 1 or self.min_pause < 0 or self.min_duration < 0:
-            raise ValueError(f"release must lie in (0, 1], min_pause and min_duration from 0 on, found {self}")
+            raise ValueError(
+                f"release must lie in (0, 1], and min_pause and min_duration must not be negative, found {self}"
+            )
 
 
 def find_active(probs: NDArray[np.floating], threshold: float, release: float) -> list[tuple[int, int]]:
-    """Stretches that begin where `probs` (T,) reaches `threshold` and last while it is at least `release * threshold`.
+    """Find the active intervals of `probs` (T,).
+
+    An interval begins where `probs` reaches `threshold`, and lasts while it is at least `release * threshold`.
 
     Returns:
-        (start, stop) of each, in order; `stop` is the first frame that is not in it.
+        Half-open frame ranges (start, stop), in order.
 
     >>> find_active(np.array([0.1, 0.6, 0.45, 0.7, 0.3, 0.45]), threshold=0.5, release=0.8)
     [(1, 4)]
     """
     held = np.concatenate([[False], probs >= release * threshold, [False]])
     edges = np.flatnonzero(np.diff(held.astype(np.int8)))
-    stretches = []
+    intervals = []
     for start, stop in edges.reshape(-1, 2).tolist():
         reached = np.flatnonzero(probs[start:stop] >= threshold)
         if len(reached):
-            stretches.append((start + int(reached[0]), stop))
-    return stretches
+            intervals.append((start + int(reached[0]), stop))
+    return intervals
 
 
 def find_events(
     rows: np.ndarray, au_names: Sequence[str], thresholds: Sequence[float], rule: EventRule
 ) -> "pandas.DataFrame":
-    """Find the events of every face and action unit. None goes on across frames without the face.
+    """Find the events of every face and action unit.
+
+    An event does not continue across frames without the face.
 
     Args:
-        rows: as in `prediction.AUPrediction`.
-        au_names, thresholds: N names, N probabilities.
-        rule: when an event begins, ends, and is too short.
+        rows: Rows of an `AUPrediction`.
+        au_names, thresholds: N names and N probabilities.
+        rule: When an event begins, ends, and is too short.
 
     Returns:
-        A table with `EVENT_COLUMNS`, sorted by onset. `au` is as in the columns of tables, "AU01". `onset` is when
-        the first active frame is shown, `offset` when the first that is active no more is (where the recording ends,
-        its last frame counts for as long as the one before), `apex` when the highest probability is; seconds.
-        `offset_frame` is the last active frame.
+        A table with `EVENT_COLUMNS`, sorted by onset. `au` is written as in table columns, "AU01". Times are in
+        seconds: `onset` is the time of the first active frame, `offset` the time of the first frame after it that is
+        no longer active, `apex` the time of the highest probability. The last frame of a recording lasts as long as the
+        frame before. `offset_frame` is the last active frame.
 
     Raises:
-        ValueError: the frames have no timestamps, so that nothing has a duration.
+        ValueError: If the frames have no timestamps, and events therefore no duration.
     """
     import pandas
 
     frame, face_id, timestamp, probs = (rows[name] for name in ("frame", "face_id", "timestamp", "probs"))
     events = []
-    # numbers are one apart from frame to frame, where images are missing, too
+    # consecutive numbers, even if images are missing
     _, first, numbers = np.unique(frame, return_index=True, return_inverse=True)
     shown = timestamp[first]
-    edges = np.append(shown, shown[-1:] + np.diff(shown[-2:]).sum())  # a frame lasts until the next one is shown
+    edges = np.append(shown, shown[-1:] + np.diff(shown[-2:]).sum())  # a frame lasts until the next frame
     with_face = numbers[face_id >= 0]
     if np.isnan(edges[[*with_face, *(with_face + 1)]]).any():
         raise ValueError(
-            "events last for seconds, but these frames have no timestamps (images and arrays have none): give them as "
+            "events are in seconds, but these frames have no timestamps (images and arrays have none): pass frames as "
             "(index, seconds, frame)"
         )
     for face in np.unique(face_id[face_id >= 0]).tolist():
@@ -109,7 +120,10 @@ def find_events(
 def _events_of_run(
     edges: NDArray[np.floating], probs: NDArray[np.floating], threshold: float, rule: EventRule
 ) -> Iterator[dict]:
-    """`edges` (T + 1,): when each of the T frames begins, and when the last one ends."""
+    """Find the events of an uninterrupted run of T frames.
+
+    `edges` (T + 1,) holds the start time of each frame, and the end of the last.
+    """
     events: list[tuple[int, int]] = []
     for start, stop in find_active(probs, threshold, rule.release):
         if events and edges[start] - edges[events[-1][1]] < rule.min_pause - ROUNDING:

@@ -1,4 +1,4 @@
-"""An exported model in the place of the model that `AUDetector` calls."""
+"""Run an exported ONNX model behind the interface that `AUDetector` calls."""
 
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,21 @@ from ..outputs import AUVMAEForFrameAUClassificationOutput
 
 
 class OnnxModel:
-    """What `auvmae export` wrote, run by onnxruntime on the CPU in as many threads as torch has (`set_num_threads`).
+    """Run a model written by `auvmae export` with onnxruntime on the CPU.
 
-    Called as `AUVMAEForFrameAUClassification` is, for one window: `model(pixel_values, bool_masked_pos).logits`.
+    It uses as many threads as torch (`set_num_threads`). The call is that of `AUVMAEForFrameAUClassification` on
+    windows: `model(pixel_values, bool_masked_pos).logits`.
 
     Args:
-        path: an .onnx file in the folder of the export, whose config.json is read, too.
-        device, dtype: where and in what to compute; there is no choice but the CPU and float32 (input and output; the
-            weights are the file's).
-        level: "video", "frame" or "patch", if it must be that; a file knows one level.
+        path: Path of the .onnx file. The config.json in its folder is read, too.
+        device, dtype: Device and data type of input and output; only the CPU and float32 are supported. The weights
+            have the data type of the file.
+        level: "video", "frame" or "patch" to require this level, since a file supports only one; None for any.
 
     Raises:
-        ImportError: onnxruntime is not installed.
-        OSError: there is no such file, or no configuration beside it.
-        ValueError: another device, dtype or level than the file's, or onnxruntime cannot read it.
+        ImportError: If onnxruntime is not installed.
+        OSError: If the file or its configuration does not exist.
+        ValueError: If device, dtype or level differ from the file's, or onnxruntime cannot read the file.
     """
 
     device, dtype = torch.device("cpu"), torch.float32
@@ -44,9 +45,9 @@ class OnnxModel:
             raise ImportError(f".onnx files need the extra `onnx`: pip install auvmae[onnx] ({error})") from error
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there: `auvmae export MODEL -o {path.parent}` writes it")
+            raise FileNotFoundError(f"{path} does not exist: create it with `auvmae export MODEL -o {path.parent}`")
         if str(device or "cpu") != "cpu" or dtype != self.dtype:
-            raise ValueError(f"{path} runs on the CPU on float32, found device {device} and dtype {dtype}")
+            raise ValueError(f"{path} runs on the CPU in float32 only, found device {device} and dtype {dtype}")
         self.config = AUVMAEConfig.from_pretrained(path.parent)
         own = self.config.sampling_rate, self.config.mask_ratio
         if level is not None and LEVELS.get(level) != own:
@@ -60,31 +61,33 @@ class OnnxModel:
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors share no class of their own
-            raise ValueError(f"{path} is no model that onnxruntime reads: {error}") from error
+        except Exception as error:  # onnxruntime errors share no base class
+            raise ValueError(f"onnxruntime cannot read {path} as a model: {error}") from error
 
     def eval(self) -> "OnnxModel":
-        """As of a torch module; there is no other mode."""
+        """Return the model, which has only an evaluation mode."""
         return self
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The file, uint8: what `weights_sha256` is to tell apart."""
+        """Return the bytes of the file as uint8, for `weights_sha256` to hash."""
         return {"onnx": torch.from_numpy(np.fromfile(self.path, np.uint8))}
 
     def __call__(
         self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor | None = None
     ) -> AUVMAEForFrameAUClassificationOutput:
-        """Logits of windows, each as if it were alone: see `AUVMAEForFrameAUClassification.forward`.
+        """Compute the logits of windows, each independently of the others.
+
+        See `AUVMAEForFrameAUClassification.forward`.
 
         Args:
-            pixel_values: float32 `(B, num_frames, C, H, W)`.
-            bool_masked_pos: bool `(B, L)`, True = hidden, `int(mask_ratio * P)` of the P patches of each slot; where
-                the level has a mask, and only there.
+            pixel_values: Float32 `(B, num_frames, C, H, W)`.
+            bool_masked_pos: Bool `(B, L)`, True = hidden, `int(mask_ratio * P)` of the P patches of each slot. Required
+                if the level has a mask, and not allowed otherwise.
         """
         inputs = {"pixel_values": pixel_values.numpy()}
         if bool_masked_pos is not None:
             inputs["bool_masked_pos"] = bool_masked_pos.numpy()
-        # one by one: int8 scales a layer's inputs by the largest of all that it gets at once
+        # one by one, since int8 scales the inputs of a layer by the largest value in the batch
         windows = ({name: value[one : one + 1] for name, value in inputs.items()} for one in range(len(pixel_values)))
         output: Any = torch.from_numpy(np.concatenate([self._session.run(["logits"], one)[0] for one in windows]))
         return AUVMAEForFrameAUClassificationOutput(logits=output)

@@ -1,4 +1,4 @@
-"""The recording with what was predicted drawn on it: a box around each face, and beside it a bar per action unit."""
+"""Draw predictions on a recording, with face boxes and a bar per action unit."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -15,30 +15,30 @@ from ..video.writing import VideoWriter
 from .prediction import AUPrediction
 
 COLORS = ("#4c9be8", "#f2a541", "#67c587", "#d981c4")
-"""Of the faces, by their number; they repeat."""
+"""Colours of the faces, cycled by face number."""
 
 MAX_BARS = 4
-"""So many faces of a frame have bars, those with the lowest numbers; all have boxes."""
+"""Faces per frame with bars, those with the lowest numbers; all faces have boxes."""
 
 AHEAD = 4
-"""Pictures that wait to be encoded, at most."""
+"""Frames that may wait to be encoded."""
 
 MIN_HEIGHT = 20
-"""Pixels that an action unit needs, for its name and bar; the picture grows to a panel that is higher than it."""
+"""Pixels per action unit, for its name and bar; the frame grows if the panel is higher."""
 
 
 def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path, boxes: bool = True) -> None:
-    """Write the overlay video, in the recording's own times, whole or not at all.
+    """Write the overlay video atomically, with the timestamps of the recording.
 
     Args:
-        video: the file or image folder that was predicted.
-        prediction: its rows.
-        path: video file to write, .mp4.
-        boxes: draw the faces' boxes. Those of face crops are in pixels of another video.
+        video: Video file or image folder that was predicted.
+        prediction: Rows of the video.
+        path: Video file to write, .mp4.
+        boxes: Draw the face boxes. Disable this for face crops, whose boxes are in pixels of the original video.
 
     Raises:
-        VideoDecodeError: a frame is damaged.
-        ValueError: frames change their size, or are not as many as were predicted.
+        VideoDecodeError: If a frame is damaged.
+        ValueError: If the frame size changes, or the number of frames differs from the prediction.
     """
     frames = iter_frames(video)
     first = next(frames)
@@ -49,7 +49,7 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     def draw() -> Generator[tuple[np.ndarray, float], None, None]:
         for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), chain([first], frames), strict=True):
             if frame.shape != first[2].shape:
-                raise ValueError(f"{video}: its frames change their size, from {first[2].shape} to {frame.shape}")
+                raise ValueError(f"the frames of {video} change size, from {first[2].shape} to {frame.shape}")
             picture = Image.new("RGB", (panel.width + width, panel.height), "black")
             picture.paste(Image.fromarray(frame), (panel.width, 0))
             if boxes:
@@ -57,7 +57,7 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
             panel.draw(picture, rows)
             yield np.asarray(picture), timestamp
 
-    # drawing beside encoding: each takes about half of the time
+    # draw and encode in parallel: each takes about half of the time
     with (
         VideoWriter(path, frame_rate(Path(video)), panel.width + width, panel.height, timed) as writer,
         closing(read_ahead(draw(), AHEAD)) as pictures,
@@ -67,7 +67,7 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
 
 
 def _rows_of_frames(prediction: AUPrediction) -> Iterator[np.ndarray]:
-    """The rows of each frame's faces; none of a frame without."""
+    """Split the rows by frame; a frame without faces has none."""
     starts = np.flatnonzero(np.diff(prediction.rows["frame"], prepend=-1))
     for rows in np.split(prediction.rows, starts[1:]):
         yield rows[rows["face_id"] >= 0]
@@ -88,7 +88,7 @@ def _color(row: np.void) -> str:
 
 
 class _Panel:
-    """The bars on the left of the picture: of each action unit its probability, bright from the threshold on."""
+    """Draw the probability bars left of the frame, bright at or above the threshold."""
 
     def __init__(self, prediction: AUPrediction, height: int) -> None:
         self.names = [au_column(name) for name in prediction.au_names]
@@ -101,7 +101,7 @@ class _Panel:
         self.width += self.width % 2
 
     def draw(self, picture: Image.Image, rows: np.ndarray) -> None:
-        """Draw the bars of a frame's faces, shape (faces,)."""
+        """Draw the bars for a frame's rows, (faces,)."""
         draw = ImageDraw.Draw(picture)
         draw.rectangle((0, 0, self.width - 1, self.height), fill="#1c1f24")
         span = self.width - self.left - 10
@@ -120,7 +120,7 @@ class _Panel:
         if not len(rows):
             words = self.left + span / 2, self.step
             x, low, right, high = draw.textbbox(words, "no face", self.font, "mm")
-            draw.rectangle((x - 6, low - 4, right + 6, high + 4), fill="#1c1f24")  # no bar behind the words
+            draw.rectangle((x - 6, low - 4, right + 6, high + 4), fill="#1c1f24")  # hide the bars behind the words
             draw.text(words, "no face", "white", self.font, "mm")
 
 

@@ -1,4 +1,7 @@
-"""`transformers.pipeline("video-au-detection", model=...)`: the detector behind the interface of pipelines."""
+"""Register the detector as a Transformers pipeline.
+
+It is made by `transformers.pipeline("video-au-detection", model=...)`.
+"""
 
 from typing import Any, cast
 
@@ -13,11 +16,11 @@ TASK = "video-au-detection"
 
 
 class VideoAUDetectionPipeline(Pipeline):
-    """Detects action units in recordings; a list of recordings gives a list of predictions.
+    """Detect action units in a recording, or in a list of recordings.
 
-    Options of `AUDetector` (`level`, `clip_stride`, `batch_size`, `threshold`, `every_face`, `cropped`) may be given
-    when the pipeline is made or called; batches are of windows, recordings go one by one. A recording is a path, or a
-    uint8 array of frames (T, H, W, 3).
+    A recording is a path, or a uint8 array of frames (T, H, W, 3). A list of recordings gives a list of predictions.
+    Options of `AUDetector` (`level`, `clip_stride`, `batch_size`, `threshold`, `every_face`, `cropped`) can be passed
+    when the pipeline is created or called. `batch_size` counts windows; recordings are processed one by one.
 
     Example:
         >>> detect = transformers.pipeline("video-au-detection", model="outputs/disfa_video")  # doctest: +SKIP
@@ -25,7 +28,7 @@ class VideoAUDetectionPipeline(Pipeline):
     """
 
     _load_image_processor: Any = True
-    # transformers would look for one beside the image processor, and ask to run the code that the checkpoint names
+    # otherwise transformers searches for a video processor, and asks to run the code named in the checkpoint
     _load_video_processor: Any = False
 
     def __call__(self, inputs: Any, *args: Any, batch_size: int | None = None, **options: Any) -> Any:
@@ -33,15 +36,15 @@ class VideoAUDetectionPipeline(Pipeline):
         windows = self._batch_size if batch_size is None else batch_size
         if windows is not None:
             options["windows"] = windows
-        # transformers would collate so many recordings into one
+        # transformers must not collate recordings into a batch
         return super().__call__(inputs, *args, batch_size=1, **options)
 
     def _sanitize_parameters(self, windows: int | None = None, **options: Any) -> tuple[dict, dict, dict]:
         return {}, options if windows is None else options | {"batch_size": windows}, {}
 
-    # decoding, cropping and the model run hand in hand in the detector: nothing is left for before and after
+    # the detector interleaves decoding, cropping and the model, so pre- and post-processing have nothing to do
     def preprocess(self, input_: Any, **_: Any) -> dict[str, Any]:
-        """The recording as it is."""
+        """Pass the recording through unchanged."""
         return {"source": input_}
 
     def _forward(self, input_tensors: dict[str, Any], **options: Any) -> Any:
@@ -49,7 +52,7 @@ class VideoAUDetectionPipeline(Pipeline):
         return AUDetector(model, processor, **options)(input_tensors["source"])
 
     def postprocess(self, model_outputs: Any, **_: Any) -> AUPrediction:
-        """The `AUPrediction` as it is."""
+        """Return the `AUPrediction` unchanged."""
         return model_outputs
 
 

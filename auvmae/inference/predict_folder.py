@@ -1,9 +1,9 @@
-"""Prediction of many recordings: where each one's files go, what is finished, what failed, and one report at the end.
+"""Predict many recordings, skip finished ones, and report the failures.
 
-Of a recording `X` there are `X.csv` (or `X.parquet`), and if they were asked for `X.events.csv`, `X.eaf`,
-`X.timeline.png` and `X.overlay.mp4`. All are written in a folder of their own, `X.*.tmp`, and take the place of those
-of an earlier run together, once they are whole. `X.provenance.json` is moved last, after a mark in its place, so that
-files without it are not ours, and ones with another provenance are out of date.
+For a recording `X`, this writes `X.csv` (or `X.parquet`) and, if requested, `X.events.csv`, `X.eaf`, `X.timeline.png`
+and `X.overlay.mp4`. All files are first written to a temporary folder `X.*.tmp`. Once complete, they replace the files
+of an earlier run together. A marker in place of `X.provenance.json` is written first, and `X.provenance.json` itself is
+moved last. Files without provenance were therefore not written by us, and files with another provenance are outdated.
 """
 
 import glob
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 REPORT_FILE = "predict_report.json"
 LOCK_FILE = "auvmae_predict.lock"
 NO_LOCK = OSError, NotImplementedError
-"""Raised where another process holds a lock, or where the file system has none (Lustre, some NFS)."""
+"""Raised if another process holds a lock, or the file system supports none (Lustre, some NFS)."""
 
 
 def predict_folder(
@@ -47,40 +47,44 @@ def predict_folder(
     table: str = "csv",
     extras: Sequence[str] = (),
 ) -> list[VideoResult]:
-    """Predict every recording that `inputs` name, skip those that are finished, and go on after those that fail.
+    """Predict every recording in `inputs`.
+
+    Finished recordings are skipped, and a failed one does not stop the others.
 
     Args:
-        detector: predicts them.
-        inputs: as for `find_recordings`.
-        output: a folder, made if need be, beyond which nothing is written.
+        detector: Detector that predicts the recordings.
+        inputs: Inputs as for `find_recordings`.
+        output: Output folder, created if it does not exist. Nothing is written outside it.
         table: "csv" or "parquet".
-        extras: what to write beside the tables, of `FILES`.
+        extras: Keys of `FILES`, to write along with the tables.
 
     Returns:
-        One result per recording, in the order of `inputs`; `output/predict_report.json` holds them, too.
+        One result per recording, in the order of `inputs`. They are also saved to `output/predict_report.json`.
 
     Raises:
-        FileNotFoundError: one of the inputs names nothing.
-        ValueError: one of the inputs is `output`.
-        ImportError: what the face detector needs is not installed.
+        FileNotFoundError: If an input matches no recording.
+        ValueError: If an input is `output`.
+        ImportError: If the dependencies of the face detector are not installed.
     """
     output = Path(output)
     if not detector.cropped:
-        load_detector(detector.recipe.detector, detector.recipe.min_face)  # what cannot work fails now, and once
+        load_detector(
+            detector.recipe.detector, detector.recipe.min_face
+        )  # fail early, and once, if it cannot be loaded
     results: dict[Path, VideoResult] = {}
     jobs: dict[Path, _Job] = {}
     total = 0
-    for video, target in tqdm(find_recordings(inputs, output), "look", unit="video", leave=False):
+    for video, target in tqdm(find_recordings(inputs, output), "scan", unit="video", leave=False):
         job = jobs[video] = _Job(detector, video, target, table, tuple(extras))
         with job.failures_into(results):
             if not target.folder.resolve().is_relative_to(output.resolve()):
-                raise ValueError("a link leads out of the output folder")
+                raise ValueError("a link in the output folder points outside it")
             if counts := job.finished_counts():
                 results[video] = job.result("skipped", *counts)
             else:
                 frames = num_frames(video)
                 if "events" in extras and video.is_dir():
-                    raise ValueError(f"the images of {video} have no clock, and events need one: leave --events out")
+                    raise ValueError(f"the images of {video} have no timestamps, which events need: omit --events")
                 total += frames
     with tqdm(desc="predict", total=total, unit="frame", disable=not total) as bar:
         for video, job in jobs.items():
@@ -97,7 +101,7 @@ def predict_folder(
 
 @dataclass(frozen=True)
 class _Job:
-    """One recording, and what is to be written of it."""
+    """Hold one recording and the files to write for it."""
 
     detector: "AUDetector"
     video: Path
@@ -107,7 +111,7 @@ class _Job:
 
     @property
     def files(self) -> list[str]:
-        """The names of its files: the table first."""
+        """List the names of the files, the table first."""
         suffixes = [f".{self.table}", *(suffix for extra in self.extras for suffix in FILES[extra])]
         return [self.target.file(suffix).name for suffix in suffixes]
 
@@ -116,7 +120,7 @@ class _Job:
 
     @contextmanager
     def failures_into(self, results: dict[Path, VideoResult]) -> Iterator[None]:
-        """Whatever is wrong with one recording must not stop the others."""
+        """Record any error as a result, so that one recording does not stop the others."""
         try:
             yield
         except Exception as error:
@@ -124,14 +128,18 @@ class _Job:
 
     @property
     def origin(self) -> str:
-        """Where the recording stands, seen from its files: as a digest, since folders may be called after people."""
+        """Hash the location of the recording, since folders may be named after people."""
         return sha256(os.fsencode(self._media())).hexdigest()
 
     def provenance(self) -> dict[str, Any]:
         return self.detector.provenance(self.video) | {"files": self.files}
 
     def finished_counts(self) -> tuple[int, int] | None:
-        """Its frames, and those with a face, if everything is there and would come out the same; None otherwise."""
+        """Return the counts of an up-to-date result, or None if there is none.
+
+        The counts are the number of frames, and the number of frames with a face. A result is up to date if all files
+        exist and predicting again would give the same ones.
+        """
         found = self._mark()
         counts = found.pop("counts", None)
         for name in ("logits_taken_off", "origin_sha256"):
@@ -140,8 +148,8 @@ class _Job:
         return counts if whole and found == self.provenance() else None
 
     def run(self, bar: Any) -> tuple[int, int]:
-        """Predict and write; returns the number of frames, and of those with a face."""
-        self._check_way()
+        """Predict and write, and count the frames and the frames with a face."""
+        self._check_existing()
         prediction = self.detector.collect(_counted(self.detector.stream(self.video, live=False), bar), self.video)
         frames, found = (len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success]))
         ours = {"files": self.files, "counts": [frames, found], "origin_sha256": self.origin}
@@ -149,40 +157,43 @@ class _Job:
             for extra in self.extras:
                 getattr(self, f"_write_{extra}")(prediction, staged)
             replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / self.files[0])
-            self._make_way(staged)
+            self._remove_earlier(staged)
             for name in [*self.files, staged.file(PROVENANCE).name]:
                 (staged.folder / name).replace(self.target.folder / name)
         return frames, found
 
     def _mark(self) -> dict[str, Any]:
-        """What stands in the provenance of an earlier run; nothing if there was none."""
+        """Read the provenance of an earlier run, empty if there was none."""
         try:
             return json.loads(self.target.file(PROVENANCE).read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return {}
 
-    def _check_way(self) -> list[str]:
-        """The names of the files that an earlier run left.
+    def _check_existing(self) -> list[str]:
+        """List the files of an earlier run.
 
         Raises:
-            FileExistsError: there is a file that is not ours, or it is of another recording.
+            FileExistsError: If a file was not written by us, or belongs to another recording.
         """
         mark, found = self.target.file(PROVENANCE), self._mark()
         ours: list[str] = found.get("files", [])
         for path in (self.target.folder / name for name in [*self.files, mark.name]):
             if path.exists() and path.name not in ours and not (path == mark and "files" in found):
-                raise FileExistsError(f"{path} exists and was not written by `auvmae predict`: it is not replaced")
+                raise FileExistsError(f"{path} exists and was not written by `auvmae predict`, so it is not replaced")
         moved = found.get("origin_sha256", self.origin) != self.origin
         if moved and found.get("source") != self.provenance()["source"]:
             raise FileExistsError(
-                f"{self.target.folder / self.target.name}.* are of a recording of this name in another folder: name "
-                "another output folder, or remove them"
+                f"{self.target.folder / self.target.name}.* belong to a recording of the same name in another folder: "
+                "use another output folder, or remove these files"
             )
         return ours
 
-    def _make_way(self, staged: Target) -> None:
-        """Remove what an earlier run left, and mark what takes its place as ours; errors as of `_check_way`."""
-        ours, mark = self._check_way(), staged.folder / "unfinished"
+    def _remove_earlier(self, staged: Target) -> None:
+        """Remove the files of an earlier run, and mark the new ones as ours.
+
+        The errors are those of `_check_existing`.
+        """
+        ours, mark = self._check_existing(), staged.folder / "unfinished"
         files = sorted({*ours, *self.files})
         mark.write_text(json.dumps({"unfinished": True, "files": files, "origin_sha256": self.origin}))
         mark.replace(self.target.file(PROVENANCE))
@@ -192,10 +203,10 @@ class _Job:
 
     @contextmanager
     def _staged(self) -> Iterator[Target]:
-        """Where the files are written before they take their places. What a process that died left there is removed."""
+        """Provide a temporary folder for the files, and remove those of dead processes."""
         self.target.folder.mkdir(parents=True, exist_ok=True)
         for left in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
-            with suppress(*NO_LOCK), FileLock(left, timeout=0):  # held as long as the process lives
+            with suppress(*NO_LOCK), FileLock(left, timeout=0):  # a living process holds its lock
                 shutil.rmtree(left.parent, ignore_errors=True)
         folder = Path(mkdtemp(prefix=f"{self.target.name}.", suffix=".tmp", dir=self.target.folder))
         lock = FileLock(folder / LOCK_FILE)
@@ -208,9 +219,9 @@ class _Job:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _media(self) -> str:
-        """The recording, seen from the folder of its files."""
+        """Return the path of the recording relative to the folder of its files."""
         media = self.video.resolve()
-        with suppress(ValueError):  # on Windows no path leads from one drive to another
+        with suppress(ValueError):  # on Windows there is no relative path between drives
             media = Path(os.path.relpath(media, self.target.folder.resolve()))
         return media.as_posix()
 
@@ -228,7 +239,7 @@ class _Job:
 
 
 def _counted(stream: Iterable[tuple[CroppedFrame, Any]], bar: Any) -> Iterator[tuple[CroppedFrame, Any]]:
-    """The stream, whose frames (not rows) the bar counts."""
+    """Pass the stream through, and advance the bar by frames (not rows)."""
     last = None
     for cropped, probs in stream:
         bar.update(cropped.index != last)

@@ -1,4 +1,4 @@
-"""What was predicted of a recording: one row per frame and face, as a table, as events, as a picture, as files."""
+"""Hold the prediction of a recording, with its tables, events and figures."""
 
 import json
 import os
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_FACE_ID = -1
-"""`face_id` of a frame that shows no face."""
+"""`face_id` of a frame without a face."""
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 def provenance_path(table: str | Path) -> Path:
-    """Where the provenance of a table stands: `X.provenance.json` beside `X.csv` or `X.parquet`."""
+    """Return the provenance path of a table, `X.provenance.json` for `X.csv`."""
     return Path(table).with_suffix(".provenance.json")
 
 
 @dataclass(frozen=True)
 class AUPrediction:
-    """The action units of a recording, one row per frame and face.
+    """Hold the action units of a recording, one row per frame and face.
 
     Args:
-        rows: structured array (R,) in order of frames, then faces, with the fields
-            frame (int, index in the video, from 0; of an image folder the images' numbers), face_id (int, from 0; -1
-            in the one row of a frame without a face), timestamp (seconds in the recording's clock, NaN without one),
-            confidence (of the face, in [0, 1]; 0 where the detector missed it for a moment and it was bridged, and
-            without a face), box (4: x, y, width, height in pixels of the frame), probs (N, in [0, 1], six decimals),
-            and, if it is calibrated, raw (N, the probabilities before that). NaN where there is no face.
+        rows: Structured array (R,), sorted by frame, then face. Its fields are
+            frame (int, index in the video, from 0; for an image folder the image number), face_id (int, from 0; -1 in
+            the only row of a frame without a face), timestamp (seconds in the recording's clock; NaN without a clock),
+            confidence (of the face, in [0, 1]; 0 without a face, or where a short gap of the detector was bridged), box
+            (4: x, y, width, height in pixels of the frame), probs (N, in [0, 1], six decimals) and, after calibration,
+            raw (N, the probabilities before calibration). box, probs and raw are NaN without a face.
         au_names: N names, e.g. ["AU1", "AU12"].
-        thresholds: N probabilities from which an action unit counts as present.
-        provenance: how the rows came about, ready for JSON.
+        thresholds: N lowest probabilities at which an action unit counts as present.
+        provenance: How the rows were produced, in JSON types.
     """
 
     rows: np.ndarray
@@ -62,7 +62,7 @@ class AUPrediction:
         thresholds: list[float],
         provenance: dict[str, Any],
     ) -> "AUPrediction":
-        """Gather a stream as `AUDetector.stream` gives it; of each frame only the row is kept, about 100 bytes."""
+        """Collect the stream of `AUDetector.stream`, keeping about 100 bytes per row."""
         fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
         rows = np.fromiter(
             (_to_row(cropped, probs, len(au_names)) for cropped, probs in stream),
@@ -71,13 +71,14 @@ class AUPrediction:
         return cls(rows, au_names, thresholds, provenance)
 
     def calibrated(self, calibration: Calibration) -> "AUPrediction":
-        """The same with a person's resting face taken off, see `calibration`; `uncalibrated` is the way back.
+        """Return a copy with the person's neutral baseline subtracted, see `calibration`.
 
-        Everything that is drawn from the rows follows; `rows["raw"]` keeps what the model said, and the provenance
-        has the settings and, per face, the logits that were taken off. What was calibrated before is so anew.
+        All outputs use the calibrated probabilities. `rows["raw"]` keeps those of the model. The provenance records the
+        settings and the logits subtracted per face. A calibrated prediction is calibrated again from its raw values.
+        `uncalibrated` undoes the calibration.
 
         Raises:
-            ValueError: the neutral stretch shows no face, or the recording has no timestamps.
+            ValueError: If the neutral interval shows no face, or the recording has no timestamps.
         """
         raw = self.uncalibrated()
         shifts = find_shifts(raw.rows, self.thresholds, calibration, self.provenance["source"]["name"])
@@ -94,7 +95,7 @@ class AUPrediction:
         return replace(self, rows=rows, provenance=provenance)
 
     def uncalibrated(self) -> "AUPrediction":
-        """The same with the model's own probabilities; itself if it is not calibrated."""
+        """Return a copy with the probabilities of the model, or itself if uncalibrated."""
         if not self._calibrated:
             return self
         rows = np.empty(len(self.rows), self.rows.dtype.descr[:-1])  # raw is the last field
@@ -105,23 +106,26 @@ class AUPrediction:
 
     @property
     def success(self) -> NDArray[np.bool_]:
-        """bool, shape (R,): the row is of a face."""
+        """Mark the rows with a face, bool (R,)."""
         return self.rows["face_id"] != NO_FACE_ID
 
     @property
     def occurrence(self) -> NDArray[np.int8]:
-        """int8, shape (R, N): 1 where the probability has reached its threshold, 0 where not, -100 without a face."""
+        """Apply the thresholds, int8 (R, N).
+
+        1 if the probability reaches its threshold, 0 if not, -100 without a face.
+        """
         present = (self.rows["probs"] >= np.asarray(self.thresholds)).astype(np.int8)
         present[~self.success] = -100
         return present
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The table in the columns that readers of OpenFace's output know.
+        """Convert the rows to a table with columns like those of OpenFace.
 
         Returns:
-            frame, face_id, timestamp, confidence, success (1 with a face), AU01_c ... (0, 1), AU01_p ... (probability),
-            if it is calibrated AU01_raw ... (probability before that), box_x, box_y, box_w, box_h. Empty where there is
-            no face. OpenFace counts frames from 1, this from 0.
+            Columns frame, face_id, timestamp, confidence, success (1 with a face), AU01_c ... (0, 1), AU01_p ...
+            (probability), after calibration AU01_raw ... (probability before it), box_x, box_y, box_w, box_h. AU and
+            box columns are empty without a face. Frames are counted from 0; OpenFace counts from 1.
         """
         import pandas
 
@@ -143,11 +147,11 @@ class AUPrediction:
         return pandas.DataFrame(columns)
 
     def to_fex(self) -> "pandas.DataFrame":
-        """The table in the columns of Py-Feat's `Fex`, as a plain `DataFrame`.
+        """Convert the rows to a plain `DataFrame` with the columns of Py-Feat's `Fex`.
 
         Returns:
-            frame, approx_time ("MM:SS"), FaceRectX, FaceRectY, FaceRectWidth, FaceRectHeight, FaceScore, AU01 ...
-            (probabilities), input (name of the recording). NaN where there is no face.
+            Columns frame, approx_time ("MM:SS"), FaceRectX, FaceRectY, FaceRectWidth, FaceRectHeight, FaceScore, AU01
+            ... (probabilities), input (name of the recording). NaN without a face.
         """
         import pandas
 
@@ -161,25 +165,25 @@ class AUPrediction:
         return pandas.DataFrame({**columns, "input": self.provenance["source"]["name"]})
 
     def to_events(self, rule: EventRule | None = None) -> "pandas.DataFrame":
-        """Onset, apex, offset, duration and mean probability of every event, see `events.find_events`.
+        """Find the AU events, see `events.find_events`.
 
         Raises:
-            ValueError: the recording has no timestamps.
+            ValueError: If the recording has no timestamps.
         """
         return find_events(self.rows, self.au_names, self.thresholds, rule or EventRule())
 
     def to_eaf(self, media: str, rule: EventRule | None = None) -> str:
-        """The events as an ELAN document for the recording at `media`, see `elan.format_eaf`."""
+        """Format the events as an ELAN document for `media`, see `elan.format_eaf`."""
         return format_eaf(self.to_events(rule), self.au_names, media, self._overlap)
 
     def save(self, path: str | Path) -> Path:
-        """Write the table, and its provenance beside it, each whole or not at all.
+        """Write the table and its provenance, each atomically.
 
         Args:
-            path: .csv or .parquet; its folder is made.
+            path: Path with the suffix .csv or .parquet; its folder is created.
 
         Raises:
-            ValueError: another suffix.
+            ValueError: If the suffix is another one.
         """
         path = Path(path)
         if path.suffix not in TABLE_SUFFIXES:
@@ -196,14 +200,16 @@ class AUPrediction:
         return path
 
     def plot(self, face_id: int | None = None) -> "Figure":
-        """Draw the probabilities over time and where they reach the threshold; frames without a face are grey.
+        """Plot the probabilities over time, and where they reach the threshold.
+
+        Frames without a face are grey.
 
         Args:
-            face_id: which face. By default all, one after the other; where faces are seen together, the one that is
-                seen in most frames.
+            face_id: Face to plot. The default is all faces, one after the other; if several faces are visible at the
+                same time, the face with the most frames.
 
         Raises:
-            ValueError: there is no such face.
+            ValueError: If there is no such face.
         """
         from ..plotting.timeline import plot_timeline
 
@@ -211,8 +217,8 @@ class AUPrediction:
         if face_id is None and self._overlap:
             face_id = int(faces[counts.argmax()])
         if face_id is not None and face_id not in faces:
-            raise ValueError(f"there is no face {face_id}; there are {', '.join(map(str, faces)) or 'none'}")
-        # one row per frame: that of the face, or whichever is the frame's first if it is without it
+            raise ValueError(f"there is no face {face_id}; the faces are {', '.join(map(str, faces)) or 'none'}")
+        # one row per frame: the row of the face, else the frame's first row
         chosen = self.success if face_id is None else self.rows["face_id"] == face_id
         order = np.lexsort((~chosen, self.rows["frame"]))
         rows = order[np.unique(self.rows["frame"][order], return_index=True)[1]]
@@ -220,7 +226,7 @@ class AUPrediction:
         times = self.rows["timestamp"][rows]
         seconds = None if np.isnan(times).any() or len(times) < 2 else np.append(times, 2 * times[-1] - times[-2])
         who = "" if face_id is None else f", face {face_id} of {len(faces)}"
-        name = os.fsencode(self.provenance["source"]["name"]).decode(errors="replace")  # which need not be UTF-8
+        name = os.fsencode(self.provenance["source"]["name"]).decode(errors="replace")  # file names need not be UTF-8
         return plot_timeline(
             np.where(absent, np.nan, self.rows["probs"][rows]),
             np.where(absent, -100, self.occurrence[rows]),
@@ -237,7 +243,7 @@ class AUPrediction:
 
     @property
     def _overlap(self) -> bool:
-        """Whether a frame shows several faces."""
+        """Tell whether a frame shows several faces."""
         return len(np.unique(self.rows["frame"])) < len(self.rows)
 
 
@@ -245,5 +251,5 @@ def _to_row(cropped: CroppedFrame, probs: NDArray[np.floating] | None, num_aus: 
     face = cropped.face
     if face is None or probs is None:
         return cropped.index, NO_FACE_ID, cropped.timestamp, 0.0, [np.nan] * 4, [np.nan] * num_aus
-    # rounded once and here, so that no output can show a probability on the other side of its threshold
+    # rounded only here, so that no output shows a probability on the wrong side of its threshold
     return cropped.index, face.track, cropped.timestamp, face.confidence, face.box, np.round(probs, 6)

@@ -1,4 +1,4 @@
-"""Which recordings a command names, and where the files of each go: no two to the same place."""
+"""Find the recordings of a command, and assign each a unique output path."""
 
 import glob
 from collections.abc import Iterator, Sequence
@@ -9,49 +9,52 @@ from ..video.reading import VIDEO_SUFFIXES, find_videos
 
 PROVENANCE = ".provenance.json"
 FILES = {"events": (".events.csv", ".eaf"), "timeline": (".timeline.png",), "overlay": (".overlay.mp4",)}
-"""What may be written beside the table, and its files."""
+"""Optional outputs besides the table, and the suffixes of their files."""
 SUFFIXES = (".csv", ".parquet", *(suffix for suffixes in FILES.values() for suffix in suffixes), PROVENANCE)
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the files of one recording go.
+    """Locate the output files of one recording.
 
     Args:
-        folder: in the output folder.
-        name: what its files' names begin with.
+        folder: Folder within the output folder.
+        name: Stem of the file names.
     """
 
     folder: Path
     name: str
 
     def file(self, suffix: str) -> Path:
-        """The file with one of `SUFFIXES`."""
+        """Return the path of the file with one of `SUFFIXES`."""
         return self.folder / f"{self.name}{suffix}"
 
 
 def find_recordings(inputs: Sequence[str], output: Path) -> list[tuple[Path, Target]]:
-    """List the recordings that are named, and where their files go: folders keep their shape.
+    """Find the recordings in `inputs`, and where to write the files of each.
 
-    Two recordings that would write the same file are told apart by their suffixes, then by numbers.
+    The folder structure of the inputs is kept. Recordings that would write the same file are distinguished by their
+    suffixes, then by numbers.
 
     Args:
-        inputs: video files, folders (searched to their depths, see `crop_folder.find_videos`), or patterns (`*`, `**`).
-        output: the folder to write to.
+        inputs: Video files, folders (searched recursively, see `find_videos`), or patterns (`*`, `**`).
+        output: Output folder.
 
     Raises:
-        FileNotFoundError: one of the inputs names nothing.
-        ValueError: one of the inputs is `output`.
+        FileNotFoundError: If an input matches no recording.
+        ValueError: If an input is `output`.
     """
     recordings: dict[Path, tuple[Path, Path]] = {}
     for name in inputs:
         paths = [Path(name)] if Path(name).exists() else _match(name)
         videos = [found for path in paths for found in find_videos(path, output) if not _is_ours(found[0], output)]
         if not videos and Path(name).resolve() == output.resolve():
-            raise ValueError(f"{name} is also the folder to write to, in which no video is looked for: name another")
+            raise ValueError(
+                f"{name} is also the output folder, which is not searched for videos: use another output folder"
+            )
         if not videos:
             raise FileNotFoundError(
-                f"{name} names no video: neither files ({', '.join(VIDEO_SUFFIXES)}) nor folders of numbered images"
+                f"{name} contains no video: no file ({', '.join(VIDEO_SUFFIXES)}) and no folder of numbered images"
             )
         for video, crop in videos:
             recordings.setdefault(video.resolve(), (video, crop))
@@ -59,7 +62,7 @@ def find_recordings(inputs: Sequence[str], output: Path) -> list[tuple[Path, Tar
     for video, crop in recordings.values():
         for name in _names(video, crop):
             target = Target(crop.parent, name)
-            # some file systems do not tell capital letters from small ones
+            # some file systems ignore case
             files = {str(target.file(suffix)).lower() for suffix in SUFFIXES}
             if not files & claimed:
                 break
@@ -74,7 +77,7 @@ def _match(pattern: str) -> list[Path]:
 
 
 def _is_ours(video: Path, output: Path) -> bool:
-    """Whether it is an overlay that an earlier run wrote, and a pattern has caught."""
+    """Tell whether a video is an overlay of an earlier run, matched by a pattern."""
     return video.name.endswith(".overlay.mp4") and video.resolve().is_relative_to(output.resolve())
 
 

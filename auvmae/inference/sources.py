@@ -1,4 +1,4 @@
-"""What can be predicted: files, arrays and streams of frames, as one stream of face crops."""
+"""Open files, arrays and iterables as a stream of frames or face crops."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,19 +19,19 @@ def open_frames(source: Source) -> Iterator[Frame]:
     """Stream the frames of a source, one in memory at a time.
 
     Args:
-        source: a path as for `video.iter_frames`; a uint8 array (T, H, W, 3); or an iterable of uint8 frames (H, W, 3),
-            RGB, or of (index, timestamp in seconds, frame). Frames alone have no clock: their timestamp is NaN.
+        source: Path as for `video.reading.iter_frames`; uint8 array (T, H, W, 3), RGB; or iterable of such frames
+            (H, W, 3), or of (index, timestamp in seconds, frame). The timestamp of frames alone is NaN.
 
     Raises:
-        VideoDecodeError: the file does not open, or a frame is damaged.
-        ValueError: a frame of another shape or dtype.
+        VideoDecodeError: If the file does not open, or a frame is damaged.
+        ValueError: If a frame has another shape or dtype.
     """
     if isinstance(source, str | Path):
         yield from iter_frames(source)
         return
     for number, item in enumerate(source):
         index, timestamp, frame = item if isinstance(item, tuple) else (number, float("nan"), item)
-        # who makes frames one by one may make them all in one array, and several are held at a time
+        # copied, since a generator may reuse one array for all frames, and several frames are held at a time
         frame = np.asarray(frame) if isinstance(source, np.ndarray) else np.array(frame)
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise ValueError(f"frame {index} must be uint8 of shape (H, W, 3), found {frame.dtype} of {frame.shape}")
@@ -39,15 +39,15 @@ def open_frames(source: Source) -> Iterator[Frame]:
 
 
 def iter_cropped(source: Source) -> Iterator[CroppedFrame]:
-    """Stream frames that are face crops already.
+    """Stream frames that are face crops.
 
-    Where the index of `auvmae crop` stands beside a video, it says where no face was found, and gives frame numbers,
-    timestamps, boxes and confidences of the recording. Without one, every frame is taken to show one and the same face,
-    whose place and confidence nobody knows: they are NaN.
+    If the video has an index from `auvmae crop`, frames without a face, frame numbers, timestamps, boxes and
+    confidences of the recording are read from it. Without an index, all frames are taken to show the same face, with
+    box and confidence NaN.
 
     Raises:
-        ValueError: the index has another number of frames than the video; and as `open_frames`.
-        VideoDecodeError: as `open_frames`.
+        ValueError: If the index and the video have different numbers of frames, or as for `open_frames`.
+        VideoDecodeError: If the file does not open, or a frame is damaged.
     """
     index = None
     if isinstance(source, str | Path) and index_path(source).is_file():
@@ -66,6 +66,6 @@ def iter_cropped(source: Source) -> Iterator[CroppedFrame]:
             )
     if index is not None and count != len(index.frame):
         raise ValueError(
-            f"{index_path(str(source))} lists {len(index.frame)} frames, but the video beside it has {count}: run "
-            "`auvmae crop` again"
+            f"{index_path(str(source))} lists {len(index.frame)} frames, but its video has {count}: run `auvmae "
+            "crop` again"
         )

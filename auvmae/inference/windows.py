@@ -1,10 +1,11 @@
-"""Sliding windows over a stream of face crops, and their overlaps blended into one row per frame and face.
+"""Slide windows over a stream of face crops, and blend their overlaps.
 
-A window is what the encoder sees at once. (A clip of `clip_length` frames is several windows that know nothing of each
-other, so that to slide by clips would see the same windows twice.) Windows slide along *runs*: the frames that one face
-is in without interruption. A frame without a face is in no run, and so in no window: the tokens of a window are all of
-the face. A run that is shorter than a window is filled up with its last crop, as the last clip of a video is in
-training; what is filled up is not read. The last window of a longer run ends with it, so that no other needs filling.
+The result is one row per frame and face. A window is the input of one encoder pass. (A clip of `clip_length` frames
+consists of several independent windows, so sliding by clips would predict the same windows twice.) Windows slide along
+*runs*, the uninterrupted frames of one face. A frame without a face belongs to no run and no window, so all tokens of a
+window show the face. A run that is shorter than a window is padded with its last crop, as the last clip of a video is
+in training; predictions for the padding are discarded. The last window of a longer run ends at the end of the run, so
+no other window needs padding.
 """
 
 from collections import deque
@@ -21,12 +22,12 @@ from ..faces.crop import CroppedFrame
 
 @dataclass(frozen=True)
 class Window:
-    """The crops of one window.
+    """Hold the crops of one window.
 
     Args:
-        track: number of the face's track.
-        start: place of the first crop in its run, from 0.
-        crops: `length` uint8 arrays of one shape (S, S, 3).
+        track: Number of the face's track.
+        start: Position of the first crop in its run, from 0.
+        crops: `length` uint8 arrays of the same shape (S, S, 3).
     """
 
     track: int
@@ -35,10 +36,10 @@ class Window:
 
 
 def window_weights(length: int) -> NDArray[np.float64]:
-    """How far each frame of a window is trusted: a triangle, since frames in the middle are seen in their context.
+    """Weight the frames of a window by a triangle, since central frames have context.
 
-    No frame has the weight 0, so that the first and the last of a video are predicted, too; and with a stride of half
-    a window the weights of each frame add up to the same.
+    No weight is 0, so that the first and last frames of a video are predicted, too. With a stride of half a window, the
+    weights of each frame have the same sum.
 
     >>> window_weights(6)
     array([1., 2., 3., 3., 2., 1.])
@@ -53,21 +54,21 @@ def blend_windows(
     stride: int,
     batch_size: int,
 ) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
-    """Predict a stream of crops window by window and average the windows that a frame is in.
+    """Predict a stream of crops by windows, and average the windows of each frame.
 
-    What comes out does not depend on `batch_size`, but for the rounding inside of `predict`. It runs at most
-    `length + (batch_size - 1) * stride + 1` frames behind its input, the last of which tells that a frame shows no more
-    faces, and holds as many in memory.
+    Apart from rounding in `predict`, the results do not depend on `batch_size`. The output is at most
+    `length + (batch_size - 1) * stride + 1` frames behind the input, and as many frames are held in memory. The last of
+    these frames is needed to know that a frame has no more faces.
 
     Args:
-        crops: in the order of their frames, several to a frame if it shows several faces, as `crop.iter_crops` gives.
-        predict: from windows to float of shape (windows, length, N), values of N quantities at each of their frames.
-        length: frames of a window.
-        stride: frames between the starts of two windows, in [1, length].
-        batch_size: `predict` is called with so many windows, or fewer.
+        crops: Crops in frame order, several per frame if it shows several faces, as from `crop.iter_crops`.
+        predict: Function from windows to float (windows, length, N), the values of N quantities at each frame.
+        length: Frames per window.
+        stride: Frames between the starts of two windows, in [1, length].
+        batch_size: Maximum number of windows per call of `predict`.
 
     Yields:
-        Every item of `crops`, in order, with its N values, float of shape (N,); None without a face.
+        Every item of `crops`, in order, with its N values, float (N,); None without a face.
     """
     blender = _Blender(predict, length, stride, batch_size)
     for _, faces in groupby(crops, attrgetter("index")):
@@ -77,13 +78,13 @@ def blend_windows(
 
 @dataclass(eq=False)
 class _Row:
-    """A frame's face on its way: what its windows said so far, and whether there is more to come."""
+    """Accumulate the windows of one face in one frame, until none is missing."""
 
     cropped: CroppedFrame
     total: NDArray[np.float64] | float = 0.0
     weight: float = 0.0
-    waiting: int = 0  # windows it is in that are not predicted yet
-    settled: bool = False  # it will be in no other window
+    waiting: int = 0  # its windows that are not predicted yet
+    settled: bool = False  # no later window will contain it
 
     def result(self) -> tuple[CroppedFrame, NDArray[np.float64] | None]:
         return self.cropped, np.asarray(self.total / self.weight) if self.weight else None
@@ -91,11 +92,11 @@ class _Row:
 
 @dataclass
 class _Run:
-    """The rows of a face that are seen so far and may be in another window, the last `length` at most."""
+    """Hold the rows of a face that a later window may contain, at most `length`."""
 
     rows: deque[_Row] = field(default_factory=deque)
-    count: int = 0  # of all its rows
-    covered: int = 0  # end of its last window
+    count: int = 0  # number of all rows so far
+    covered: int = 0  # end of the last window
 
 
 class _Blender:
@@ -104,14 +105,14 @@ class _Blender:
     ) -> None:
         self.predict, self.length, self.stride, self.batch_size = predict, length, stride, batch_size
         self.weights = window_weights(length)
-        self.rows: deque[_Row] = deque()  # in the order they came in
+        self.rows: deque[_Row] = deque()  # in input order
         self.runs: dict[int, _Run] = {}  # by track
         self.queue: list[tuple[Window, list[_Row]]] = []
         self.queued_since = 0
         self.frames = 0
 
     def push(self, faces: list[CroppedFrame]) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
-        """Take the faces of one frame in, give out the rows that are finished."""
+        """Add the faces of one frame, and yield the rows that are finished."""
         self.frames += 1
         present = {cropped.face.track for cropped in faces if cropped.face is not None}
         for track in [track for track in self.runs if track not in present]:
@@ -123,13 +124,13 @@ class _Blender:
                 row.settled = True
             else:
                 self._extend(cropped.face.track, row)
-        # few windows are no reason to let the rows wait for others that may never come
+        # do not let rows wait for a full batch: further windows may never come
         if self.queue and self.frames - self.queued_since >= (self.batch_size - 1) * self.stride:
             self._flush()
         yield from self._finished()
 
     def finish(self) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
-        """Give out the rest."""
+        """Yield the remaining rows."""
         for track in list(self.runs):
             self._close(track)
         self._flush()
@@ -168,7 +169,7 @@ class _Blender:
             return
         values = self.predict([window for window, _ in self.queue])
         for (_, rows), window_values in zip(self.queue, np.asarray(values, np.float64), strict=True):
-            # a short run has fewer rows than the window has frames
+            # a padded window has more frames than rows
             for row, weight, value in zip(rows, self.weights, window_values, strict=False):
                 row.total = row.total + weight * value
                 row.weight += weight
