@@ -1,9 +1,11 @@
-"""The knowledge-guided loss with its backward, 16 clips of 128 frames, 12 AUs: beside literal loops and a ViT-B step.
+"""Time the knowledge-guided loss, compared with literal loops and a ViT-B step.
+
+Forward and backward pass, on 16 clips of 128 frames with 12 AUs.
 
     python benchmarks/criterion.py
 
-The literal loops run over pairs and states as Eq. 4 and 7 are printed, vectorised over clips and frames only, which
-is how one would write them first.
+The literal loops follow Eq. 4 and 7 over pairs and states, and are vectorised over clips and frames only, as in a first
+implementation.
 """
 
 import statistics
@@ -23,7 +25,7 @@ CLIPS, FRAMES, AUS = 16, 128, 12
 
 
 def literal_loss(criterion: KnowledgeGuidedLoss, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Eq. 9 with loops over pairs and states."""
+    """Compute Eq. 9 with loops over pairs and states."""
     probs = logits.sigmoid()
     targets = labels.float()
     cls = -(targets * probs.log() + (1 - targets) * (1 - probs).log())
@@ -47,7 +49,7 @@ def literal_loss(criterion: KnowledgeGuidedLoss, logits: torch.Tensor, labels: t
 
 
 def median_seconds(function: Callable[[], object], rounds: int) -> float:
-    """Median of `rounds` calls after one warm-up."""
+    """Measure the median time of `rounds` calls after one warm-up."""
     function()
     times = []
     for _ in range(rounds):
@@ -82,8 +84,8 @@ def main() -> None:
     print("| what | seconds | ratio | bound |\n|---|---|---|---|")
     print(f"| criterion | {ours:.5f} | | |")
     print(f"| literal loops | {literal:.3f} | {literal / ours:.0f} times slower | >= 200 |")
-    share = f"criterion is {100 * ours / step:.3f} % of it"
-    print(f"| ViT-B step, frame level (32 windows, from one measured) | {step:.1f} | {share} | <= 1 % |")
+    share = f"criterion takes {100 * ours / step:.3f} % of this"
+    print(f"| ViT-B step, frame level (32 windows, extrapolated from one) | {step:.1f} | {share} | <= 1 % |")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Face crops: frames per CPU second and the share of each part, one process, one thread.
+"""Measure the frames per CPU second of face cropping, and the share of each part.
 
     python benchmarks/crop.py ../shared/videos [DETECT_EVERY ...]
 
-Crops every video of a folder into a folder that goes away. CPU time, not wall time, so that other work on the machine
-counts less. No stock tool is measured beside it.
+Every video of a folder is cropped to a temporary folder, in one process with one thread. Times are CPU time instead of
+wall time, so that other work on the machine matters less. No other tool is measured for comparison.
 """
 
 import functools
@@ -26,7 +26,7 @@ SPENT: dict[str, float] = {}
 
 
 def timed(part: str, function: Callable[..., Any], clock: Callable[[], float] = process_time) -> Callable[..., Any]:
-    """`function`, with its seconds, of the CPU by default, added to a part."""
+    """Wrap a function to add its seconds (CPU time by default) to a part."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -42,7 +42,7 @@ def timed(part: str, function: Callable[..., Any], clock: Callable[[], float] = 
 def timed_iterator(
     part: str, function: Callable[..., Iterator[Any]], clock: Callable[[], float] = process_time
 ) -> Callable[..., Iterator[Any]]:
-    """`function`, with the seconds of each of its items added to a part."""
+    """Wrap an iterator function to add the seconds of each item to a part."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:

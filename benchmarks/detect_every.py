@@ -1,13 +1,13 @@
-"""How far the crops move if faces are looked for on every k-th frame only, and near where they were.
+"""Measure how far crops move if faces are detected less often or in a window.
 
     python benchmarks/detect_every.py ../shared/videos [SECONDS]
 
-Each clip is tracked with detection on every frame, then on every 2nd, 3rd and 5th, each in the whole frame and near the
-place of a face before. The face of each frame is compared with that of detection in every whole frame: overlap of the
-boxes (intersection over union), and how far the corners of the crop move, in pixels of the crop (224 wide). Jitter is
-how far a corner is from the middle between the frames before and after (root mean square). CPU seconds are of decoding
-and tracking. What a checkpoint was trained on stands in its processor, so that another choice is one of `auvmae crop`,
-not of prediction.
+Each clip is tracked with detection in every frame, then in every 2nd, 3rd and 5th frame, each time in the whole frame
+and in a window around the last position. The reference is detection in every whole frame. For each frame, the faces are
+compared by the overlap of their boxes (intersection over union), and by how far the corners of the crop move, in pixels
+of the crop (224 wide). Jitter is the distance of a corner from the midpoint of its positions in the frames before and
+after (root mean square). CPU seconds include decoding and tracking. A checkpoint stores the recipe of its training data
+in its processor, so another setting has to be chosen in `auvmae crop`, not in prediction.
 """
 
 import sys
@@ -29,7 +29,10 @@ SETTINGS = list(product((1, 2, 3, 5), ("frame", "near")))
 
 
 def crop_corners(face: TrackedFace, recipe: CropRecipe) -> np.ndarray:
-    """Corners (4,) of the crop in pixels of the frame, as complex numbers, by the fit of `crop.align`."""
+    """Compute the corners (4,) of the crop by the fit of `crop.align`.
+
+    They are complex numbers, in pixels of the frame.
+    """
     target = ((TEMPLATE - 0.5) / (1 + 2 * recipe.margin) + 0.5) * recipe.size
     here, there = (points[:, 0] + 1j * points[:, 1] for points in (face.landmarks, target))
     centred = there - there.mean()
@@ -39,7 +42,10 @@ def crop_corners(face: TrackedFace, recipe: CropRecipe) -> np.ndarray:
 
 
 def bends(faces: list[TrackedFace | None], recipe: CropRecipe) -> list[np.ndarray]:
-    """How far the crop's corners (4,) are from the middle between their neighbours in time, in pixels of the crop."""
+    """Measure the jitter of the crop's corners (4,), in pixels of the crop.
+
+    It is their distance from the midpoint of the frames before and after.
+    """
     found = []
     for three in zip(faces, faces[1:], faces[2:], strict=False):
         if all(three) and len({face.track for face in three if face}) == 1:
@@ -59,7 +65,7 @@ def main() -> None:
         "corner px median",
         "99 %",
         "jitter px",
-        "found otherwise",
+        "found differs",
         "CPU s per 100 frames",
     )
     print(f"\n| detect_every | search | frames | {' | '.join(columns)} |\n|---|---|---:|{'---:|' * len(columns)}")

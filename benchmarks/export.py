@@ -1,14 +1,15 @@
-"""What `auvmae export` costs and brings: speed, probabilities and F1 of the ONNX files beside the model's, in one run.
+"""Compare the speed, probabilities and F1 of exported ONNX files with PyTorch.
 
     python benchmarks/export.py [CHECKPOINT]
 
-CHECKPOINT is what `make demo` left (outputs/synthetic_tiny) if none is named; it is scored on the test fold of recipes/
+CHECKPOINT defaults to the result of `make demo` (outputs/synthetic_tiny). It is scored on the test fold of recipes/
 synthetic_tiny.yaml, in clips of one window, at its own level and thresholds. ViT-B at frame level has random weights,
-since only its speed is asked for. Frames are labelled ones: a window of 16 at frame level labels 64.
+since only its speed is measured. Frames are labelled frames: a window of 16 frames at frame level labels 64.
 
-Rounds alternate between the three, so that a busy machine slows all, and each one's best round counts. CPU time is that
-of all threads: where cores are short it says more than the clock, but with several threads it has their waiting for one
-another in it. What the numbers leave out: a CPU with int8 instructions (VNNI), on which int8 should gain more.
+Rounds alternate between the three models, so that a busy machine slows all of them, and the best round of each counts.
+CPU time covers all threads. It is more reliable than wall time when cores are scarce, but with several threads it
+includes the time they wait for one another. Not measured: a CPU with int8 instructions (VNNI), on which int8 should
+gain more.
 """
 
 import sys
@@ -40,14 +41,14 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "synthetic_tiny.yaml"
 
 
 def open_models(detector: AUDetector, folder: Path) -> dict[str, Any]:
-    """The model and its exports, with as many threads as torch has now."""
+    """Open the model and its exports, with the current number of torch threads."""
     files = {"ONNX float32": ONNX_FILE, "ONNX int8": INT8_FILE}
     return {"torch float32": detector.model} | {name: OnnxModel(folder / file) for name, file in files.items()}
 
 
 @torch.inference_mode()
 def fastest(models: dict[str, Any], windows: torch.Tensor, rounds: int) -> dict[str, np.ndarray]:
-    """Seconds and CPU seconds of each model's best round on the same windows."""
+    """Measure the wall and CPU seconds of each model's best round on the same windows."""
     best = {name: np.full(2, np.inf) for name in models}
     for _ in range(rounds):
         for name, model in models.items():
@@ -59,7 +60,7 @@ def fastest(models: dict[str, Any], windows: torch.Tensor, rounds: int) -> dict[
 
 
 def speed_rows(what: str, detector: AUDetector, folder: Path, batch_size: int, rounds: int) -> list[list[str]]:
-    """Rows of the first table."""
+    """Compute the rows of the first table, the speed."""
     config, rows = detector.model.config, []
     windows = torch.randn(batch_size, config.num_frames, 3, config.image_size, config.image_size)
     for threads in (1, 2):
@@ -74,7 +75,11 @@ def speed_rows(what: str, detector: AUDetector, folder: Path, batch_size: int, r
 
 @torch.inference_mode()
 def predict_fold(detector: AUDetector, models: dict[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Probabilities of each model on the test fold, (frames, N), and the labels."""
+    """Predict the test fold with each model.
+
+    Returns:
+        Probabilities by model, (frames, N), and the labels.
+    """
     recipe = yaml.safe_load(RECIPE.read_text())
     options = recipe["dataset_options"] | {"fold": recipe["fold"], "clip_length": detector.window_length}
     rows = load_au_dataset(recipe["dataset"], **options)["test"]
@@ -91,7 +96,7 @@ def predict_fold(detector: AUDetector, models: dict[str, Any]) -> tuple[dict[str
 
 
 def score_rows(detector: AUDetector, folder: Path) -> list[list[str]]:
-    """Rows of the second table."""
+    """Compute the rows of the second table, the scores."""
     probs, labels = predict_fold(detector, open_models(detector, folder))
     expected, thresholds, rows = probs["torch float32"], np.array(detector.thresholds), []
     scores = {name: au_metrics(found, labels, detector.au_names, thresholds)["f1"] for name, found in probs.items()}
@@ -113,13 +118,13 @@ def main(checkpoint: str = "outputs/synthetic_tiny") -> None:
         "ViT-B, frame level, 224 pixels": (AUDetector(base, AUVMAEImageProcessor(), level="frame"), 1, 4),
         Path(checkpoint).name: (AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32"), 8, 20),
     }
-    rows = [["model", "threads", "run by", "frames/s", "frames per CPU s", "speed beside torch"]]
+    rows = [["model", "threads", "run by", "frames/s", "frames per CPU s", "speed-up over torch"]]
     with tempfile.TemporaryDirectory() as temporary:
         for what, (detector, *sizes) in detectors.items():
             folder = Path(temporary) / what
             largest = export_model(detector, folder, int8=True)["largest_difference"]
             megabytes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.1f} MB" for name in largest)
-            print(f"\n{what}: {megabytes}; from the model's on noise, at most: {largest}", flush=True)
+            print(f"\n{what}: {megabytes}; largest differences from PyTorch on noise: {largest}", flush=True)
             rows += speed_rows(what, detector, folder, *sizes)
         print(f"\n{markdown_table(rows)}\n\n{checkpoint} on the test fold:\n", flush=True)
         table = [["run by", "macro F1 (%)", "change", "largest difference of a probability", "decisions changed (%)"]]

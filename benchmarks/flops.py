@@ -1,12 +1,14 @@
-"""Multiply-accumulates per labelled frame of our model at each level, ViT-B, 224 pixels, beside the published figures.
+"""Count the multiply-accumulates per labelled frame at each level.
+
+The model is ViT-B at 224 pixels. The counts are compared with published figures.
 
     python benchmarks/flops.py
 
-Counted: every matrix product and convolution of a forward pass, attention included, head included, by PyTorch's own
-counter; beside it the closed formula. Not counted: normalisations, GELU, softmax, biases (below 1 %), video decoding.
+PyTorch's counter counts every matrix product and convolution of a forward pass, including attention and head; a closed
+formula checks it. Not counted: normalisations, GELU, softmax, biases (below 1 %), video decoding.
 
-A multiply-accumulate is one multiplication and one addition: two FLOPs by PyTorch's counter. The literature prints
-multiply-accumulates as "FLOPs": VideoMAE's 180 G for 16 frames of ViT-B, so too the paper's 2.81 G = 2 x 180 / 128.
+A multiply-accumulate is one multiplication and one addition, two FLOPs for PyTorch's counter. The literature reports
+multiply-accumulates as "FLOPs": 180 G for VideoMAE's ViT-B on 16 frames, hence the paper's 2.81 G = 2 x 180 / 128.
 """
 
 from dataclasses import asdict, dataclass
@@ -20,28 +22,28 @@ from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 
 NUM_LABELS = 8
-"""DISFA's; the head is below 0.01 % of the count."""
+"""Number of AUs in DISFA; the head is below 0.01 % of the count."""
 
 
 @dataclass
 class Setting:
-    """One row: how frames enter, and how many the encoder sees at once."""
+    """Describe one row by the input level and the frames per window."""
 
     sampling_rate: int
     mask_ratio: float
     num_frames: int = 16
 
     def config(self) -> AUVMAEConfig:
-        """ViT-B on the shortest clip: one window, since windows never see each other."""
+        """Configure ViT-B for a clip of one window, since windows are independent."""
         names = {index: f"AU{index}" for index in range(NUM_LABELS)}
         return AUVMAEConfig(clip_length=self.num_frames * self.sampling_rate, id2label=names, **asdict(self))
 
 
 def counted_macs(config: AUVMAEConfig) -> float:
-    """Multiply-accumulates of one forward pass of the model on one clip, by PyTorch's counter."""
-    # nothing is computed on the meta device; which patches a mask hides must be known, so that takes a real pass
+    """Count the multiply-accumulates of one forward pass on one clip with PyTorch."""
+    # the meta device computes nothing; with a mask, the masked patches must be known, which takes a real pass
     with torch.device("cpu" if config.mask_ratio else "meta"), torch.no_grad():
-        # the counter knows no formula for the CPU's fused attention; written out it is the same two products
+        # the counter has no formula for the CPU's fused attention; eager attention has the same two products
         model = AUVMAEForFrameAUClassification._from_config(config, attn_implementation="eager").eval()
         clip = torch.zeros(1, config.num_frames, 3, config.image_size, config.image_size)
         slots = config.num_frames // config.tubelet_size
@@ -52,7 +54,10 @@ def counted_macs(config: AUVMAEConfig) -> float:
 
 
 def closed_formula(config: AUVMAEConfig) -> float:
-    """The same by hand: embedding L D 1536, per layer 4 L D^2 + 2 L D M (linear) and 2 L^2 D (attention), head."""
+    """Compute the multiply-accumulates of one forward pass in closed form.
+
+    Embedding L D 1536, per layer 4 L D^2 + 2 L D M (linear) and 2 L^2 D (attention), and the head.
+    """
     slots, width = config.num_frames // config.tubelet_size, config.hidden_size
     hidden = int(config.mask_ratio * config.patches_per_slot)
     tokens = slots * (config.patches_per_slot - hidden)
@@ -62,7 +67,7 @@ def closed_formula(config: AUVMAEConfig) -> float:
 
 
 def encoder_macs(config: AUVMAEConfig, tokens: int) -> float:
-    """The share of the encoder's layers in `closed_formula`."""
+    """Compute the part of `closed_formula` in the encoder's layers."""
     width = config.hidden_size
     layer = 4 * tokens * width**2 + 2 * tokens * width * config.intermediate_size + 2 * tokens**2 * width
     return config.num_hidden_layers * layer
@@ -86,7 +91,7 @@ def main() -> None:
         cells = (name, config.num_frames, tokens, f"{counted:.3f}", f"{formula:.3f}", published.get(name, ""))
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
     print("| ME-GraphAU, per image | 1 | | | | 8.57 (paper, appendix, Table 4) |")
-    print(f"\n2 windows of 180 GMAC, VideoMAE's rounded figure, over 128 labelled frames: {2 * 180 / 128:.4f}")
+    print(f"\n2 windows of 180 GMAC (VideoMAE's rounded figure) per 128 labelled frames: {2 * 180 / 128:.4f}")
 
 
 if __name__ == "__main__":

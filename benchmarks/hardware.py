@@ -1,4 +1,4 @@
-"""What every benchmark prints first: the machine and the versions."""
+"""Describe the machine and the versions, as every benchmark prints them first."""
 
 import platform
 from importlib.metadata import version
@@ -9,7 +9,7 @@ PACKAGES = ("torch", "transformers", "numpy")
 
 
 def describe_machine(*packages: str) -> str:
-    """One line: processor, cores, threads, versions."""
+    """Describe processor, cores, threads and versions in one line."""
     with open("/proc/cpuinfo") as file:
         models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
     versions = ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *packages))

@@ -1,20 +1,21 @@
-"""Clips per second of the loader beside raw decoding of the same frames by the same backend, in one run.
+"""Compare the clips per second of the loader with raw decoding of the same frames.
 
     python benchmarks/loader.py [backend]
 
-The videos are what `auvmae crop` writes: 224-pixel crops in H.264, here of rendered faces. A clip is 128 frames, of
-which frame level takes every 4th. With 2 workers, all of these run in two processes, with 0 in this one:
+All variants run in one run with the same backend. The videos are like those of `auvmae crop`: 224-pixel crops in H.264,
+here of rendered faces. A clip has 128 frames; frame level takes every 4th. The variants run in two worker processes (2
+workers) or in the main process (0 workers):
 
-* raw: `read_frames`, and nothing is done with the frames: with workers they do not even leave them;
-* handed over: the same, and the frames come to this process, through a `DataLoader`;
+* raw: `read_frames` only; the frames are discarded, and never leave a worker;
+* handed over: `read_frames`, and a `DataLoader` transfers the frames to the main process;
 * loader: `ClipDataset`, `AUVMAEImageProcessor` and `ClipCollator` in a `DataLoader` of single clips, as in the recipes;
-* augmented: the same with flip and crop, so that the frames have to be resized.
+* augmented: the loader with flip and crop, so that the frames have to be resized.
 
-Frames are uint8 throughout; the Trainer normalises them where the model is.
+Frames are uint8 throughout; the Trainer normalises them on the model's device.
 
-Rounds over the same clips alternate between them, in workers that stay, and each one's best round counts: a busy
-machine slows all, and what only the first clips cost (starting, memory) is left out. CPU time is that of all processes;
-where cores are short it says more than the clock.
+Rounds over the same clips alternate between the variants, with persistent workers, and the best round of each counts. A
+busy machine thus slows all variants, and start-up costs are excluded. CPU time covers all processes; it is more
+reliable than wall time when cores are scarce.
 """
 
 import multiprocessing
@@ -45,7 +46,7 @@ WHATS = ("raw", "handed over", "loader", "augmented")
 
 
 def write_videos(folder: Path) -> datasets.Dataset:
-    """Write faces rendered at half the size and enlarged; gives the rows of their clips."""
+    """Write faces rendered at half the size and enlarged, and list their clips."""
     rows = []
     for index in range(VIDEOS):
         frames, _ = render_subject(index, CLIPS_PER_VIDEO * CLIP_LENGTH, SIZE // 2)
@@ -66,7 +67,7 @@ def write_videos(folder: Path) -> datasets.Dataset:
 
 
 class RawClips(Dataset):
-    """The frames of the same clips, decoded and, unless they are handed over, thrown away."""
+    """Decode the frames of the same clips, and discard them unless handed over."""
 
     def __init__(self, rows: datasets.Dataset, sampling_rate: int, backend: str, hand_over: bool) -> None:
         self.clips = [(row["video"], row["start_frame"]) for row in rows]
@@ -82,7 +83,7 @@ class RawClips(Dataset):
 
 
 def loader_of(what: str, rows: datasets.Dataset, sampling_rate: int, num_workers: int, backend: str) -> DataLoader:
-    """What gives the clips, one by one."""
+    """Build the loader of a variant, which gives the clips one by one."""
     collate: Callable[[list[Any]], Any] = ClipCollator()
     clips: Dataset
     if what in ("raw", "handed over"):
@@ -99,7 +100,7 @@ def _only(items: list[Any]) -> Any:
 
 
 def milliseconds(loader: DataLoader) -> tuple[float, float]:
-    """Time and CPU time per clip of one pass over the clips."""
+    """Measure the wall and CPU time per clip of one pass over the clips."""
     start, spent = time.perf_counter(), _cpu_seconds()
     for _ in loader:
         pass
@@ -108,7 +109,7 @@ def milliseconds(loader: DataLoader) -> tuple[float, float]:
 
 
 def _cpu_seconds() -> float:
-    """CPU time so far of this process and of the workers that live."""
+    """Measure the CPU time so far of this process and its living workers."""
     ticks = 0
     for process in multiprocessing.active_children():
         ticks += sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
@@ -132,8 +133,8 @@ def main(backend: str = "decord") -> None:
                     best[key] = np.minimum(best.get(key, found), found)
 
     print(describe_machine("av", "decord2"))
-    print(f"\nBackend {backend}; clips per second, in brackets CPU milliseconds per clip\n")
-    print(f"| level | workers | {' | '.join(WHATS)} | loader adds to raw | to handed over |")
+    print(f"\nBackend {backend}; clips per second (CPU milliseconds per clip)\n")
+    print(f"| level | workers | {' | '.join(WHATS)} | loader over raw | loader over handed over |")
     print(f"|---|---|{'---|' * len(WHATS)}---|---|")
     for level in levels:
         for number in workers:
@@ -144,7 +145,7 @@ def main(backend: str = "decord") -> None:
                 added = 100 * (best[level, number, "loader"] / best[level, number, base] - 1)
                 cells.append(f"{added[0]:.0f} % ({added[1]:.0f} %)")
             print(f"| {level} | {number} | {' | '.join(cells)} |")
-    print("\nTime of frame level over that of video level (CPU), bound 0.50:")
+    print("\nTime (CPU time) at frame level relative to video level, bound 0.50:")
     for number in workers:
         for what in WHATS:
             ratio = best["frame", number, what] / best["video", number, what]

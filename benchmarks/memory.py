@@ -1,15 +1,17 @@
-"""Does one training step on one clip of 128 frames at video level, ViT-B, 224 pixels, fit a GPU of 11 GB.
+"""Estimate whether a training step on one clip fits a GPU with 11 GB.
+
+The clip has 128 frames at video level, the model is ViT-B at 224 pixels.
 
     python benchmarks/memory.py
 
-How: the real model, a real backward pass and AdamW run with PyTorch's MemTracker, which follows every storage from
-allocation to release. All 128 frames would take minutes and gigabytes, so the table is of fake tensors: each operation
-works out its results' shapes and storages, no number. Below it, one window of 16 frames is run with fake and with real
-tensors; the two must agree.
+The model, its backward pass and AdamW run with PyTorch's MemTracker, which tracks every storage from allocation to
+release. Real tensors for 128 frames would take minutes and gigabytes, so the table uses fake tensors: each operation
+computes the shapes and storages of its results, but no values. A second table runs one window of 16 frames with fake
+and with real tensors; the two must agree.
 
-The CPU's fused attention keeps for the backward pass what a GPU's does: queries, keys, values, output.
-A GPU needs more than is tracked: the CUDA context and kernels, workspaces, fragmentation, and on several GPUs the
-buckets of DDP, as large as the gradients (0.32 GiB). `ALLOWANCE` stands for them, generously. No GPU was at hand.
+The CPU's fused attention keeps the same tensors for the backward pass as a GPU's: queries, keys, values, output. A GPU
+needs more memory than is tracked: the CUDA context and kernels, workspaces, fragmentation, and on several GPUs the
+buckets of DDP, as large as the gradients (0.32 GiB). `ALLOWANCE` is a generous estimate of this. No GPU was measured.
 """
 
 from contextlib import nullcontext
@@ -24,19 +26,19 @@ from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 
 GIB = 2**30
 ALLOWANCE = 1.5
-"""GiB for what is not tracked; a CUDA context takes about 0.5."""
+"""GiB for untracked memory; a CUDA context takes about 0.5."""
 PARTS = ("Parameter", "Optstate", "Gradient", "Activation", "Temp")
 
 
 def peak(windows: int, checkpointing: bool, mixed: bool = False, attention: str = "sdpa", fake: bool = True) -> dict:
-    """GiB at the moment of a step when most is held, by part and in total.
+    """Measure the peak memory of a step in GiB, by part and in total.
 
     Args:
-        windows: of 16 frames, in one clip.
-        checkpointing: of gradients: activations inside a layer are computed again in the backward pass.
-        mixed: 16-bit autocast over 32-bit weights; on a CPU it is bfloat16, as large as a GPU's float16.
-        attention: "sdpa", fused: no token-by-token matrix is kept; "eager": the matrices are written out.
-        fake: no number is computed.
+        windows: Number of windows of 16 frames in the clip.
+        checkpointing: Use gradient checkpointing, which recomputes activations inside a layer in the backward pass.
+        mixed: Use 16-bit autocast over 32-bit weights; on a CPU it is bfloat16, as large as a GPU's float16.
+        attention: "sdpa" for fused attention, which stores no attention matrix, or "eager", which stores it.
+        fake: Use fake tensors, which have no values.
     """
     config = AUVMAEConfig(clip_length=16 * windows, id2label={index: f"AU{index}" for index in range(8)})
     with FakeTensorMode() if fake else nullcontext():
@@ -46,7 +48,7 @@ def peak(windows: int, checkpointing: bool, mixed: bool = False, attention: str 
         optimizer = torch.optim.AdamW(model.parameters(), foreach=True)  # as on a GPU
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        optimizer.step()  # the states are there from the first step on
+        optimizer.step()  # creates the optimizer states
         optimizer.zero_grad()
         tracker = MemTracker()
         tracker.track_external(model, optimizer)
@@ -65,16 +67,16 @@ def peak(windows: int, checkpointing: bool, mixed: bool = False, attention: str 
 def main() -> None:
     """Print the tables."""
     print(describe_machine())
-    print(f"\n| one clip, 8 windows | {' | '.join(PARTS)} | peak (GiB) | with {ALLOWANCE} allowed | fits 11 GB |")
+    print(f"\n| one clip, 8 windows | {' | '.join(PARTS)} | peak (GiB) | with {ALLOWANCE} added | fits 11 GB |")
     print(f"|---|{'---:|' * (len(PARTS) + 2)}---|")
     fp32, mixed = {"checkpointing": True}, {"checkpointing": True, "mixed": True}
     settings = {
         "fp32, gradient checkpointing": fp32,
         "16 bit, gradient checkpointing": mixed,
-        "fp32, gradient checkpointing, attention written out": {**fp32, "attention": "eager"},
-        "16 bit, gradient checkpointing, attention written out": {**mixed, "attention": "eager"},
-        "fp32, none": {"checkpointing": False},
-        "16 bit, none": {"checkpointing": False, "mixed": True},
+        "fp32, gradient checkpointing, eager attention": {**fp32, "attention": "eager"},
+        "16 bit, gradient checkpointing, eager attention": {**mixed, "attention": "eager"},
+        "fp32, no checkpointing": {"checkpointing": False},
+        "16 bit, no checkpointing": {"checkpointing": False, "mixed": True},
     }
     for name, setting in settings.items():
         parts = peak(8, **setting)
@@ -82,7 +84,7 @@ def main() -> None:
         cells = [*(f"{parts[part]:.2f}" for part in PARTS), f"{parts['Total']:.2f}", f"{total:.2f}"]
         print(f"| {name} | {' | '.join(cells)} | {'yes' if total * GIB < 11e9 else 'no'} |", flush=True)
     print("\n| 1 window, fp32 | fake tensors: peak (GiB) | real tensors: peak (GiB) |\n|---|---:|---:|")
-    for name, checkpointing in (("gradient checkpointing", True), ("none", False)):
+    for name, checkpointing in (("gradient checkpointing", True), ("no checkpointing", False)):
         fake, real = (peak(1, checkpointing, fake=fake)["Total"] for fake in (True, False))
         print(f"| {name} | {fake:.3f} | {real:.3f} |", flush=True)
 

@@ -1,8 +1,10 @@
-"""Our model beside stock VideoMAE at ViT-B, 224 pixels, fp32, on the same weights: ratios of medians from one run.
+"""Compare the speed of our model with stock VideoMAE on the same weights.
+
+ViT-B, 224 pixels, fp32; the ratios are of medians from one run.
 
     python benchmarks/model.py
 
-Rounds alternate between the two, so that a busy machine slows both. What the numbers leave out: no GPU was measured.
+Rounds alternate between the two models, so that a busy machine slows both. No GPU was measured.
 """
 
 import statistics
@@ -19,7 +21,7 @@ from auvmae.modeling_auvmae import AUVMAEForVideoPretraining, AUVMAEModel
 
 
 def medians(ours: Callable[[], object], stock: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of each, measured in alternation after one warm-up."""
+    """Measure the median seconds of both, in alternation after one warm-up."""
     times: tuple[list[float], list[float]] = ([], [])
     for round_number in range(rounds + 1):
         for function, column in zip((ours, stock), times, strict=True):
@@ -31,7 +33,7 @@ def medians(ours: Callable[[], object], stock: Callable[[], object], rounds: int
 
 
 def pretraining_step(model: torch.nn.Module, clip: torch.Tensor, mask: torch.Tensor) -> Callable[[], None]:
-    """Forward and backward of one batch."""
+    """Make a function that runs forward and backward on one batch."""
 
     def step() -> None:
         model.zero_grad()

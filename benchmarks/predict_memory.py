@@ -1,9 +1,11 @@
-"""Peak memory of `auvmae predict` on an hour of video beside that on a minute: the bound is 1.10.
+"""Compare the peak memory of `auvmae predict` on an hour and a minute of video.
+
+The bound on the ratio is 1.10.
 
     python benchmarks/predict_memory.py [MINUTES]
 
-Each length is a process of its own. The video is a drawn minute of 96 pixels, repeated without encoding it again; it is
-predicted as crops, by the packaged encoder under a new head, to a CSV and events.
+Each length runs in a separate process. The video is a drawn minute of 96 x 96 pixels, repeated without re-encoding. It
+is predicted as crops by the packaged encoder with a new head, to a CSV file and events.
 """
 
 import os
@@ -29,7 +31,7 @@ SIDE, FPS = 96, 25
 
 
 def write_minute(path: Path) -> None:
-    """A disc that moves and changes its shade."""
+    """Write a video of a disc that moves and changes its shade."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
     with VideoWriter(path, FPS, SIDE, SIDE) as writer:
         for number in range(60 * FPS):
@@ -55,7 +57,7 @@ def repeat_minute(source: Path, path: Path, minutes: int) -> None:
 
 
 def save_model(folder: Path) -> None:
-    """The packaged encoder under a head for DISFA's action units."""
+    """Save the packaged encoder with a head for DISFA's action units."""
     torch.manual_seed(0)
     names = dict(enumerate(DISFA_AUS))
     model = AUVMAEForFrameAUClassification.from_pretrained(TINY_ENCODER, dtype=torch.float32, id2label=names)
@@ -64,7 +66,7 @@ def save_model(folder: Path) -> None:
 
 
 def predict(video: Path, model: Path, output: Path) -> tuple[float, float]:
-    """Peak memory in MB and seconds of the command."""
+    """Run the command, and measure its peak memory in MB and its seconds."""
     code = "import sys; from auvmae.cli.main import main; sys.exit(main(sys.argv[1:]))"
     words = ["predict", video, "-m", model, "-o", output, "--cropped", "--events", "--device", "cpu"]
     start = time.perf_counter()
@@ -73,7 +75,7 @@ def predict(video: Path, model: Path, output: Path) -> tuple[float, float]:
     _, status, usage = os.wait4(run.pid, 0)
     run.returncode = os.waitstatus_to_exitcode(status)
     if run.returncode:
-        raise RuntimeError(f"auvmae predict ended with {run.returncode}")
+        raise RuntimeError(f"auvmae predict failed with exit code {run.returncode}")
     return usage.ru_maxrss / 1e3, time.perf_counter() - start
 
 
@@ -89,7 +91,7 @@ def main() -> None:
         save_model(folder / "model")
         write_minute(folder / "1.mp4")
         repeat_minute(folder / "1.mp4", folder / f"{minutes}.mp4", minutes)
-        print("\n| minutes | frames | peak MB | of a minute's | frames per second |\n|---|---:|---:|---:|---:|")
+        print("\n| minutes | frames | peak MB | ratio to 1 minute | frames per second |\n|---|---:|---:|---:|---:|")
         for length in (1, minutes):
             peak, spent = predict(folder / f"{length}.mp4", folder / "model", folder / "out")
             peaks.append(peak)

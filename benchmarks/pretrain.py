@@ -1,13 +1,15 @@
-"""A pre-training step of ours beside stock VideoMAE's at ViT-B, 16 frames, mask 0.9, on the same weights, in one run.
+"""Compare a pre-training step with stock VideoMAE on the same weights.
+
+ViT-B on 16 frames with mask ratio 0.9.
 
     python benchmarks/pretrain.py [FOLDER_OF_VIDEOS]
 
-A step is forward and backward of one clip, in a process that keeps freed memory, as run_pretrain.py does. Rounds
-alternate between the variants, there and back, in fp32 and in bf16 autocast. Of times the median over the rounds
-counts, of the ratio to stock the median of the rounds' ratios, which a machine that is slower for a while does not
-move. Parts are timed by hooks in the same rounds; "rest" of the forward is targets, loss and, of stock, sorting tokens
-out of what it embedded. Peak memory is of a process that does this step alone. With a folder, also the share of the
-time that `run_pretrain.py` with two workers waits for its data. What the numbers leave out: no GPU.
+A step is the forward and backward pass of one clip, in a process that keeps freed memory like run_pretrain.py. Rounds
+alternate between the variants, back and forth, in fp32 and in bf16 autocast. Times are medians over the rounds. The
+ratio to stock is the median of the rounds' ratios, which is robust to a machine that slows down for a while. Hooks time
+the parts in the same rounds. "rest" is the rest of the forward pass: targets, loss and, for stock, selecting the
+visible tokens after the embedding. Peak memory is that of a process with this step only. With a folder, the fraction of
+time that `run_pretrain.py` with two workers waits for data is measured, too. No GPU was measured.
 """
 
 import multiprocessing
@@ -38,7 +40,7 @@ BOUNDS = {"ours": "0.95", "dual masking": "0.75"}
 
 
 def build(variant: str) -> nn.Module:
-    """ViT-B with random weights, ready to train."""
+    """Build ViT-B with random weights, in training mode."""
     torch.manual_seed(0)
     fields = VARIANTS[variant]
     model = (
@@ -50,18 +52,18 @@ def build(variant: str) -> nn.Module:
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
-    """A clip and its mask."""
+    """Generate a clip and its mask."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(1, 16, 3, 224, 224, generator=generator), tube_mask(1, 8, 196, 0.9, generator)
 
 
 def autocast(dtype: torch.dtype) -> AbstractContextManager[None]:
-    """Of the forward; nothing in float32."""
+    """Enable autocast for the forward pass, unless the dtype is float32."""
     return torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
 
 
 class Timer:
-    """Seconds of the parts of each step of a model."""
+    """Time the parts of each step of a model."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -79,7 +81,7 @@ class Timer:
         self._times[name] += time.perf_counter() - self._started[name]
 
     def step(self, clip: torch.Tensor, mask: torch.Tensor, dtype: torch.dtype) -> None:
-        """One step, timed."""
+        """Run and time one step."""
         self._times: dict[str, float] = defaultdict(float)
         self.model.zero_grad()
         start = time.perf_counter()
@@ -92,17 +94,17 @@ class Timer:
         self.steps.append({**self._times, "rest": rest, "backward": end - middle, "step": end - start})
 
     def medians(self) -> dict[str, float]:
-        """Median of each part, the first step left out."""
+        """Compute the median of each part, without the first step."""
         return {name: statistics.median(step[name] for step in self.steps[1:]) for name in self.steps[0]}
 
     def ratio_to(self, other: "Timer") -> float:
-        """Median over the rounds of this step's time by the other's."""
+        """Compute the median over rounds of the ratio of step times."""
         pairs = zip(self.steps[1:], other.steps[1:], strict=True)
         return statistics.median(ours["step"] / theirs["step"] for ours, theirs in pairs)
 
 
 def peak_memory(variant: str, dtype: torch.dtype, queue: "multiprocessing.Queue[float]") -> None:
-    """Put the peak memory, in GiB, of a process that builds the model and does two steps."""
+    """Put the peak memory of this process after two steps into the queue, in GiB."""
     keep_freed_memory()
     model, (clip, mask) = build(variant), batch()
     for _ in range(2):
@@ -110,13 +112,13 @@ def peak_memory(variant: str, dtype: torch.dtype, queue: "multiprocessing.Queue[
         with autocast(dtype):
             loss = model(clip, bool_masked_pos=mask).loss
         loss.backward()
-    # getrusage would give the parent's peak, which a child inherits
+    # getrusage would include the peak of the parent, which a child inherits
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     queue.put(int(line.split()[1]) / 2**20)
 
 
 def measure_memory(variant: str, dtype: torch.dtype) -> float:
-    """`peak_memory` in a process of its own."""
+    """Run `peak_memory` in a separate process."""
     context = multiprocessing.get_context("spawn")
     queue: multiprocessing.Queue[float] = context.Queue()
     process = context.Process(target=peak_memory, args=(variant, dtype, queue))
@@ -127,7 +129,10 @@ def measure_memory(variant: str, dtype: torch.dtype) -> float:
 
 
 def data_wait(folder: str) -> float:
-    """Share of the time that pre-training ViT-B on single clips of 16 frames waits for two workers."""
+    """Measure the fraction of pre-training time spent waiting for data.
+
+    ViT-B trains on single clips of 16 frames with two workers.
+    """
     import run_pretrain
 
     with tempfile.TemporaryDirectory() as output:
@@ -142,7 +147,7 @@ def main(folder: str | None = None) -> None:
     keep_freed_memory()
     print(describe_machine())
     clip, mask = batch()
-    print(f"\n| precision | model | step (s) | of stock | bound | peak GiB | {' | '.join(PARTS)} |")
+    print(f"\n| precision | model | step (s) | ratio to stock | bound | peak GiB | {' | '.join(PARTS)} |")
     print(f"|---|---|---|---|---|---|{'---|' * len(PARTS)}")
     dtypes = [torch.float32, *([torch.bfloat16] if cpu_has_bfloat16() else [])]
     for dtype in dtypes:
@@ -162,9 +167,9 @@ def main(folder: str | None = None) -> None:
                 flush=True,
             )
     if torch.bfloat16 not in dtypes:
-        print("\nbfloat16 is left out: this processor does not have it, and to emulate it takes minutes a step.")
+        print("\nbfloat16 is not measured: this processor lacks it, and emulation takes minutes per step.")
     if folder:
-        print(f"\nWaiting for data, two workers: {data_wait(folder):.1%} of the time, bound 5 %")
+        print(f"\nwaiting for data with two workers: {data_wait(folder):.1%} of the time, bound 5 %")
 
 
 if __name__ == "__main__":

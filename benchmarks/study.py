@@ -1,18 +1,23 @@
-r"""Run a study: every combination of its settings, with several seeds, and the table of what came out.
+r"""Run every combination of a study's settings and seeds, and tabulate the scores.
 
     python benchmarks/study.py recipes/studies/pretraining_gain.yaml results/pretraining_gain.json [--jobs 2]
     python benchmarks/study.py recipes/studies/ablation_losses.yaml results/ablation_losses_disfa.json \
         -- --dataset disfa --data_dir PATH --model_name_or_path PRETRAINED
 
-A study is a YAML file: `script`, `recipe` (if not the script's own), `score` (where in metrics.json it stands), `flags`
-of every run, `axes` (name of the axis -> name of the setting -> its flags; {number} in a text stands for the number of
-the repetition) and `seeds` (the flags of each repetition: seeds, or folds). A study of several questions has `parts`
-(name -> its `axes`) instead, a table each; settings that come to the same flags are one run. What follows `--` goes to
-every run, over the study's own flags.
+A study is a YAML file with these keys:
 
-A run writes to outputs/studies/NAME/, where NAME is that of the JSON file; one that has finished is not run again, so
-that a study may be stopped and started at will. The JSON file is written after every run. A run is one process of one
-thread.
+* `script`, and `recipe` if it is not the script's default;
+* `score`: key of the score in metrics.json, with dots between levels;
+* `flags`: flags of every run;
+* `axes`: name of the axis -> name of the setting -> its flags; {number} in a text is replaced by the repetition number;
+* `seeds`: flags of each repetition, such as seeds or folds;
+* `parts`: name -> its `axes`, instead of `axes`, for a study with several tables.
+
+Settings that lead to the same flags share one run. Arguments after `--` are passed to every run, and override the
+study's own flags.
+
+Runs write to outputs/studies/NAME/, where NAME is the name of the JSON file. Finished runs are skipped, so a study can
+be stopped and resumed at any time. The JSON file is updated after every run. Each run is one process with one thread.
 """
 
 import argparse
@@ -43,13 +48,13 @@ COMMAND_FILE = "command.txt"
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: where in which tables it stands, its number among the repetitions, its folder and command.
+    """Describe one training run and the table rows it belongs to.
 
     Args:
-        settings: part and settings by axis, of every row it stands in.
-        number: of the repetition.
-        folder: what it writes to.
-        command: without the interpreter.
+        settings: Part and settings by axis, for every row with this run.
+        number: Number of the repetition.
+        folder: Output folder.
+        command: Command without the interpreter.
     """
 
     settings: list[tuple[str, tuple[Any, ...]]]
@@ -59,26 +64,26 @@ class Run:
 
     @property
     def shell_command(self) -> str:
-        """The command as a shell takes it."""
+        """Quote the command for a shell."""
         return shlex.join(["python", *self.command])
 
     @property
     def metrics(self) -> dict[str, Any] | None:
-        """What the run wrote, or None if it has not finished."""
+        """Load the metrics of the run, or None if it has not finished."""
         path = self.folder / "metrics.json"
         return json.loads(path.read_text()) if path.is_file() else None
 
     def start(self) -> None:
-        """Run it, unless it has finished.
+        """Execute the run, unless it has finished.
 
         Raises:
-            RuntimeError: it failed; its log is named. Or its folder holds a run of another command.
+            RuntimeError: If the run fails, with the path of its log, or its folder belongs to another command.
         """
         command_file = self.folder / COMMAND_FILE
         if command_file.is_file() and command_file.read_text() != self.shell_command:
             raise RuntimeError(
-                f"{self.folder} holds a run of another command ({command_file}): remove the folder, or name another "
-                "JSON file to write."
+                f"{self.folder} contains a run of another command ({command_file}). Remove the folder, or choose "
+                "another JSON file to write."
             )
         if self.metrics is not None:
             return
@@ -95,23 +100,25 @@ class Run:
                 check=False,
             ).returncode
         if code:
-            raise RuntimeError(f"{' '.join(self.command)} ended with code {code}: see {log}")
+            raise RuntimeError(f"{' '.join(self.command)} failed with exit code {code}. See {log}.")
 
 
 def parts_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The axes by part; a study of one question is one part without a name."""
+    """Return the axes by part; a study without parts is one part without a name."""
     return {name: part["axes"] for name, part in study["parts"].items()} if "parts" in study else {"": study["axes"]}
 
 
 def runs_of(study: dict[str, Any], name: str, more: Sequence[str] = ()) -> list[Run]:
-    """Every combination of settings and seeds, seeds outermost: a study that is stopped early is still balanced.
+    """List the runs for every combination of settings and seeds.
+
+    Seeds vary slowest, so that a study that is stopped early is still balanced.
 
     Args:
-        study: the YAML file.
-        name: of the folder in outputs/studies.
-        more: arguments that follow the study's own in every command.
+        study: Content of the YAML file.
+        name: Name of the folder in outputs/studies.
+        more: Arguments appended to the study's own in every command.
     """
-    runs: dict[str, Run] = {}  # by what makes them the same run
+    runs: dict[str, Run] = {}  # by repetition and flags
     for number, seed in enumerate(study["seeds"]):
         for part, axes in parts_of(study).items():
             for settings in itertools.product(*axes.values()):
@@ -141,9 +148,10 @@ def _text(value: Any, number: int) -> str:
 
 
 def summarise(study: dict[str, Any], runs: list[Run]) -> dict[str, list[dict[str, Any]]]:
-    """The table of every part: scores by settings, their mean, their standard deviation, and their difference.
+    """Summarise every part as a table.
 
-    It is that from the first setting of the first axis, the other axes being equal, in the same repetition.
+    Each row has the scores of a setting, their mean, their standard deviation, and their difference. The difference is
+    from the first setting of the first axis, with equal other axes, and paired by repetition.
     """
     found: dict[tuple[str, tuple[Any, ...]], dict[int, float]] = defaultdict(dict)
     for run in runs:
@@ -162,15 +170,15 @@ def summarise(study: dict[str, Any], runs: list[Run]) -> dict[str, list[dict[str
             if not scores:
                 continue
             row = {**dict(zip(axes, settings, strict=True)), "scores": [round(score, 4) for score in scores.values()]}
-            row |= _spread([*scores.values()])
+            row |= _mean_and_sd([*scores.values()])
             if settings[0] != reference:
                 pairs = [(score, others[number]) for number, score in scores.items() if number in others]
-                row["difference"] = _spread([score - other for score, other in pairs])
+                row["difference"] = _mean_and_sd([score - other for score, other in pairs])
             tables[part].append(row)
     return tables
 
 
-def _spread(values: list[float]) -> dict[str, float | None]:
+def _mean_and_sd(values: list[float]) -> dict[str, float | None]:
     return {
         "mean": round(statistics.mean(values), 4) if values else None,
         "sd": round(statistics.stdev(values), 4) if len(values) > 1 else None,
@@ -178,10 +186,10 @@ def _spread(values: list[float]) -> dict[str, float | None]:
 
 
 def format_table(axes: dict[str, Any], score: str, rows: list[dict[str, Any]]) -> str:
-    """One table as Markdown, in percent."""
+    """Format one table as Markdown, in percent."""
     first, settings = next(iter(axes.items()))
     difference = f"difference from {first} = {next(iter(settings))}"
-    lines = [[*axes, f"{score} of each run", "mean", "sd", difference, "sd of it"]]
+    lines = [[*axes, f"{score} of each run", "mean", "sd", difference, "sd of difference"]]
     lines.append(["---"] * len(lines[0]))
     for row in rows:
         scores = ", ".join(f"{100 * value:.1f}" for value in row["scores"])
@@ -193,11 +201,11 @@ def format_table(axes: dict[str, Any], score: str, rows: list[dict[str, Any]]) -
 
 
 def main() -> None:
-    """Run what is left, writing the tables after every run, and print them."""
+    """Run the remaining runs, write the tables after each, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path, help="the YAML file")
-    parser.add_argument("output", type=Path, help="the JSON file to write")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("study", type=Path, help="YAML file of the study")
+    parser.add_argument("output", type=Path, help="JSON file to write")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs (default: 1)")
     own, more = sys.argv[1:], []
     if "--" in own:
         own, more = own[: own.index("--")], own[own.index("--") + 1 :]
@@ -213,7 +221,7 @@ def main() -> None:
 
 
 def write_result(name: str, study: dict[str, Any], runs: list[Run], path: Path) -> None:
-    """Write what there is so far, whole or not at all."""
+    """Write the results so far, atomically."""
     tables = summarise(study, runs)
     result = {
         "study": name,

@@ -8,7 +8,7 @@ from ..video.reading import VIDEO_SUFFIXES, frame_rate, num_frames
 
 
 class RefusedError(ValueError):
-    """Refuse a recording, with a message for the visitor."""
+    """Signal a refused recording, with a message for the visitor."""
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ def _notice(kind: str, text: str) -> str:
 
 
 EMPTY = (
-    '<div class="notice empty"><b>No result yet</b><p>Choose a recording or an example, and press “Detect action units”.'
-    " The video with face boxes and AU bars appears here, next to a timeline of the action units.</p></div>"
+    '<div class="notice empty"><b>No result yet</b><p>Choose a recording or an example, and press “Detect action '
+    "units”. The video with face boxes and AU bars appears here, next to a timeline of the action units.</p></div>"
 )
 
 WORKING = f"() => [{_notice('working', 'Detecting faces and action units')!r}, {{__type__: 'update', visible: false}}]"

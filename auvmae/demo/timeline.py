@@ -78,7 +78,7 @@ def _title(name: str) -> str:
 
 
 def _curve(edges: NDArray[np.floating], values: NDArray[np.floating]) -> str:
-    """Draw an SVG path through the middle of each frame, broken where no face is."""
+    """Draw an SVG path through the frame centres, with gaps where there is no face."""
     parts, drawn = [], False
     for x, value in zip((edges[:-1] + edges[1:]) / 2, values, strict=True):
         if not np.isnan(value):

@@ -234,7 +234,8 @@ class AUDetector:
     def delay(self) -> int:
         """Return the maximum delay of a live `stream` in frames.
 
-        Tracking and windows cause it. The row of frame i is yielded once frame i + `delay` has been read from the source, or earlier.
+        Tracking and windows cause it. The row of frame i is yielded once frame i + `delay` has been read from the
+        source, or earlier.
         """
         return (0 if self.cropped else self.recipe.delay) + self.window_length + 1
 

@@ -155,10 +155,13 @@ def test_what_cannot_be_is_refused(checkpoint, exports, tmp_path, monkeypatch, c
     (tmp_path / "broken.onnx").write_text("no model")
     for arguments, message in (
         (["-m", file, "--level", "frame"], "mask_ratio 0.0, which is not level 'frame': export the checkpoint again"),
-        (["-m", file, "--dtype", "bfloat16"], "runs on the CPU on float32, found device None and dtype torch.bfloat16"),
-        (["-m", file, "--device", "cuda"], "runs on the CPU on float32, found device cuda"),
-        (["-m", str(tmp_path / "no.onnx")], "no.onnx is not there: `auvmae export MODEL -o"),
-        (["-m", str(tmp_path / "broken.onnx")], "broken.onnx is no model that onnxruntime reads"),
+        (
+            ["-m", file, "--dtype", "bfloat16"],
+            "runs on the CPU in float32 only, found device None and dtype torch.bfloat16",
+        ),
+        (["-m", file, "--device", "cuda"], "runs on the CPU in float32 only, found device cuda"),
+        (["-m", str(tmp_path / "no.onnx")], "no.onnx does not exist: create it with `auvmae export MODEL -o"),
+        (["-m", str(tmp_path / "broken.onnx")], f"onnxruntime cannot read {tmp_path / 'broken.onnx'} as a model"),
     ):
         assert main(["predict", "x.mp4", "-o", str(tmp_path / "out"), *arguments]) == 2
         assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command itself; what each sub-command does is tested beside it."""
+"""Test the command itself; each sub-command is tested in its own module."""
 
 import io
 import sys

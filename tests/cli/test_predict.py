@@ -1,4 +1,4 @@
-"""`auvmae predict` as a command: what it prints, killed and started again, and two hundred recordings."""
+"""Test what `auvmae predict` prints, and that it resumes after a kill, also over two hundred recordings."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def test_the_command(checkpoint, tmp_path, capsys):
     assert run_command(*words) == 1
     assert f"failed: {video}: VideoDecodeError" in capsys.readouterr().out
     for wrong, message in (
-        ((tmp_path / "nowhere", *words[1:]), "nowhere names no video"),
+        ((tmp_path / "nowhere", *words[1:]), f"no video found for {tmp_path / 'nowhere'}: "),
         ((*words, "--clip_stride", 9), "clip_stride must lie in 1 to 4"),
         ((video, "-m", tmp_path / "in", "-o", out), "in"),
     ):
@@ -66,7 +66,7 @@ def test_the_command_calibrates(checkpoint, tmp_path, capsys):
         assert ((table.AU12_p >= 0.6) == table.AU12_c).all()
     assert run_command(*words, "--neutral", "7:9") == 1
     assert "a.mp4 shows no face from 7 to 9 s (it ends at 1.16 s)" in capsys.readouterr().out
-    pandas.testing.assert_frame_equal(pandas.read_csv(out / "a.csv"), table)  # what was there stays
+    pandas.testing.assert_frame_equal(pandas.read_csv(out / "a.csv"), table)  # the earlier table is kept
     assert run_command(*words, "--calibrate_quantile", "2") == 2
     assert "quantile must lie in (0, 1), found 2.0" in capsys.readouterr().err
 
@@ -89,7 +89,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not list((tmp_path / "out").glob("3.*.tmp/*")) and time.monotonic() < deadline:  # it writes
+    while not list((tmp_path / "out").glob("3.*.tmp/*")) and time.monotonic() < deadline:  # until it writes
         time.sleep(0.001)
     run.kill()
     run.wait()
@@ -111,7 +111,7 @@ def spoil(path, kind, sound):
         path.write_bytes(bytes(5000))
     elif kind == "cut":
         path.write_bytes(data[: len(data) * 2 // 3])
-    elif kind == "no index":  # what stands at the end of an MP4 and says where the frames are
+    elif kind == "no index":  # the last box of an MP4, which locates the frames
         path.write_bytes(data[: data.index(b"moov") - 4])
     elif kind == "no frame":
         path.write_bytes(data[: data.index(b"mdat") - 4] + data[data.index(b"moov") - 4 :])
@@ -126,7 +126,7 @@ def spoil(path, kind, sound):
     elif kind == "folder":
         path.unlink()
         path.mkdir()
-        (path / "0.png").write_bytes(b"no picture")
+        (path / "0.png").write_bytes(b"no image")
 
 
 KINDS = ("nothing", "text", "zeros", "cut", "no index", "no frame", "sound", "damaged", "nowhere", "folder")
@@ -158,7 +158,7 @@ def test_two_hundred_recordings_twenty_of_them_broken(checkpoint, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
-    # not `rglob`: it goes into folders that may vanish meanwhile
+    # not `rglob`, which enters folders that may vanish meanwhile
     while len(list((tmp_path / "out").glob("*/*.csv"))) < 80 and time.monotonic() < deadline:
         time.sleep(0.01)
     run.kill()
@@ -172,7 +172,7 @@ def test_two_hundred_recordings_twenty_of_them_broken(checkpoint, tmp_path):
     failed = {Path(result["source"]): result["reason"] for result in report["videos"] if result["status"] == "failed"}
     assert set(failed) == set(broken)
     for path, reason in failed.items():
-        wanted = "have no clock" if broken[path] == "folder" else "VideoDecodeError: cannot decode"
+        wanted = "have no timestamps" if broken[path] == "folder" else "VideoDecodeError: cannot decode"
         assert wanted in reason
         assert path.name in reason
     assert main([*words, str(tmp_path / "whole")]) == 1

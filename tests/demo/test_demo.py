@@ -1,4 +1,4 @@
-"""What the page refuses and in which words, what it draws, and what a Space is made of: all but the page itself."""
+"""Test the parts of the page: its refusals and their messages, its timeline, and the exported Space."""
 
 import json
 import re
@@ -48,15 +48,17 @@ def test_what_cannot_be_shown_is_said_before_anything_is_decoded(tmp_path):
     write_sound(tmp_path / "sound.avi")
     (tmp_path / "large.mp4").write_bytes(bytes(3 << 20))
     for name, limits, sentence in [
-        ("notes.txt", Limits(), r"notes.txt is not a video. Choose a file that ends in .mp4, "),
-        ("large.mp4", Limits(megabytes=2), "large.mp4 has 3 MB; this page takes 2 MB at most."),
-        ("a.mp4", Limits(seconds=1.5), "a.mp4 lasts 2 s; this page takes 1.5 s at most."),
-        ("text.mp4", Limits(), "text.mp4 cannot be read from beginning to end: "),
-        ("cut.mp4", Limits(), "cut.mp4 cannot be read from beginning to end: "),
-        ("sound.avi", Limits(), "sound.avi cannot be read from beginning to end: "),
+        ("notes.txt", Limits(), "notes.txt is not a video. Choose a file of type .mp4, "),
+        ("large.mp4", Limits(megabytes=2), "large.mp4 has 3 MB. This page accepts up to 2 MB."),
+        ("a.mp4", Limits(seconds=1.5), "a.mp4 lasts 2 s. This page accepts up to 1.5 s."),
+        ("text.mp4", Limits(), "text.mp4 cannot be read completely: "),
+        ("cut.mp4", Limits(), "cut.mp4 cannot be read completely: "),
+        ("sound.avi", Limits(), "sound.avi cannot be read completely: "),
     ]:
         with pytest.raises(RefusedError, match=f"^{re.escape(sentence)}"):
-            analyse(None, tmp_path / name, tmp_path, limits, ignore)  # without a detector, nothing could be
+            analyse(
+                None, tmp_path / name, tmp_path, limits, ignore
+            )  # the detector is None, so nothing can be predicted
     Limits(seconds=2).check(video)
 
 
@@ -71,7 +73,7 @@ def test_without_a_face_there_is_a_sentence_and_no_result(checkpoint, tmp_path):
     detector = AUDetector.from_pretrained(checkpoint, device="cpu")
     video = write_video(tmp_path / "a.mp4", absent=range(30))
     (tmp_path / "out").mkdir()
-    with pytest.raises(RefusedError, match=r"^No face was found in a.mp4\. .* 10% of the picture's height"):
+    with pytest.raises(RefusedError, match=r"^No face was found in a.mp4\. .* 10% of the frame's height"):
         analyse(detector, video, tmp_path / "out", Limits(), ignore)
     assert not list((tmp_path / "out").iterdir())
 
@@ -92,7 +94,7 @@ def test_the_table_is_the_one_of_the_command(checkpoint, tmp_path):
 
 
 def predict(timed=True):
-    """40 frames at 10 a second: a bump in the first action unit, nothing in the second, no face for a while."""
+    """40 frames at 10 per second: a bump in the first action unit, nothing in the second, no face for a while."""
     rows = np.zeros(40, [("frame", int), ("face_id", int), ("timestamp", float), ("probs", float, (3,))])
     rows["frame"] = np.arange(40)
     rows["timestamp"] = np.arange(40) / 10 if timed else np.nan
@@ -175,7 +177,7 @@ def test_a_space_is_whole(tmp_path):
 
 def test_a_space_of_a_folder_is_refused(checkpoint, tmp_path, capsys):
     assert main(["demo", "-m", str(checkpoint), "--export_space", str(tmp_path / "space")]) == 2
-    assert "`auvmae push` puts" in capsys.readouterr().err
+    assert "upload it with `auvmae push`" in capsys.readouterr().err
     assert not (tmp_path / "space").exists()
 
 

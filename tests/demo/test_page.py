@@ -1,6 +1,6 @@
-"""The page in a real browser: a recording goes in, its action units come out, are hidden, sought in and downloaded.
+"""Test the page in a real browser, from the upload of a recording to the download of its table.
 
-With AUVMAE_SCREENSHOTS=FOLDER every state is saved there as a picture, at desktop and at phone width.
+With AUVMAE_SCREENSHOTS=FOLDER, screenshots of every state are saved there, at desktop and at phone width.
 """
 
 import csv
@@ -54,7 +54,7 @@ NONE = "\N{EN DASH}"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The checkpoint, the recordings, and two files that are none."""
+    """A checkpoint, recordings, and two files that are not videos."""
     folder = tmp_path_factory.mktemp("demo")
     save_checkpoint(folder / "model", TRAINED)
     write_video(folder / "examples" / "An_example.mp4", 30)
@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
 
 @contextmanager
 def served(folder, temporary, code=COMMAND):
-    """The running page: its address. Nothing of it is left when it was terminated."""
+    """Serve the page and give its address; no file of it is left after termination."""
     temporary.mkdir()
     options = ["-m", str(folder / "model"), "--device", "cpu", "--examples", str(folder / "examples")]
     environment = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
@@ -112,7 +112,7 @@ def wait_for(browser, selector):
 
 
 def look(browser, name):
-    """What every state must be: no wider than the window, and nothing that a program says to its programmer."""
+    """Check that a state is no wider than the window and shows no traceback."""
     width, window = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     assert width <= window
     assert "Traceback" not in browser.page_source
@@ -226,7 +226,7 @@ def test_files_are_removed_after_a_while_but_for_the_examples(folder, tmp_path):
             assert list(temporary.rglob("*.overlay.mp4"))
             wait(browser, lambda: not list(temporary.rglob("a b*")), "files stay")
             all_of(browser, "#detect")[0].click()
-            wait(browser, lambda: "a b.mp4 was removed" in all_of(browser, "#notice")[0].text)
+            wait(browser, lambda: "a b.mp4 was deleted" in all_of(browser, "#notice")[0].text)
             browser.refresh()
             choose_example(browser)
             wait_for(browser, "#notice .done")
@@ -252,10 +252,13 @@ def test_what_is_wrong_is_said_in_a_sentence(browser, folder):
 
 
 def test_nothing_is_taken_but_what_was_uploaded(page, folder):
-    """Requests that the page does not make, but anyone can write."""
+    """Send requests that the page never makes, but anyone could."""
     with urlopen(f"{page}config") as answer:
         detect = next(one["id"] for one in json.load(answer)["dependencies"] if one["api_name"] == "detect")
-    for path, told in ((str(folder / "a b.mp4"), None), ("http://a.test/a.mp4", "This page takes files that are")):
+    for path, told in (
+        (str(folder / "a b.mp4"), None),
+        ("http://a.test/a.mp4", "This page accepts only uploaded files"),
+    ):
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
         body = json.dumps({"data": [file], "fn_index": detect, "session_hash": "s"}).encode()
         urlopen(Request(f"{page}gradio_api/queue/join", body, {"Content-Type": "application/json"})).close()

@@ -76,7 +76,9 @@ def test_every_combination_once(study, tmp_path, capsys):
 
 def test_a_failed_run_is_named_with_its_log(study, tmp_path):
     (tmp_path / "script.py").write_text("raise SystemExit('no such disk')")
-    with pytest.raises(RuntimeError, match=r"script\.py .*--seed 0.* ended with code 1: see .*none-low-0/log\.txt"):
+    with pytest.raises(
+        RuntimeError, match=r"script\.py .*--seed 0.* failed with exit code 1\. See .*none-low-0/log\.txt"
+    ):
         study.main()
     assert "no such disk" in (tmp_path / "outputs/studies/tiny/none-low-0/log.txt").read_text()
 
@@ -124,7 +126,7 @@ def test_flags_after_the_dashes_win_and_are_other_runs(study, tmp_path, monkeypa
     assert all(command.endswith(" --rate 7") for command in found["commands"])
 
     monkeypatch.setattr(sys, "argv", sys.argv[:3])
-    with pytest.raises(RuntimeError, match=r"none-low-0 holds a run of another command .*name another JSON file"):
+    with pytest.raises(RuntimeError, match=r"none-low-0 contains a run of another command .*choose another JSON file"):
         study.main()
     monkeypatch.setattr(sys, "argv", [*sys.argv[:2], str(tmp_path / "other.json")])
     study.main()

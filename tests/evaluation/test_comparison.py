@@ -145,6 +145,6 @@ def test_the_command_names_what_is_wrong(tmp_path, capsys):
     one.folds[0].save(tmp_path / "mixed" / "a")
     other.folds[0].save(tmp_path / "mixed" / "b")
     assert main(["compare", str(tmp_path / "mixed"), str(tmp_path / "mixed" / "a")]) == 2
-    assert "mixed holds runs with different settings; name one of them" in capsys.readouterr().err
+    assert "mixed contains runs with different settings. Choose one of them" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "mixed" / "a"), str(tmp_path / "nowhere")]) == 2
     assert "There is no" in capsys.readouterr().err

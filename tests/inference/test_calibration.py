@@ -1,4 +1,4 @@
-"""A person's resting face comes off in logits, against the sums written out, and can be put back to the bit."""
+"""Test that the neutral baseline is subtracted in logits, against literal sums, and can be restored bit by bit."""
 
 import json
 
@@ -19,7 +19,7 @@ def logit(probs):
 
 
 def person(seed=0):
-    """Ten frames of face 0 (five at rest, five not), three without, ten of face 1; the third AU is never present."""
+    """Ten frames of face 0 (five neutral, five not), three without, ten of face 1; the third AU is never present."""
     rng = np.random.default_rng(seed)
     rest = np.array([0.55, 0.2, 1e-3])
     probs = np.concatenate([np.tile(rest, (5, 1)) + rng.uniform(-5e-4, 5e-4, (5, 3)), rng.uniform(0.6, 0.95, (5, 3))])
@@ -41,7 +41,7 @@ def test_a_neutral_stretch_comes_off_in_logits():
     np.testing.assert_allclose(
         logit(found.rows["probs"][own]), logit(raw.rows["probs"][own]) - shift, atol=2e-5, rtol=1e-4
     )
-    # at rest it now lies where it should, and what was far below is not touched
+    # the neutral face now lies at its target, and an AU far below the threshold is unchanged
     at_rest = logit(found.rows["probs"][:5]).mean(axis=0)
     np.testing.assert_allclose(at_rest[:2], (logit(THRESHOLDS) - REST)[:2], atol=1e-4)
     np.testing.assert_array_equal(found.rows["probs"][own, 2], raw.rows["probs"][own, 2])
@@ -63,7 +63,7 @@ def test_faces_have_baselines_of_their_own():
         logits = logit(raw.rows["probs"][raw.rows["face_id"] == face])
         shift = expected_shift(np.quantile(logits, 0.2, axis=0))
         np.testing.assert_allclose(found.provenance["logits_taken_off"][str(face)], shift, atol=1e-6)
-    # who is not in the stretch stays as it was
+    # a face outside the neutral interval is unchanged
     found = raw.calibrated(Calibration(neutral=(0.0, 0.5), per_face=True))
     assert list(found.provenance["logits_taken_off"]) == ["0"]
     later = raw.rows["face_id"] == 1
@@ -102,8 +102,8 @@ def test_probabilities_of_0_and_1_have_logits_too():
 
 def test_what_cannot_be_is_refused():
     for wrong, message in (
-        ({}, "one of the two"),
-        ({"neutral": (0, 1), "quantile": 0.1}, "one of the two"),
+        ({}, "exactly one of neutral and quantile"),
+        ({"neutral": (0, 1), "quantile": 0.1}, "exactly one of neutral and quantile"),
         ({"neutral": (2, 1)}, "START < STOP"),
         ({"quantile": 0}, r"quantile must lie in \(0, 1\), found 0"),
     ):
@@ -112,5 +112,5 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"a\.mp4 shows no face from 1 to 1.3 s \(it ends at 2.20 s\)"):
         person().calibrated(Calibration(neutral=(1.0, 1.3)))
     without_clock = collect([(0, 0)], timestamp=[np.nan])
-    with pytest.raises(ValueError, match=r"a\.mp4 has no timestamps: calibrate it by a quantile"):
+    with pytest.raises(ValueError, match=r"a\.mp4 has no timestamps: calibrate by a quantile"):
         without_clock.calibrated(Calibration(neutral=(0, 1)))

@@ -1,4 +1,4 @@
-"""The detector, against the model called window by window on crops made beforehand."""
+"""Test the detector against the model, called window by window on precomputed crops."""
 
 import threading
 from fractions import Fraction
@@ -47,12 +47,12 @@ def same(found, expected, atol=2e-6):  # rows are rounded to six places
 
 
 def threads():
-    """Those that read ahead and those that look for faces."""
+    """List the threads that read ahead or detect faces."""
     return [thread for thread in threading.enumerate() if thread.name.startswith("auvmae.")]
 
 
 def by_hand(checkpoint, video, stride, rate=1):
-    """Probabilities per frame, NaN without a face: crops first, then each window on its own, then the average."""
+    """Probabilities per frame, NaN without a face, by cropping, predicting each window alone, and averaging."""
     model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint, clip_length=4 * rate, sampling_rate=rate).eval()
     processor = AUVMAEImageProcessor.from_pretrained(checkpoint)
     crops = list(iter_crops(iter_frames(video), RECIPE, SquareDetector()))
@@ -87,7 +87,7 @@ def test_rows_are_the_models_on_windows_of_the_crops(checkpoint, video, level, r
 @pytest.mark.parametrize("level", ["video", "frame", "patch"])
 def test_live_rows_are_those_of_the_recording(checkpoint, video, level):
     detector = load(checkpoint, level=level, batch_size=3)
-    # one after the other, without a thread, against ahead and in batches
+    # live is sequential and without a thread, a call reads ahead in batches
     live = detector.collect(detector.stream(video), video)
     assert not threads()
     same(live, detector(video))
@@ -167,12 +167,12 @@ def test_cropped_video_with_its_index_gives_the_recordings_rows(checkpoint, vide
     (tmp_path / "a.faces.csv").unlink()
     table = load(checkpoint, cropped=True)(tmp_path / "a.mp4").to_dataframe()
     assert table.success.all()
-    assert table[["confidence", "box_x"]].isna().all(axis=None)  # nobody knows
+    assert table[["confidence", "box_x"]].isna().all(axis=None)  # unknown without the index
 
 
 def test_crops_by_another_recipe_are_refused(checkpoint, video, tmp_path):
     crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED | {"margin": 0.3}))
-    with pytest.raises(ValueError, match="was cropped in another way than the model's training data"):
+    with pytest.raises(ValueError, match="was not cropped like the model's training data"):
         load(checkpoint, cropped=True)(tmp_path / "a.mp4")
 
 
@@ -180,7 +180,7 @@ def test_an_index_of_another_video_is_refused(checkpoint, video, tmp_path):
     crop_video(video, tmp_path / "a.mp4", CropRecipe(**TRAINED))
     with VideoWriter(tmp_path / "a.mp4", 25, 32, 32) as writer:
         writer.write(np.zeros((32, 32, 3), np.uint8))
-    with pytest.raises(ValueError, match="lists 40 frames, but the video beside it has 1"):
+    with pytest.raises(ValueError, match="lists 40 frames, but its video has 1"):
         load(checkpoint, cropped=True)(tmp_path / "a.mp4")
 
 
@@ -221,7 +221,7 @@ def test_success_is_where_a_real_face_is():
     detector = AUDetector(AUVMAEForFrameAUClassification(tiny_config()), AUVMAEImageProcessor(size=20))
     rows = detector(frames).rows
     assert rows["frame"].tolist() == list(range(60, 84))
-    assert rows["face_id"].tolist() == [0] * 12 + [-1] * 12  # the picture cuts away at 72
+    assert rows["face_id"].tolist() == [0] * 12 + [-1] * 12  # the video cuts away at frame 72
     assert np.isnan(rows["probs"]).all(axis=1).tolist() == [False] * 12 + [True] * 12
     assert rows["timestamp"].tolist() == [time for _, time, _ in frames]
 
@@ -277,4 +277,4 @@ def test_a_live_stream_keeps_its_promise_of_delay(checkpoint, options):
         assert cropped.index == done
         behind.append(seen - 1 - done)
     assert max(behind) <= detector.delay
-    assert max(behind) >= detector.delay - 3  # and promises no more than it must
+    assert max(behind) >= detector.delay - 3  # the bound is tight

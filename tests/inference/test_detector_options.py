@@ -1,4 +1,4 @@
-"""What a detector is made of: options, precision, checkpoints that are refused, provenance."""
+"""Test the detector's options, precision, refused checkpoints and provenance."""
 
 import shutil
 from pathlib import Path

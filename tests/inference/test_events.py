@@ -1,4 +1,4 @@
-"""Events against a loop over frames; ELAN documents against the rules of their schema."""
+"""Test events against a loop over frames, and ELAN documents against the rules of their schema."""
 
 from itertools import pairwise
 from xml.etree import ElementTree
@@ -70,7 +70,7 @@ def test_short_pauses_are_closed_before_short_events_are_dropped():
     assert events_of(blinks)[["onset_frame", "offset_frame"]].to_numpy().tolist() == [[1, 2], [4, 4], [8, 8]]
     closed = events_of(blinks, min_pause=0.2, min_duration=0.4)
     assert closed[["onset_frame", "offset_frame"]].to_numpy().tolist() == [[1, 4]]
-    # a pause, and an event, of exactly the minimum stand
+    # a pause or an event of exactly the minimum is kept
     assert len(events_of(blinks, min_pause=0.1)) == 3
     assert len(events_of(blinks, min_duration=0.2)) == 1
 
@@ -105,7 +105,7 @@ def test_nothing_goes_on_across_a_lost_face():
         [2, 7, 8],
     ]
     away = events_of(np.full(4, 0.9), frame=[0, 1, 5, 6], face_id=[0, 0, 0, 0])
-    assert len(away) == 1  # numbers that images skip are no gap
+    assert len(away) == 1  # skipped image numbers are not a gap
     frame = [0, 0, 1, 2, 3, 3]
     both = events_of(np.full(6, 0.9), frame=frame, face_id=[0, 1, 1, 1, 0, 1], timestamp=frame)
     assert both[["face_id", "onset_frame", "offset_frame"]].to_numpy().tolist() == [[0, 0, 0], [1, 0, 3], [0, 3, 3]]
@@ -127,7 +127,7 @@ def test_rules_are_checked(field):
         EventRule(**field)
 
 
-# what the EAF 3.0 schema demands: attributes (required, optional) and children (in this order) of each element
+# the EAF 3.0 schema: attributes (required, optional) and children (in this order) of each element
 SCHEMA = {
     "ANNOTATION_DOCUMENT": (
         {"AUTHOR", "DATE", "VERSION"},

@@ -1,4 +1,4 @@
-"""The overlay is the recording, frame by frame and in its time, with box and bars where they belong."""
+"""Test that the overlay keeps frames and timestamps, and draws boxes and bars in the right place."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def test_every_frame_is_there_in_its_time(video, tmp_path):
     np.testing.assert_allclose([time for _, time, _ in overlay], [time for _, time, _ in source], atol=1e-4)
     left = overlay[0][2].shape[1] - 128
     for number, (_, _, frame) in enumerate(overlay):
-        # the picture itself, outside of the box, its label and the panel
+        # the frame itself, outside the box, its label and the panel
         assert np.abs(frame[70:96, left:].astype(int) - draw(number, number not in ABSENT)[70:96]).mean() < 6
 
 

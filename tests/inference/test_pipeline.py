@@ -1,4 +1,4 @@
-"""The pipeline gives what the detector gives."""
+"""Test that the pipeline gives the same results as the detector."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def detect_by(checkpoint, **options):
 
 
 def load(checkpoint, **options):
-    # a pipeline computes in what the model is in
+    # a pipeline computes in the dtype of the model
     return auvmae.AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32", **options)
 
 

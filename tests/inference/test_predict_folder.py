@@ -1,4 +1,4 @@
-"""`auvmae predict` over a folder with good and bad videos: what is written, skipped, refused, and where."""
+"""Test `predict_folder` on good and bad videos, and which files it writes, skips or refuses."""
 
 import json
 import os
@@ -125,7 +125,7 @@ def test_what_is_finished_is_skipped_until_something_changes(detector, checkpoin
     assert statuses(predict_folder(detector, *arguments)) == ["done", "skipped"]
     stricter = AUDetector.from_pretrained(checkpoint, device="cpu", dtype="float32", threshold=0.9)
     assert statuses(predict_folder(stricter, *arguments, extras=["events"])) == ["done", "done"]
-    # a table without its events: those of the earlier run do not stay beside it
+    # without --events, the events of the earlier run are removed
     assert statuses(predict_folder(detector, *arguments)) == ["done", "done"]
     assert "a.events.csv" not in names(tmp_path / "out")
 
@@ -182,7 +182,7 @@ def test_events_of_images_are_refused_before_the_work(detector, tmp_path):
     assert statuses(predict_folder(detector, [str(tmp_path / "T1")], tmp_path / "out")) == ["done"]
     before = contents(tmp_path / "out")
     (result,) = predict_folder(detector, [str(tmp_path / "T1")], tmp_path / "out", extras=["events"])
-    assert "have no clock, and events need one: leave --events out" in result.reason
+    assert "have no timestamps, which events need: omit --events" in result.reason
     assert contents(tmp_path / "out") == before
 
 
@@ -193,7 +193,7 @@ def test_a_recording_of_the_same_name_is_not_replaced(detector, tmp_path):
     assert statuses(predict_folder(detector, [str(tmp_path / "S1")], out)) == ["done"]
     before = contents(out)
     (result,) = predict_folder(detector, [str(tmp_path / "S2")], out)
-    assert "interview.* are of a recording of this name in another folder" in result.reason
+    assert "interview.* belong to a recording of the same name in another folder" in result.reason
     assert contents(out) == before
     write_video(tmp_path / "S1" / "interview.mp4", 15)  # the same one, recorded again
     assert statuses(predict_folder(detector, [str(tmp_path / "S1")], out)) == ["done"]
@@ -203,7 +203,7 @@ def test_a_recording_of_the_same_name_is_not_replaced(detector, tmp_path):
 
 
 def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, monkeypatch):
-    """The second begins and ends while the first one writes; what a third, which was killed, left is removed."""
+    """A second run starts and finishes while the first writes; the files of a killed third run are removed."""
     video, out = write_video(tmp_path / "in" / "a.mp4"), tmp_path / "out"
     (out / "a.x1y2.tmp").mkdir(parents=True)
     for name in ("a.csv", LOCK_FILE):
@@ -220,7 +220,7 @@ def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, mo
     assert statuses(others) == ["done"]
     assert names(out) == ["a.csv", "a.overlay.mp4", "a.provenance.json", "predict_report.json"]
     (out / "a.keep.tmp").mkdir()
-    for name in ("a.keep.tmp/thesis.txt", "a.overlay.mp4.123.tmp"):  # of nobody that we know
+    for name in ("a.keep.tmp/thesis.txt", "a.overlay.mp4.123.tmp"):  # not ours
         (out / name).write_text("years of work")
     assert statuses(predict_folder(detector, [str(video)], out, extras=["timeline"])) == ["done"]
     assert {(out / name).read_text() for name in ("a.keep.tmp/thesis.txt", "a.overlay.mp4.123.tmp")} == {
@@ -243,7 +243,7 @@ def test_a_file_system_without_locks_will_do(detector, tmp_path, monkeypatch):
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
     assert statuses(predict_folder(detector, [str(video)], tmp_path / "out")) == ["done"]
     assert {"a.csv", "a.provenance.json"} <= set(names(tmp_path / "out"))
-    assert [path.name for path in (tmp_path / "out").glob("*.tmp")] == ["a.x1y2.tmp"]  # may be another run's
+    assert [path.name for path in (tmp_path / "out").glob("*.tmp")] == ["a.x1y2.tmp"]  # it may belong to another run
 
 
 def test_no_two_recordings_write_the_same_file(tmp_path):
@@ -271,7 +271,7 @@ def test_nothing_is_written_outside_of_the_output(detector, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (result,) = predict_folder(detector, [str(tmp_path / "in")], tmp_path / "out")
-    assert "a link leads out of the output folder" in result.reason
+    assert "a link in the output folder points outside it" in result.reason
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -279,7 +279,7 @@ def test_the_output_is_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / "a.mp4", 5)
     for name, output in ((".", "."), (str(tmp_path), ".")):
-        with pytest.raises(ValueError, match="is also the folder to write to"):
+        with pytest.raises(ValueError, match="is also the output folder"):
             find_recordings([name], Path(output))
     assert [video.name for video, _ in find_recordings(["a.mp4"], Path())] == ["a.mp4"]
 

@@ -1,4 +1,4 @@
-"""The table, its files and its picture hold what was predicted, and no more."""
+"""Test that the table, its files and its figure show the prediction, and nothing else."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_what_is_saved_is_the_table(tmp_path, name):
 
 
 def test_no_output_contradicts_another(tmp_path):
-    # just below, at, and just above the thresholds, closer than what is printed
+    # just below, at, and just above the thresholds, by less than the printed precision
     near = np.array([[0.5, 0.3, 0.9]]) + np.array([-1e-6, -4e-7, -1e-9, 0, 1e-9, 4e-7, 1e-6])[:, None]
     prediction = collect([(number, 0) for number in range(len(near))], near)
     table = pandas.read_csv(prediction.save(tmp_path / "a.csv"))
@@ -118,7 +118,7 @@ def test_a_picture_is_of_one_face_where_several_are_seen():
     assert [tuple(path.get_extents().intervalx) for path in grey] == [(pytest.approx(0.1), pytest.approx(0.4))]
     values = figure.axes[0].patches[0].get_data().values
     np.testing.assert_array_equal(values, [prediction.rows["probs"][0, 0], *[np.nan] * 3])
-    with pytest.raises(ValueError, match="there is no face 7; there are 0, 1"):
+    with pytest.raises(ValueError, match="there is no face 7; the faces are 0, 1"):
         prediction.plot(face_id=7)
 
 

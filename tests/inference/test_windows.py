@@ -1,4 +1,4 @@
-"""Windows over runs of faces: against a loop over each run, in every batch size, and never far behind."""
+"""Test windows against a loop over each run, for all batch sizes, and their bounded delay."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ TRACKS = [[0]] * 4 + [[]] * 3 + [[1]] * 17 + [[1, 2]] * 5 + [[2]] * 2 + [[]] + [
 
 
 def stream(tracks):
-    """Crops of 2 x 2 pixels that tell their frame and track."""
+    """Crops of 2 x 2 pixels that encode their frame and track."""
     for index, present in enumerate(tracks):
         if not present:
             yield CroppedFrame(index, index / 25, None, None)
@@ -95,7 +95,7 @@ def test_it_never_runs_further_behind_than_it_says(stride, batch_size):
 
     def counted():
         nonlocal pushed
-        # a face for ten frames, then none for a long time: what waits must not wait for another face
+        # a face for ten frames, then none for a long time: rows must not wait for another face
         for cropped in stream([[0]] * 10 + [[]] * 150 + [[1]] * 90):
             pushed += 1
             yield cropped

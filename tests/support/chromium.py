@@ -1,4 +1,4 @@
-"""A headless Chromium for tests of pages; what it asks of the network is kept."""
+"""Start a headless Chromium for tests of pages, and log its network requests."""
 
 import base64
 import json
@@ -15,11 +15,12 @@ ARGUMENTS = (
 
 
 def start_chromium(profile: Path, width: int, height: int, phone: bool = False) -> webdriver.Chrome:
-    """Start it with an empty profile, in a window of so many pixels; to be ended with `quit()`.
+    """Start Chromium with an empty profile; end it with `quit()`.
 
     Args:
-        profile: a folder that does not exist. What is downloaded lands in `profile/downloads`.
-        phone: touch and two pixels per pixel, as a telephone has.
+        profile: Folder that does not exist yet. Downloads are saved to `profile/downloads`.
+        width, height: Size of the window in pixels.
+        phone: Emulate a phone, with touch and a pixel ratio of 2.
     """
     downloads = profile / "downloads"
     downloads.mkdir(parents=True)
@@ -36,7 +37,7 @@ def start_chromium(profile: Path, width: int, height: int, phone: bool = False) 
 
 
 def requested_urls(browser: webdriver.Chrome) -> set[str]:
-    """What its pages have asked for since the last call, but for Chromium's own."""
+    """List the URLs requested since the last call, without Chromium's own."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = {
         message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
@@ -45,7 +46,7 @@ def requested_urls(browser: webdriver.Chrome) -> set[str]:
 
 
 def save_page(browser: webdriver.Chrome, path: Path) -> None:
-    """A picture of the whole page, beyond the window, as PNG."""
+    """Save a screenshot of the whole page, beyond the window, as PNG."""
     width, height = browser.execute_script("return [innerWidth, document.documentElement.scrollHeight]")
     clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
     picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})

@@ -1,4 +1,4 @@
-"""Look at what a job over many files wrote."""
+"""Inspect the output of a job over many files."""
 
 
 def names(folder):

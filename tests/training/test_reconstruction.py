@@ -169,14 +169,14 @@ def test_images_are_counted_in_their_order(checkpoint, tmp_path):
 def test_a_model_without_decoder_is_named(model_class, tmp_path, capsys):
     model_class(tiny_config()).save_pretrained(tmp_path / "model")
     assert main(["reconstruct", "face.mp4", "-m", str(tmp_path / "model"), "-o", str(tmp_path / "out")]) == 2
-    assert f"{tmp_path / 'model'} has no whole decoder" in capsys.readouterr().err
+    assert f"{tmp_path / 'model'} has no complete decoder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--start_frame", "10"], "has 10 frames: --start_frame 10 is none of 0 to 9"),
-        (["--start_frame", "-1"], "--start_frame -1 is none of"),
+        (["--start_frame", "10"], "has 10 frames: --start_frame must lie in 0 to 9, found 10"),
+        (["--start_frame", "-1"], "--start_frame must lie in 0 to 9, found -1"),
         (["--mask_ratios", "0.5", "1"], "mask_ratio must lie in [0, 1), found 1.0"),
         (["--backend", "guess"], "unknown video backend 'guess'"),
     ],

@@ -142,8 +142,8 @@ def test_the_command(checkpoint, video, tmp_path, capsys):
     for wrong, message in (
         ([*words, "-o", str(out)], "File exists"),
         ([*words, "--events"], "--webcam writes the rows of one device as CSV"),
-        ([*words, "--neutral", "0:1"], "a calibration needs the whole recording"),
-        (["predict", str(video), "-m", str(checkpoint)], "name the videos and, with -o, the folder"),
+        ([*words, "--neutral", "0:1"], "calibration needs a whole recording"),
+        (["predict", str(video), "-m", str(checkpoint)], "name the videos and the output folder (-o)"),
         (["predict", "--webcam", "/dev/video77", "-m", str(checkpoint)], "cannot open /dev/video77"),
     ):
         assert main(wrong) == 2
