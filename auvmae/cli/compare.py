@@ -52,8 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"B: {arguments.second} ({second.dataset}: {second.description})")
     average = f"mean over {found.num_folds} folds" if found.num_folds > 1 else "pooled over subjects"
     print(
-        f"F1 in percent, {average}; {found.num_subjects} subjects, {found.num_frames} frames, {arguments.draws} "
-        "bootstrap draws\n"
+        f"F1 in percent, {average}; {found.num_subjects} subjects, {found.num_frames} frames, {arguments.draws} draws\n"
     )
     rows = [["AU", "A", "B", "A - B", "95 % interval", "A > B"]]
     for name, f1_first, f1_second, (low, high), wins in zip(

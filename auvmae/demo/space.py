@@ -68,9 +68,7 @@ def export_space(folder: str | Path, model: str, limits: Limits) -> Path:
     try:
         validate_repo_id(model)
     except HFValidationError as error:
-        raise ValueError(
-            f"a Space loads its model from the Hub: {error}. Upload the model with `auvmae push`"
-        ) from error
+        raise ValueError(f"a Space loads its model from the Hub: upload it with `auvmae push` ({error})") from error
     if Path(model).is_dir():
         raise ValueError(f"{model} is a folder, but a Space loads its model from the Hub: upload it with `auvmae push`")
     folder = Path(folder)

@@ -54,7 +54,7 @@ def find_recordings(inputs: Sequence[str], output: Path) -> list[tuple[Path, Tar
             )
         if not videos:
             raise FileNotFoundError(
-                f"no video found for {name}: neither a file ({', '.join(VIDEO_SUFFIXES)}) nor a folder of numbered images"
+                f"no video found for {name}: neither a file ({', '.join(VIDEO_SUFFIXES)}) nor numbered images"
             )
         for video, crop in videos:
             recordings.setdefault(video.resolve(), (video, crop))
