@@ -72,7 +72,7 @@ def _predict(detector: AUDetector, video: Path, progress: Progress) -> AUPredict
     total = num_frames(video)
 
     def frames() -> Iterator[Frame]:
-        # rows come late and in bursts, so the frames read measure the progress
+        # rows come late and in bursts, so progress counts the frames that were read
         for index, timestamp, frame in iter_frames(video):
             if index % 8 == 0:
                 progress(PREDICTION_SHARE * index / total, f"Frame {index} of {total}")

@@ -22,7 +22,7 @@ KEEP_SECONDS, LOOK_SECONDS = 3600, 60
 """Age at which uploads and results are deleted, and the interval of the check. All are deleted when the page stops."""
 
 MAX_WAITING = 8
-"""Visitors that may wait in the queue."""
+"""Most visitors that may wait while another is served."""
 
 
 def _notice(kind: str, text: str) -> str:

@@ -64,7 +64,7 @@ def serve_page(
             max_file_size=round(2**20 * limits.megabytes),
             footer_links=[],
             ssr_mode=False,
-            quiet=True,  # its banner advertises share links, which are off
+            quiet=True,  # its banner advertises features that are off here
             prevent_thread_lock=True,
         )
         print(f"the page is at {page.local_url} until you press Ctrl+C", flush=True)  # noqa: T201

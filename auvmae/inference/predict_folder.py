@@ -68,9 +68,8 @@ def predict_folder(
     """
     output = Path(output)
     if not detector.cropped:
-        load_detector(
-            detector.recipe.detector, detector.recipe.min_face
-        )  # fail early, and once, if it cannot be loaded
+        # fail early, and once, if the detector cannot be loaded
+        load_detector(detector.recipe.detector, detector.recipe.min_face)
     results: dict[Path, VideoResult] = {}
     jobs: dict[Path, _Job] = {}
     total = 0

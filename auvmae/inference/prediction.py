@@ -29,7 +29,10 @@ TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 def provenance_path(table: str | Path) -> Path:
-    """Return the provenance path of a table, `X.provenance.json` for `X.csv`."""
+    """Return the provenance path of a table.
+
+    It is `X.provenance.json` for `X.csv` or `X.parquet`.
+    """
     return Path(table).with_suffix(".provenance.json")
 
 

@@ -66,6 +66,6 @@ def iter_cropped(source: Source) -> Iterator[CroppedFrame]:
             )
     if index is not None and count != len(index.frame):
         raise ValueError(
-            f"{index_path(str(source))} lists {len(index.frame)} frames, but its video has {count}: run `auvmae "
-            "crop` again"
+            f"{index_path(str(source))} lists {len(index.frame)} frames, but its video has {count}: "
+            "run `auvmae crop` again"
         )
