@@ -78,6 +78,7 @@ def predict_folder(
         with job.failures_into(results):
             if not target.folder.resolve().is_relative_to(output.resolve()):
                 raise ValueError("a link in the output folder points outside it")
+            job.remove_leftovers()
             if counts := job.finished_counts():
                 results[video] = job.result("skipped", *counts)
             else:
@@ -132,6 +133,12 @@ class _Job:
 
     def provenance(self) -> dict[str, Any]:
         return self.detector.provenance(self.video) | {"files": self.files}
+
+    def remove_leftovers(self) -> None:
+        """Remove the temporary folders of dead processes, also where the recording itself was finished."""
+        for left in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
+            with suppress(*NO_LOCK), FileLock(left, timeout=0):  # a living process holds its lock
+                shutil.rmtree(left.parent, ignore_errors=True)
 
     def finished_counts(self) -> tuple[int, int] | None:
         """Return the counts of an up-to-date result, or None if there is none.
@@ -202,11 +209,8 @@ class _Job:
 
     @contextmanager
     def _staged(self) -> Iterator[Target]:
-        """Provide a temporary folder for the files, and remove those of dead processes."""
+        """Provide a temporary folder for the files."""
         self.target.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
-            with suppress(*NO_LOCK), FileLock(left, timeout=0):  # a living process holds its lock
-                shutil.rmtree(left.parent, ignore_errors=True)
         folder = Path(mkdtemp(prefix=f"{self.target.name}.", suffix=".tmp", dir=self.target.folder))
         lock = FileLock(folder / LOCK_FILE)
         try:

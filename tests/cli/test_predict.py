@@ -163,7 +163,8 @@ def test_two_hundred_recordings_twenty_of_them_broken(checkpoint, tmp_path):
         time.sleep(0.01)
     run.kill()
     run.wait()
-    before = len(list((tmp_path / "out").rglob("*.provenance.json")))
+    # in their places: one of them may be marked as unfinished
+    before = len(list((tmp_path / "out").glob("*/*.provenance.json")))
     assert 30 < before < 180
     assert main([*words, str(tmp_path / "out")]) == 1
     report = json.loads((tmp_path / "out" / "predict_report.json").read_text())

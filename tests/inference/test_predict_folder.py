@@ -130,6 +130,18 @@ def test_what_is_finished_is_skipped_until_something_changes(detector, checkpoin
     assert "a.events.csv" not in names(tmp_path / "out")
 
 
+def test_what_a_killed_process_left_beside_a_finished_recording_is_removed(detector, tmp_path):
+    write_video(tmp_path / "in" / "a.mp4")
+    arguments = [str(tmp_path / "in")], tmp_path / "out"
+    predict_folder(detector, *arguments)
+    before = names(tmp_path / "out")
+    left = tmp_path / "out" / "a.killed.tmp"  # it died after it had moved its files, and before it tidied up
+    left.mkdir()
+    (left / LOCK_FILE).touch()
+    assert statuses(predict_folder(detector, *arguments)) == ["skipped"]
+    assert names(tmp_path / "out") == before
+
+
 def test_files_that_are_not_ours_are_kept(detector, tmp_path):
     video = write_video(tmp_path / "in" / "a.mp4")
     out = tmp_path / "out"
