@@ -1,11 +1,13 @@
-"""Fine-tune AU-vMAE on labelled face video and print the per-AU table of the unseen subjects.
+"""Fine-tune AU-vMAE on labelled face video and print per-AU scores.
 
-    python run_finetune.py [--fold all]          # the embedded synthetic faces, in minutes on two cores [all folds]
+The scores are those of the test subjects, who are not seen in training.
+
+    python run_finetune.py [--fold all]          # embedded synthetic faces, minutes on two cores [all folds]
     python run_finetune.py recipes/disfa_video.yaml --data_dir DISFA --dataset_options '{"video_dir": "crops/DISFA"}' \
         --model_name_or_path MCG-NJU/videomae-base
     accelerate launch --config_file recipes/accelerate_8gpu.yaml run_finetune.py recipes/bp4d_frame.yaml --data_dir ...
 
-A recipe comes first; every flag of `transformers.TrainingArguments` may follow and wins over it.
+Pass a recipe first; any flag of `transformers.TrainingArguments` after it overrides the recipe.
 """
 
 from pathlib import Path
@@ -35,14 +37,14 @@ DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "synthetic_tiny.yaml"
 
 
 def main(argv: list[str] | None = None) -> FoldReport | None:
-    """Run the requested folds; returns the report of the last one that was run."""
+    """Run the requested folds and return the report of the last one that was run."""
     report, tables = run_protocol(run_fold, argv, DEFAULT_RECIPE)
     print(tables, end="")
     return report
 
 
 def run_fold(arguments: FoldArguments) -> FoldReport:
-    """Load, build, train, score and save one fold; returns the report of its test side."""
+    """Train, score and save one fold, and return the report of its test split."""
     args, data, levels = arguments.training, arguments.data, arguments.levels
     set_seed(args.seed)
     rows = data.hold_out(index_once(data.load, args), args.inner_val, args.seed)

@@ -1,10 +1,12 @@
-"""Pre-train AU-vMAE's masked autoencoder on face video (Sec. 3.2); labels, where there are any, are ignored.
+"""Pretrain the masked autoencoder of AU-vMAE on face video (Sec. 3.2).
 
-    python run_pretrain.py                       # a tiny model on synthetic faces: how the packaged encoder was made
+Labels, if the dataset has any, are ignored.
+
+    python run_pretrain.py                       # a tiny model on synthetic faces: the packaged encoder
     python run_pretrain.py recipes/pretrain_face_videos.yaml --data_dir crops/faces
     accelerate launch --config_file recipes/accelerate_8gpu.yaml run_pretrain.py recipes/... --data_dir ...
 
-A recipe comes first; every flag of `transformers.TrainingArguments` may follow and wins over it.
+Pass a recipe first; any flag of `transformers.TrainingArguments` after it overrides the recipe.
 """
 
 from functools import partial
@@ -33,7 +35,7 @@ ARGUMENTS = (ModelArguments, DataArguments, PretrainArguments, RunArguments)
 
 
 def main(argv: list[str] | None = None) -> PretrainTrainer:
-    """Parse, load, train, save, write the card; returns the trainer."""
+    """Run pre-training, save its results and return the trainer."""
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
     rows = index_once(partial(load_au_dataset, **data_args.load_options()), args)["train"]

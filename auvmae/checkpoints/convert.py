@@ -1,7 +1,7 @@
-"""Others' weights to ours: checkpoints of VideoMAE (both versions) and MARLIN, as their own code writes them.
+"""Convert checkpoints written by the code of VideoMAE (both versions) or MARLIN.
 
-What the tensors' shapes tell is read off them; the rest is the published models', and is said. Nothing is filled in or
-dropped without a word.
+Sizes are read from the shapes of the tensors. All other settings are assumed to be those of the published models, and
+the assumptions are reported. Nothing is filled in or dropped silently.
 """
 
 import argparse
@@ -25,13 +25,17 @@ from ..modeling_auvmae import AUVMAEPreTrainedModel
 from .layouts import QKV, Source, Tensors, recognise
 
 WRAPPERS = ("model", "module", "state_dict")
-"""Where VideoMAE's script, DeepSpeed and Lightning put the weights in what they save."""
+"""Keys under which VideoMAE's script, DeepSpeed and Lightning save the weights."""
 
 HEADS = {1280: 16, 1408: 16, 640: 8}
-"""Attention heads of the published widths whose heads are not 64 wide: ViT-H, ViT-g, ViT-H's first decoder."""
+"""Number of heads for published widths with heads that are not 64 wide: ViT-H, ViT-g, first decoder of ViT-H."""
 
 TABLE_TOLERANCE = 1e-3
-"""MARLIN computes the angles in float32: 1e-4 off at the last position, 5e-5 in its features. Other tables: about 1."""
+"""Largest difference from our position table.
+
+MARLIN computes the angles in float32, which changes its table by 1e-4 at the last position, and its features by 5e-5.
+Any other table differs by about 1.
+"""
 
 UNLIKE_OURS = {
     r"\.attn\.scale$": "cosine attention (cos_attn)",
@@ -42,13 +46,13 @@ UNLIKE_OURS = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """A converted checkpoint.
+    """Hold a converted checkpoint.
 
     Args:
-        model: `AUVMAEForVideoPretraining`, or `AUVMAEModel` where there was no decoder; float32.
+        model: `AUVMAEForVideoPretraining`, or `AUVMAEModel` if the file has no decoder; float32.
         format: "VideoMAE" or "MARLIN".
-        assumed: Fields of the configuration that the file does not tell and the caller did not give.
-        dropped: Names of the tensors that have no place here, such as a classifier's.
+        assumed: Fields of the configuration that neither the file nor the caller specified.
+        dropped: Names of the tensors that the model does not use, such as those of a classifier.
     """
 
     model: AUVMAEPreTrainedModel
@@ -61,16 +65,16 @@ def convert_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = N
     """Convert a checkpoint of VideoMAE, VideoMAE V2 or MARLIN.
 
     Args:
-        path: `.pth`, `.pt`, `.ckpt` or `.safetensors`.
-        overrides: Fields of `AUVMAEConfig` that go over what is read off the shapes or assumed.
+        path: File with the suffix `.pth`, `.pt`, `.ckpt` or `.safetensors`.
+        overrides: Fields of `AUVMAEConfig` that override those read from the shapes or assumed.
 
     Returns:
         The model, and what was assumed and dropped.
 
     Raises:
-        ValueError: The file is damaged, holds more than tensors, is none of these, has tensors missing, left over or of
-            another shape, or its architecture is not ours. Tensors are named.
-        OSError: It cannot be read.
+        ValueError: The file is damaged, holds more than tensors, or has an unknown format. Or tensors are missing, left
+            over or of the wrong shape, or the architecture differs from ours. The message names the tensors.
+        OSError: The file cannot be read.
     """
     tensors = read_tensors(path)
     try:
@@ -84,55 +88,62 @@ def convert_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = N
 
 
 def read_tensors(path: str | Path) -> Tensors:
-    """The tensors of a file by name, without running any code that is in it. See `convert_checkpoint`."""
+    """Read the tensors of a file by name, without running any code in it.
+
+    The arguments and errors are those of `convert_checkpoint`.
+    """
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        # VideoMAE's script saves its command line along, a bare holder of values
+        # VideoMAE's script also saves its command line, as a namespace that only holds values
         with torch.serialization.safe_globals([argparse.Namespace]):
-            # mapped, because an optimizer of twice the weights' size may be in the file
+            # memory-mapped, because the file may hold an optimizer state twice the size of the weights
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except OSError:
         raise
-    except Exception as error:  # bytes that are no checkpoint end in any of them
+    except Exception as error:  # a file that is not a checkpoint may raise any of them
         asked = re.search(r"(?:GLOBAL|class|function) (\S+)", str(error))
         if asked and isinstance(error, pickle.UnpicklingError):
             raise ValueError(
-                f"{path}: not only tensors, it asks for {asked[1]}, and code in a file is never run. If you trust it, "
-                "load it with the code that made it and save model.state_dict() alone."
+                f"{path}: the file holds more than tensors, it requires {asked[1]}. Code in a checkpoint is never run. "
+                "If you trust the file, load it with the code that wrote it, and save only model.state_dict()."
             ) from None
-        raise ValueError(f"{path}: not a checkpoint, or damaged ({type(error).__name__}).") from error
+        raise ValueError(f"{path}: the file is not a checkpoint, or it is damaged ({type(error).__name__}).") from error
     if isinstance(loaded, dict):
         loaded = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), loaded)
     names = list(loaded) if isinstance(loaded, dict) else []
     others = [str(name) for name in names if not isinstance(loaded[name], torch.Tensor)]
     if others or not names:
         raise ValueError(
-            f"{path}: weights were looked for under {', '.join(WRAPPERS)} and at the top; found instead: "
+            f"{path}: there are no weights under {', '.join(WRAPPERS)} or at the top level; found instead: "
             f"{', '.join(others) or type(loaded).__name__}."
         )
     return loaded
 
 
 def read_config(tensors: Tensors, source: Source, overrides: Mapping[str, Any]) -> tuple[AUVMAEConfig, dict[str, Any]]:
-    """The configuration, and those of its fields that had to be assumed. See `convert_checkpoint`."""
+    """Read the configuration from the shapes of the tensors; see `convert_checkpoint`.
+
+    Returns:
+        The configuration, and those of its fields that were assumed.
+    """
     if unknown := sorted(set(overrides) - set(AUVMAEConfig().to_dict())):
         raise ValueError(f"AUVMAEConfig has no field {', '.join(unknown)}.")
     for pattern, what in UNLIKE_OURS.items():
         if found := [name for name in tensors if re.search(pattern, name)]:
-            raise ValueError(f"VideoMAEConfig has no {what}, but there is {found[0]}.")
+            raise ValueError(f"VideoMAEConfig does not support {what}, but the checkpoint has {found[0]}.")
 
     kernel = shape_of(tensors, f"{source.encoder}{source.layout.patch_embedding}.weight", 5)
     if kernel[3] != kernel[4]:
-        raise ValueError(f"AU-vMAE's patches are squares, but theirs are {kernel[3]} x {kernel[4]} pixels.")
+        raise ValueError(f"AU-vMAE needs square patches, but the checkpoint has {kernel[3]} x {kernel[4]} pixels.")
     fields: dict[str, Any] = dict(zip(("num_channels", "tubelet_size", "patch_size"), kernel[1:4], strict=True))
     fields |= read_blocks(tensors, source, source.encoder)
     if source.has_decoder:
         decoder = read_blocks(tensors, source, f"{source.root}decoder.")
         fields |= {f"decoder_{name}": value for name, value in decoder.items()}
     fields["qv_bias"] = any(name.endswith("attn.q_bias") for name in tensors)
-    # a fine-tuned VideoMAE normalises the mean over tokens (fc_norm), which is the head's; all others each token
+    # A fine-tuned VideoMAE normalises the mean over tokens in its head (fc_norm). All others normalise each token.
     fields["use_mean_pooling"] = f"{source.encoder}fc_norm.weight" in tensors
 
     assumed: dict[str, Any] = {"num_frames": 16, "image_size": 224, **source.layout.fields}
@@ -140,7 +151,7 @@ def read_config(tensors: Tensors, source: Source, overrides: Mapping[str, Any]) 
         width, heads = fields[f"{prefix}hidden_size"], f"{prefix}num_attention_heads"
         if heads not in overrides:
             if width not in HEADS and width % 64:
-                raise ValueError(f"how many heads share a width of {width} is not known: give {heads} in --config.")
+                raise ValueError(f"the number of heads for a width of {width} is unknown. Give {heads} in --config.")
             assumed[heads] = HEADS.get(width, width // 64)
     table = tensors.get(next(iter(source.tables())))
     if table is not None and table.ndim == 3:
@@ -151,7 +162,7 @@ def read_config(tensors: Tensors, source: Source, overrides: Mapping[str, Any]) 
 
 
 def read_blocks(tensors: Tensors, source: Source, within: str) -> dict[str, int]:
-    """Width, depth and inner width of the blocks whose names begin with `within`."""
+    """Read width, depth and inner width of the blocks whose names begin with `within`."""
     index = re.compile(re.escape(f"{within}blocks.") + r"(\d+)\.")
     depth = max((int(found[1]) for name in tensors if (found := index.match(name))), default=0) + 1
     inner, width = shape_of(tensors, f"{within}blocks.0.{source.layout.names['intermediate.dense']}.weight", 2)
@@ -159,20 +170,24 @@ def read_blocks(tensors: Tensors, source: Source, within: str) -> dict[str, int]
 
 
 def shape_of(tensors: Tensors, name: str, dimensions: int) -> torch.Size:
-    """The shape of a tensor that sizes are read off.
+    """Return the shape of a tensor from which sizes are read.
 
     Raises:
-        ValueError: There is none, or it has not so many dimensions.
+        ValueError: The tensor is missing, or has another number of dimensions.
     """
     if name not in tensors:
         raise ValueError(f"missing: {name}.")
     if tensors[name].ndim != dimensions:
-        raise ValueError(f"of another shape: {name} {tuple(tensors[name].shape)} instead of {dimensions} dimensions.")
+        raise ValueError(f"wrong shape: {name} {tuple(tensors[name].shape)} instead of {dimensions} dimensions.")
     return tensors[name].shape
 
 
 def rename_tensors(tensors: Tensors, source: Source, config: AUVMAEConfig) -> tuple[Tensors, list[str]]:
-    """Ours by our names, float32, and the names of what was dropped. See `convert_checkpoint`."""
+    """Rename the tensors to our names, in float32; see `convert_checkpoint`.
+
+    Returns:
+        The tensors by our names, and the original names of those dropped.
+    """
     with torch.device("meta"):
         expected = source.model_class(config).state_dict()
     tables = source.tables()
@@ -187,7 +202,7 @@ def rename_tensors(tensors: Tensors, source: Source, config: AUVMAEConfig) -> tu
         left_over.discard(theirs)
         tensor = tensors[theirs]
         part = next((QKV.index(part) for part in QKV if ours.endswith(f".{part}.weight")), None)
-        if part is not None:  # three matrices in one
+        if part is not None:  # one matrix holds query, key and value
             shape = torch.Size((3 * shape[0], shape[1]))
         if tensor.shape != shape:
             misshapen.append(f"{theirs} {tuple(tensor.shape)} instead of {tuple(shape)}")
@@ -200,7 +215,7 @@ def rename_tensors(tensors: Tensors, source: Source, config: AUVMAEConfig) -> tu
     faults = {
         "missing": list(dict.fromkeys(missing)),
         "left over": sorted(left_over),
-        "of another shape": list(dict.fromkeys(misshapen)),
+        "wrong shape": list(dict.fromkeys(misshapen)),
     }
     if any(faults.values()):
         raise ValueError("; ".join(f"{fault}: {', '.join(names)}" for fault, names in faults.items() if names) + ".")
@@ -210,20 +225,20 @@ def rename_tensors(tensors: Tensors, source: Source, config: AUVMAEConfig) -> tu
 
 
 def check_table(name: str, table: torch.Tensor, width: int, config: AUVMAEConfig) -> None:
-    """Compare their position table with ours, which is fixed and never loaded.
+    """Compare a position table with ours, which is fixed and never loaded.
 
     Raises:
-        ValueError: It is for another number of frames or pixels, or is no sine and cosine (learned positions).
+        ValueError: The table is for another number of frames or pixels, or is not sine-cosine (learned positions).
     """
     positions = config.num_frames // config.tubelet_size * config.patches_per_slot
     if table.shape != (1, positions, width):
         raise ValueError(
-            f"{name} is {tuple(table.shape)} instead of {(1, positions, width)} for {config.num_frames} frames of "
-            f"{config.image_size} pixels: give num_frames and image_size in --config."
+            f"{name} has the shape {tuple(table.shape)} instead of {(1, positions, width)} for {config.num_frames} "
+            f"frames of {config.image_size} pixels. Give num_frames and image_size in --config."
         )
     difference = (table.float() - sinusoid_table(positions, width)).abs().max().item()
     if not difference < TABLE_TOLERANCE:
         raise ValueError(
-            f"{name} differs from the fixed sine-cosine table by {difference:.2g}: learned positions have no place in "
-            "VideoMAEConfig."
+            f"{name} differs from the fixed sine-cosine table by {difference:.2g}. VideoMAEConfig does not support "
+            "learned positions."
         )

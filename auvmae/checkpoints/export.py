@@ -1,6 +1,7 @@
-"""A fine-tuned model as ONNX, in float32 and with int8 weights: one window in, its action units out.
+"""Export a fine-tuned model to ONNX, in float32 and with int8 weights.
 
-A file computes what `AUDetector` asks the model for, at one level, and is checked against the model before it counts.
+An exported model maps one window of frames to action units at one level, as `AUDetector` calls it. It is verified
+against the original model before it is saved.
 """
 
 import json
@@ -23,40 +24,43 @@ from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..system.files import replacing_folder
 
 ONNX_FILE, INT8_FILE, RECORD_FILE = "model.onnx", "model.int8.onnx", "export.json"
-OPSET = 20  # the first in which GELU is one operator
+OPSET = 20  # the first with GELU as a single operator
 TOLERANCE = 1e-4
-"""How far the logits of `model.onnx` may be from the model's."""
-MAX_BYTES = 2**31  # of a protobuf message
+"""Largest difference allowed between the logits of `model.onnx` and of the model."""
+MAX_BYTES = 2**31  # limit of a protobuf message
 PACKAGES = ("auvmae", "torch", "transformers", "onnx", "onnxscript", "onnxruntime")
 
 
 def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict[str, Any]:
-    """Write what the detector runs as `output/model.onnx`, with its configuration and processor.
+    """Export the model of a detector, with its configuration and processor.
+
+    The model is saved as `output/model.onnx`.
 
     Args:
-        detector: on the CPU, in float32. Its level is the file's.
-        output: the folder, there whole or not at all; one that is there is replaced.
-        int8: also `output/model.int8.onnx`: the weights of all matrix products in int8, by row, and their inputs
-            quantised as they come (dynamic quantisation); the rest in float32.
+        detector: Detector on the CPU, in float32. The file is for its level.
+        output: Folder to write. It is created or replaced as a whole, or left untouched on failure.
+        int8: Whether to add `output/model.int8.onnx`, with dynamic quantisation: the weights of all matrix products are
+            int8, quantised by row, and their inputs are quantised at run time. All else stays float32.
 
     Returns:
-        What `output/export.json` says: weights, level, inputs, output, SHA-256 of the files, how far they are from the
-        model on random windows.
+        The content of `output/export.json`: weights, level, inputs, output, SHA-256 of the files, and their largest
+        differences from the model on random windows.
 
     Raises:
         ImportError: onnx, onnxscript or onnxruntime is not installed.
-        ValueError: the detector runs an exported model already, the model does not fit into a file, or the file's
-            logits are further than `TOLERANCE` from the model's.
+        ValueError: The detector already runs an exported model, the model does not fit into a file, or the logits of
+            the file differ from those of the model by more than `TOLERANCE`.
     """
     model = detector.model
     if not isinstance(model, AUVMAEForFrameAUClassification):
-        raise ValueError("this is an exported model already: export the checkpoint that it came from")
+        raise ValueError("This model is already exported. Export the checkpoint that it came from.")
     if 4 * model.num_parameters() >= MAX_BYTES:
-        raise ValueError(f"an ONNX file holds 2 GiB, the model has {4 * model.num_parameters() / 2**30:.1f} in float32")
+        size = 4 * model.num_parameters() / 2**30
+        raise ValueError(f"An ONNX file holds at most 2 GiB, but the model has {size:.1f} GiB in float32.")
     window = _Window(model, detector.mask_ratio)
     config = copy(model.config)
     config.sampling_rate, config.mask_ratio = detector.sampling_rate, detector.mask_ratio
-    del config.auto_map  # no code stands beside the file
+    del config.auto_map  # no code is exported
     with replacing_folder(output) as folder:
         config.to_json_file(folder / "config.json")
         detector.processor.to_json_file(folder / "preprocessor_config.json")
@@ -65,8 +69,8 @@ def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict
         found = differences[ONNX_FILE]["logits"]
         if not found <= TOLERANCE:
             raise ValueError(
-                f"the exported model's logits on random windows are {found:.1e} from the model's, more than "
-                f"{TOLERANCE:.0e}: with these versions of torch and onnxruntime it cannot be exported"
+                f"On random windows, the exported model's logits differ from the model's by {found:.1e}, more than "
+                f"{TOLERANCE:.0e}. The model cannot be exported with these versions of torch and onnxruntime."
             )
         if int8:
             _quantise(folder / ONNX_FILE, folder / INT8_FILE)
@@ -92,7 +96,10 @@ def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict
 
 
 class _Window(nn.Module):
-    """The model on one window, from tensors to logits: without checks, and with a mask that hides a fixed number."""
+    """Run the model on one window, from tensors to logits.
+
+    Inputs are not checked, and a mask must hide a fixed number of patches.
+    """
 
     def __init__(self, model: AUVMAEForFrameAUClassification, mask_ratio: float) -> None:
         super().__init__()
@@ -101,16 +108,20 @@ class _Window(nn.Module):
         self.eval()
 
     def forward(self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, num_frames, C, H, W), (B, L) True = hidden -> (B, clip_length, N)."""
+        """Return the logits of a batch of windows.
+
+        The shapes are (B, num_frames, C, H, W), (B, L) True = hidden -> (B, clip_length, N).
+        """
         visible = None if bool_masked_pos is None else self.visible_tokens(bool_masked_pos)
         tokens = VideoMAEModel.forward(self.model.videomae, pixel_values, visible).last_hidden_state
         return interpolate_frames(self.model.head(tokens, self.num_slots), self.model.config.clip_length)
 
     def visible_tokens(self, bool_masked_pos: torch.Tensor) -> torch.Tensor:
-        """`tube_token_indices` where the number of hidden patches is known: (B, L), True = hidden -> (B, K).
+        """Compute `tube_token_indices` for a known number of hidden patches.
 
-        The graph must not depend on values, and an operator cannot raise. Where a slot hides another number, indices
-        lie past the last token, at which onnxruntime stops.
+        The graph must not depend on values, and an operator cannot raise. If a slot hides another number of patches,
+        the indices lie past the last token, and onnxruntime raises an error. The shapes are (B, L), True = hidden ->
+        (B, K).
         """
         hidden = bool_masked_pos.reshape(bool_masked_pos.shape[0], self.num_slots, -1).long()
         patches = hidden.shape[2]
@@ -121,7 +132,7 @@ class _Window(nn.Module):
         return (order + starts + wrong * hidden[0].numel()).flatten(1)
 
     def random_inputs(self, batch_size: int) -> dict[str, torch.Tensor]:
-        """Noise, and masks where there are any; the same at every call."""
+        """Return noise, and masks if the level has any; the same at every call."""
         config, generator = self.model.config, torch.Generator().manual_seed(batch_size)
         shape = (batch_size, config.num_frames, config.num_channels, config.image_size, config.image_size)
         inputs = {"pixel_values": torch.randn(shape, generator=generator)}
@@ -133,15 +144,15 @@ class _Window(nn.Module):
 
 def _write_onnx(window: _Window, path: Path) -> None:
     try:
-        import onnxruntime  # noqa: F401  # the check needs it; say so before the work
-        import onnxscript  # noqa: F401  # torch.onnx writes with it
+        import onnxruntime  # noqa: F401  # imported here to fail before the export, as the check needs it
+        import onnxscript  # noqa: F401  # used by torch.onnx
         from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # comes with onnxscript
     except ImportError as error:
-        raise ImportError(f"exporting needs the extra `onnx`: pip install auvmae[onnx] ({error})") from error
+        raise ImportError(f"The export needs the extra `onnx`: pip install auvmae[onnx] ({error}).") from error
     inputs = window.random_inputs(2)
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
-        # torch's exporter calls what torch deprecates, and says that it renames an axis to what it is called
+        # torch's exporter calls deprecated functions, and warns about renaming an axis to its own name
         warnings.simplefilter("ignore")
         program: Any = torch.onnx.export(
             window,
@@ -153,7 +164,7 @@ def _write_onnx(window: _Window, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
-    # torch notes at each operator where it was called: paths of this machine, which are nobody's business
+    # torch records the source file of each operator, which would publish local paths
     ClearMetadataAndDocStringPass()(program.model)
     program.save(path, external_data=False)
 
@@ -161,13 +172,16 @@ def _write_onnx(window: _Window, path: Path) -> None:
 def _quantise(source: Path, target: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # unsigned: where the CPU has no VNNI, sums of products with signed weights saturate
+    # unsigned, because sums of products with signed weights saturate on CPUs without VNNI
     quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QUInt8)
 
 
 @torch.inference_mode()
 def _largest_differences(window: _Window, path: Path) -> dict[str, float]:
-    """Of the logits and of the probabilities, over batches of other sizes than the one that was traced."""
+    """Return the largest differences of logits and probabilities from the model.
+
+    The batch sizes differ from the one that was traced.
+    """
     exported: Any = OnnxModel(path)
     largest = {"logits": 0.0, "probs": 0.0}
     for batch_size in (1, 3):

@@ -1,4 +1,7 @@
-"""How VideoMAE (both versions) and MARLIN name their tensors: one architecture under three sets of names."""
+"""Define how VideoMAE (both versions) and MARLIN name their tensors.
+
+Our models have the same architecture under a third set of names.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +13,7 @@ from ..modeling_auvmae import AUVMAEForVideoPretraining, AUVMAEModel, AUVMAEPreT
 Tensors = dict[str, torch.Tensor]
 
 QKV = ("query", "key", "value")
-"""Order of the three in one `attn.qkv.weight`."""
+"""Order of the three matrices in `attn.qkv.weight`."""
 
 BLOCK_NAMES = {
     "encoder.layer.": "blocks.",
@@ -27,16 +30,17 @@ BLOCK_NAMES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How a code base names what we have.
+    """Describe how a code base names its tensors.
 
     Args:
-        name: What it is called.
-        patch_embedding: Its name of the patch embedding, by which a file is recognised.
-        names: Ours to theirs, replaced in this order.
+        name: Name of the format.
+        patch_embedding: Name of the patch embedding, by which a file is recognised.
+        names: Our names mapped to those of the code base, replaced in this order.
         tables: Names of the position tables of the encoder (after its prefix) and of the decoder.
-        fields: Of `AUVMAEConfig`, which no shape tells.
-        dropped: Beginnings of the names that are of no use here.
-        channels_first: Whether a patch is predicted as (channel, pixel); ours and VideoMAE's are (pixel, channel).
+        fields: Fields of `AUVMAEConfig` that cannot be read from a shape.
+        dropped: Prefixes of the names of tensors that are not used.
+        channels_first: Whether a patch is predicted as (channel, pixel). Our models and VideoMAE predict
+            (pixel, channel).
     """
 
     name: str
@@ -59,7 +63,7 @@ LAYOUTS = (
             "output.dense": "mlp.fc2",
         },
         tables=("pos_embed", "pos_embed"),
-        # Transformers' decoder has 1e-5 in its last normalisation, whatever the configuration says
+        # the last normalisation of Transformers' decoder always uses 1e-5, whatever the configuration says
         fields={"layer_norm_eps": 1e-6},
         dropped=("head.", "fc_norm."),
     ),
@@ -75,7 +79,7 @@ LAYOUTS = (
             "mask_token": "decoder.mask_token",
         },
         tables=("pos_embedding.emb", "decoder.pos_embedding.emb"),
-        # it sees and predicts pixels in [0, 1]
+        # MARLIN takes and predicts pixels in [0, 1]
         fields={"layer_norm_eps": 1e-5, "norm_pix_loss": False, "image_mean": [0.0] * 3, "image_std": [1.0] * 3},
         dropped=("discriminator.",),
         channels_first=True,
@@ -85,13 +89,13 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class Source:
-    """Whose tensors they are, and what stands before their names.
+    """Identify the format of a checkpoint, and the prefixes of its names.
 
     Args:
-        layout: How they are named.
-        root: Before every name: "", "module.", ...
-        encoder: Before the encoder's: `root`, or `root` + "encoder.".
-        has_decoder: Whether the decoder is there.
+        layout: Names of the tensors.
+        root: Prefix of every name: "", "module.", ...
+        encoder: Prefix of the names of the encoder: `root`, or `root` + "encoder.".
+        has_decoder: Whether the checkpoint has a decoder.
     """
 
     layout: Layout
@@ -101,16 +105,16 @@ class Source:
 
     @property
     def model_class(self) -> type[AUVMAEPreTrainedModel]:
-        """Ours that holds it all."""
+        """Return our model class that holds all tensors."""
         return AUVMAEForVideoPretraining if self.has_decoder else AUVMAEModel
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Beginnings of their names of what has no place here."""
+        """Return the prefixes of the names of tensors that are not used."""
         return tuple(prefix + name for prefix in (self.root, self.encoder) for name in self.layout.dropped)
 
     def name_of(self, ours: str) -> str:
-        """Their name of a parameter of `model_class`."""
+        """Return the checkpoint's name of a parameter of `model_class`."""
         inner = ours.removeprefix("videomae.")
         prefix = self.root if self.has_decoder and inner == ours else self.encoder
         for name, theirs in self.layout.names.items():
@@ -118,14 +122,14 @@ class Source:
         return prefix + inner
 
     def tables(self) -> dict[str, str]:
-        """Their names of position tables, each with the field that is its width."""
+        """Map the names of the position tables to the fields with their widths."""
         encoder, decoder = self.layout.tables
         widths = {self.encoder + encoder: "hidden_size"}
         return widths | ({self.root + decoder: "decoder_hidden_size"} if self.has_decoder else {})
 
 
 def recognise(tensors: Tensors) -> Source:
-    """Tell by the names whose tensors they are. See `convert_checkpoint`."""
+    """Recognise the format of a checkpoint by its names; see `convert_checkpoint`."""
     for layout in LAYOUTS:
         ending = f"{layout.patch_embedding}.weight"
         for name in tensors:
@@ -135,6 +139,8 @@ def recognise(tensors: Tensors) -> Source:
                 has_decoder = root != encoder and any(other.startswith(f"{root}decoder.") for other in tensors)
                 return Source(layout, root, encoder, has_decoder)
     if any(name.endswith("patch_embeddings.projection.weight") for name in tensors):
-        raise ValueError("Transformers' own names: no conversion is needed, --model_name_or_path reads its folder.")
+        raise ValueError(
+            "The names are those of Transformers. No conversion is needed: pass the folder to --model_name_or_path."
+        )
     endings = " nor ".join(f"{layout.patch_embedding}.weight ({layout.name})" for layout in LAYOUTS)
-    raise ValueError(f"neither {endings} is there. Its first tensors: {', '.join(list(tensors)[:5])}.")
+    raise ValueError(f"there is neither {endings}. The first tensors are {', '.join(list(tensors)[:5])}.")

@@ -1,1 +1,1 @@
-"""Turn flags into a finished run: its folder, its card, its push."""
+"""Turn flags into a finished run, with its folder, its card and its push."""

@@ -1,4 +1,7 @@
-"""Arguments of the two scripts: defaults are the paper's where it gives one (quoted), and said to be ours elsewhere."""
+"""Define the arguments of the two scripts.
+
+Defaults follow the paper and quote it. Where the paper is silent, the help text says so.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -19,86 +22,90 @@ TINY_ENCODER = Path(__file__).parents[1] / "tiny_encoder"
 """The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
 
 RUN = "{run}"
-"""Stands in --model_name_or_path for the name of the run, where there are several: `fold1`, `repeat1_fold1`."""
+"""Placeholder in --model_name_or_path for the name of each of several runs: `fold1`, `repeat1_fold1`."""
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "prediction_loss_only": (False, "the scores need the predictions"),
-    "batch_eval_metrics": (False, "F1 is of all frames together, no mean over batches"),
-    "eval_do_concat_batches": (True, "F1 is of all frames together, no mean over batches"),
-    "include_for_metrics": ([], "F1 takes predictions and labels alone"),
-    "label_names": (None, "the labels of clips are called labels"),
-    "remove_unused_columns": (False, "clips need all of theirs"),
-    "label_smoothing_factor": (0, "the loss (Eq. 9) has no smoothed labels"),
+    "prediction_loss_only": (False, "the metrics need the predictions"),
+    "batch_eval_metrics": (False, "F1 is computed over all frames together, not averaged over batches"),
+    "eval_do_concat_batches": (True, "F1 is computed over all frames together, not averaged over batches"),
+    "include_for_metrics": ([], "F1 is computed from predictions and labels only"),
+    "label_names": (None, "the labels of a clip are always called labels"),
+    "remove_unused_columns": (False, "decoding a clip needs all of its columns"),
+    "label_smoothing_factor": (0, "the loss (Eq. 9) does not support smoothed labels"),
 }
-"""Flags that clips leave at these values, and why: a run would ignore others, or fail once it has trained."""
+"""Flags that must keep these values, and why. A run would ignore any other value, or fail after training."""
 
 
 @dataclass
 class RunArguments(TrainingArguments):
-    """`TrainingArguments` with the defaults that every run of ours wants.
+    """Override the defaults of `TrainingArguments` that do not suit video clips.
 
     Raises:
-        ValueError: One of the flags `REFUSED` has another value.
+        ValueError: A flag in `REFUSED` has another value.
     """
 
-    do_train: bool = field(default=True, metadata={"help": "Train; `--no_do_train` only scores the test side."})
+    do_train: bool = field(
+        default=True, metadata={"help": "Train the model. `--no_do_train` only scores it on the test split."}
+    )
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Not for clips, which need theirs for decoding."}
+        default=False, metadata={"help": "Must stay false: decoding a clip needs all of its columns."}
     )
     dataloader_drop_last: bool = field(
-        default=False, metadata={"help": "Leave out an epoch's last training batch if it is not full."}
+        default=False, metadata={"help": "Drop the last training batch of an epoch if it is not full."}
     )
     ddp_find_unused_parameters: bool | None = field(
-        default=False, metadata={"help": "Search for unused parameters at every step; these models have none."}
+        default=False, metadata={"help": "Search for unused parameters at every step. These models have none."}
     )
     hub_strategy: HubStrategy | str = field(
         default="end",
-        metadata={"help": "When --push_to_hub pushes: only at the end, since weights without scores have no card."},
+        metadata={"help": "When to push with --push_to_hub. Only `end` works: weights without scores have no card."},
     )
 
     def __post_init__(self) -> None:
         for name, (only, reason) in REFUSED.items():
             if (value := getattr(self, name)) != only:
-                raise ValueError(f"--{name} {value}: {reason}. Leave it out.")
+                raise ValueError(f"--{name} {value} is not supported: {reason}. Omit this flag.")
         super().__post_init__()
 
 
 @dataclass
 class ModelArguments:
-    """Which weights to start from."""
+    """Choose the weights to start from."""
 
     model_name_or_path: str | None = field(
         default=None,
         metadata={
-            "help": "Checkpoint to start from: a folder or a Hub name of AU-vMAE or of any VideoMAE, or `tiny`, the "
-            "packaged demonstration encoder. Without it, or with `none`, training starts from random weights."
+            "help": "Checkpoint to start from: a folder or Hub name of any AU-vMAE or VideoMAE model, or `tiny`, the "
+            "packaged demonstration encoder. By default, or with `none`, training starts from random weights."
         },
     )
     model_config: str = field(
         default="{}",
         metadata={
-            "help": "Fields of AUVMAEConfig as JSON (in a recipe: a mapping), over those of the checkpoint or over "
-            'the defaults (ViT-B/16, 224 pixels), e.g. {"num_frames": 128}.'
+            "help": 'Fields of AUVMAEConfig as JSON (in a recipe: a mapping), e.g. {"num_frames": 128}. They override '
+            "those of the checkpoint or, without one, the defaults (ViT-B/16, 224 pixels)."
         },
     )
 
     def __post_init__(self) -> None:
         if self.model_name_or_path == "tiny":
             self.model_name_or_path = str(TINY_ENCODER)
-        elif self.model_name_or_path == "none":  # over a recipe that names a checkpoint
+        elif self.model_name_or_path == "none":  # overrides the checkpoint of a recipe
             self.model_name_or_path = None
         self.given_start = self.model_name_or_path
 
     def name_run(self, run: str) -> None:
-        """Put the name of the run in the place of `RUN`, which stays in `given_start`."""
+        """Replace the placeholder `RUN` with the name of the run; `given_start` keeps it."""
         self.model_name_or_path = self.given_start and self.given_start.replace(RUN, run)
 
     def build(self, model_class: type[AUVMAEPreTrainedModel], **fields: Any) -> AUVMAEPreTrainedModel:
-        """The model to train, in float32: from the checkpoint if there is one, else from random weights.
+        """Build the model to train, in float32.
+
+        Its weights come from the checkpoint. Without one, they are random.
 
         Args:
             model_class: `AUVMAEForVideoPretraining` or `AUVMAEForFrameAUClassification`.
-            fields: Fields of the configuration that the data or the level decide; `model_config` goes over them.
+            fields: Fields of the configuration that follow from the data or the level. `model_config` overrides them.
         """
         if self.model_name_or_path is None:
             return model_class(self.configure(**fields))
@@ -106,7 +113,7 @@ class ModelArguments:
         return model_class.from_pretrained(self.model_name_or_path, dtype=torch.float32, **fields)
 
     def configure(self, **fields: Any) -> AUVMAEConfig:
-        """The configuration of the model that `build` gives."""
+        """Build the configuration of the model that `build` returns."""
         fields |= json.loads(self.model_config)
         start = self.model_name_or_path
         return AUVMAEConfig(**fields) if start is None else AUVMAEConfig.from_pretrained(start, **fields)
@@ -114,40 +121,43 @@ class ModelArguments:
 
 @dataclass
 class DataArguments:
-    """Which clips to train and to score on."""
+    """Choose the clips to train and to score on."""
 
     dataset: str = field(
         default="synthetic",
-        metadata={"help": "synthetic (embedded, rendered on first use), disfa, bp4d, or another builder's name."},
+        metadata={"help": "Dataset: synthetic (embedded, rendered on first use), disfa, bp4d, or another builder."},
     )
-    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data set; not needed for synthetic."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the dataset; not needed for synthetic."})
     fold: str = field(
         default="1",
         metadata={
-            "help": "Subject-exclusive fold, from 1: which part of the subjects is the test side. Fine-tuning also "
-            "takes `all`: one fold after the other, each into OUTPUT_DIR/foldK, and the table of them all."
+            "help": "Subject-exclusive fold, counted from 1, whose subjects form the test split. Fine-tuning also "
+            "accepts `all`: the folds run one after the other, each in OUTPUT_DIR/foldK, and are summarised in tables."
         },
     )
     clip_length: int = field(
         default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
     )
-    video_backend: str = field(default="decord", metadata={"help": "decord, pyav, or torchcodec where installed."})
-    num_proc: int | None = field(default=None, metadata={"help": "Processes that index the data set."})
+    video_backend: str = field(
+        default="decord", metadata={"help": "Video decoder: decord, pyav, or torchcodec if it is installed."}
+    )
+    num_proc: int | None = field(default=None, metadata={"help": "Number of processes that index the dataset."})
     dataset_options: str = field(
         default="{}",
         metadata={
-            "help": 'Further options of the builder as JSON (in a recipe: a mapping), e.g. {"drop_bad_frames": true}.'
+            "help": "Further options of the dataset builder as JSON (in a recipe: a mapping), e.g. "
+            '{"drop_bad_frames": true}.'
         },
     )
 
     def load_options(self) -> dict[str, Any]:
-        """Keyword arguments of `load_au_dataset`.
+        """Return the keyword arguments of `load_au_dataset`.
 
         Raises:
-            ValueError: `fold` is no number.
+            ValueError: `fold` is not a number.
         """
         if not self.fold.isdecimal():
-            raise ValueError(f"--fold is a number from 1 (or, to fine-tune, all); found {self.fold!r}.")
+            raise ValueError(f"--fold must be a number from 1 (or, to fine-tune, `all`), found {self.fold!r}.")
         return {
             "name": self.dataset,
             "data_dir": self.data_dir,
@@ -160,22 +170,29 @@ class DataArguments:
 
 @dataclass
 class LossArguments:
-    """Weights of Eq. 9."""
+    """Weight the terms of the loss (Eq. 9)."""
 
-    cls_weight: float = field(default=1.0, metadata={"help": "Sec. 3.4: 'we experimentally set lambda_cls = 1.0'."})
-    intra_weight: float = field(default=0.01, metadata={"help": "Sec. 3.4: 'lambda_intra = 0.01'."})
-    inter_weight: float = field(default=0.01, metadata={"help": "Sec. 3.4: 'lambda_inter = 0.01'."})
+    cls_weight: float = field(
+        default=1.0,
+        metadata={"help": "Weight of the classification loss. Sec. 3.4: 'we experimentally set lambda_cls = 1.0'."},
+    )
+    intra_weight: float = field(
+        default=0.01, metadata={"help": "Weight of the intra-frame loss. Sec. 3.4: 'lambda_intra = 0.01'."}
+    )
+    inter_weight: float = field(
+        default=0.01, metadata={"help": "Weight of the inter-frame loss. Sec. 3.4: 'lambda_inter = 0.01'."}
+    )
     statistics_pool: int = field(
         default=0,
         metadata={
-            "help": "Past training batches (of --gradient_accumulation_steps K, K make a step) whose statistics are "
-            "pooled, detached, with the present ones. The paper's is 0; of few clips they are noise, which pooling "
-            "steadies."
+            "help": "Number of past training batches whose statistics are pooled, detached, with those of the current "
+            "batch (with --gradient_accumulation_steps K, a step has K batches). The paper uses 0. The statistics of a "
+            "few clips are noisy, and pooling stabilises them."
         },
     )
 
     def build(self, rows: datasets.Dataset) -> KnowledgeGuidedLoss:
-        """Build the criterion of Eq. 9 from the labels of the training side, before augmentation."""
+        """Build the criterion of Eq. 9 from the training labels before augmentation."""
         return KnowledgeGuidedLoss.from_labels(
             video_labels(rows),
             self.cls_weight,
@@ -188,22 +205,22 @@ class LossArguments:
 
 @dataclass
 class LevelArguments:
-    """How a clip enters the encoder (Sec. 3.3)."""
+    """Choose how clips enter the encoder (Sec. 3.3)."""
 
     levels: list[str] = field(
         default_factory=lambda: ["video"],
         metadata={
-            "help": "video (every frame), frame (every 4th), patch (half of the patches hidden), or several: then each "
-            "batch is at one of them, drawn at random. The paper trains on one.",
+            "help": "Input level of training: video (every frame), frame (every fourth frame) or patch (half of the "
+            "patches masked). With several levels, each batch uses one, drawn at random. The paper trains on one.",
             "choices": list(LEVELS),
         },
     )
     eval_level: str | None = field(
         default=None,
-        metadata={"help": "Level to score at, and of the saved configuration; the first of --levels by default."},
+        metadata={"help": "Input level of scoring and of the saved configuration; by default the first of --levels."},
     )
     eval_mask_ratio: float | None = field(
-        default=None, metadata={"help": "Share of patches to hide when scoring; that of the level by default."}
+        default=None, metadata={"help": "Fraction of patches masked in scoring; by default that of the level."}
     )
 
     def __post_init__(self) -> None:
@@ -213,48 +230,48 @@ class LevelArguments:
 
     @property
     def training(self) -> list[Level]:
-        """The levels to train at."""
+        """Return the levels to train at."""
         return [LEVELS[name] for name in dict.fromkeys(self.levels)]
 
     @property
     def evaluation(self) -> Level:
-        """The level to score at."""
+        """Return the level to score at."""
         level = LEVELS[str(self.eval_level)]
         return level if self.eval_mask_ratio is None else level._replace(mask_ratio=self.eval_mask_ratio)
 
 
 @dataclass
 class PretrainArguments:
-    """How much of a clip the masked autoencoder sees (Sec. 3.2)."""
+    """Choose how much of a clip the masked autoencoder sees (Sec. 3.2)."""
 
     mask_ratio: float = field(
-        default=0.9, metadata={"help": "Share of patches hidden by the tube mask. Sec. 4.1: 'a mask ratio of 0.9'."}
+        default=0.9, metadata={"help": "Fraction of patches hidden by the tube mask. Sec. 4.1: 'a mask ratio of 0.9'."}
     )
     sampling_rate: int = field(
         default=1,
         metadata={
-            "help": "Every k-th frame enters: 1 to fine-tune at video or patch level, 4 at frame level. Sec. 4.1: 'the "
+            "help": "Sample every k-th frame: 1 to fine-tune at video or patch level, 4 at frame level. Sec. 4.1: 'the "
             "sampling rate in pre-training is maintained the same as in fine-tuning'."
         },
     )
     masks_per_clip: int = field(
         default=1,
         metadata={
-            "help": "Masks drawn for each decoded clip, all trained on in one step: cheaper where decoding is the "
-            "bottleneck. The paper has one."
+            "help": "Number of masks drawn for each decoded clip, all used in the same step. Several are cheaper where "
+            "decoding is the bottleneck. The paper uses one."
         },
     )
     decoder_mask_ratio: float = field(
         default=0.0,
         metadata={
-            "help": "Share of the hidden patches that the decoder leaves out (VideoMAE V2's dual masking): cheaper "
-            "steps. The paper reconstructs all of them."
+            "help": "Fraction of the hidden patches that the decoder skips (the dual masking of VideoMAE V2), which "
+            "makes steps cheaper. The paper reconstructs all hidden patches."
         },
     )
     max_skipped: float = field(
         default=0.01,
         metadata={
-            "help": "Share of the clips that may fail to decode. They are passed over and listed in "
-            "skipped_clips.csv; more than this (and more than 10) end the run."
+            "help": "Fraction of clips that may fail to decode. They are skipped and listed in skipped_clips.csv. The "
+            "run stops if more than this fraction, and more than 10 clips, fail."
         },
     )

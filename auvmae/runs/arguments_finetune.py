@@ -1,4 +1,7 @@
-"""Arguments of fine-tuning where the paper is silent: all off by default."""
+"""Define the arguments of fine-tuning.
+
+Options on which the paper is silent are off by default.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,59 +17,61 @@ from .recipe import given_flags, parse_arguments
 
 @dataclass
 class FinetuneArguments(RunArguments):
-    """`RunArguments` and what practitioners fine-tune with.
+    """Extend `RunArguments` with common fine-tuning options.
 
     Raises:
-        ValueError: A checkpoint, a threshold or the learning rate would be chosen by scores on the test fold, or early
-            stopping is to score at other times than it saves.
+        ValueError: Scores on the test fold would select a checkpoint, thresholds or the learning rate, or early
+            stopping would evaluate at other times than checkpoints are saved.
     """
 
     layer_decay: float = field(
-        default=1.0, metadata={"help": "Learning rate of a layer over that of the next, e.g. 0.75; 1 for one rate."}
+        default=1.0,
+        metadata={"help": "Ratio of a layer's learning rate to that of the next layer, e.g. 0.75; 1 for equal rates."},
     )
     drop_path: float = field(
-        default=0.0, metadata={"help": "Chance to skip a branch of the last layer, less before it, e.g. 0.1."}
+        default=0.0,
+        metadata={"help": "Drop-path rate of the last layer, e.g. 0.1; earlier layers use linearly smaller rates."},
     )
     ema_decay: float = field(
-        default=0.0, metadata={"help": "Score and save an exponential moving average of the weights, e.g. 0.999."}
+        default=0.0,
+        metadata={"help": "Decay of an exponential moving average of the weights, scored and saved, e.g. 0.999."},
     )
     lora_rank: int = field(
-        default=0, metadata={"help": "Train adapters of this rank (peft) and the head, not the encoder."}
+        default=0, metadata={"help": "Rank of LoRA adapters (peft), trained with the head in place of the encoder."}
     )
     balanced_sampling: bool = field(
-        default=False, metadata={"help": "Draw a training clip the oftener the rarer its rarest AU is."}
+        default=False, metadata={"help": "Oversample clips with rare AUs, according to the rarest AU of each clip."}
     )
     inner_val: float = field(
         default=0.0,
-        metadata={"help": "Share of the training subjects, e.g. 0.2, that is held out of training to evaluate on."},
+        metadata={"help": "Fraction of the training subjects, e.g. 0.2, held out for evaluation."},
     )
     early_stopping_patience: int | None = field(
         default=None,
         metadata={
-            "help": "Stop after so many evaluations on --inner_val (one per checkpoint) without a better F1, or "
-            "--metric_for_best_model, and keep the best checkpoint."
+            "help": "Number of evaluations on --inner_val (one per checkpoint) without a better F1, or "
+            "--metric_for_best_model, after which training stops. The best checkpoint is kept."
         },
     )
-
     tune_thresholds: bool = field(
         default=False,
         metadata={
-            "help": "Choose the threshold of each action unit by its F1 on --inner_val and keep it in the checkpoint's "
-            "configuration, by which predictions go; 0.5 without."
+            "help": "Choose the threshold of each action unit by its F1 on --inner_val, and save it for prediction in "
+            "the configuration of the checkpoint. Otherwise, thresholds are 0.5."
         },
     )
 
     @property
     def chosen_options(self) -> dict[str, Any]:
-        """Those of the above that are not at their default."""
+        """Return the options of this class that differ from their defaults."""
         values = {name: getattr(self, name) for name in FinetuneArguments.__annotations__}
         return {name: value for name, value in values.items() if value != getattr(FinetuneArguments, name)}
 
     def __post_init__(self) -> None:
         if self.early_stopping_patience is not None:
             self.load_best_model_at_end = True
-            self.restore_callback_states_from_checkpoint = True  # evaluations without a better score, so far
-            if self.save_strategy != "best":  # which is when it is scored
+            self.restore_callback_states_from_checkpoint = True  # the evaluations without a better score
+            if self.save_strategy != "best":  # "best" saves only when it evaluates
                 self._score_every_checkpoint()
             self.metric_for_best_model = self.metric_for_best_model or "f1"
         chosen = {
@@ -76,9 +81,9 @@ class FinetuneArguments(RunArguments):
         }
         if any(chosen.values()) and not self.inner_val:
             raise ValueError(
-                f"{' and '.join(name for name in chosen if chosen[name])} would be chosen by scores on the test fold "
+                f"Scores on the test fold would select {' and '.join(name for name in chosen if chosen[name])} "
                 "(early stopping, --load_best_model_at_end, --save_strategy best; --lr_scheduler_type "
-                "reduce_lr_on_plateau, greedy; --tune_thresholds): hold training subjects out with --inner_val 0.2."
+                "reduce_lr_on_plateau, greedy; --tune_thresholds). Hold out training subjects with --inner_val 0.2."
             )
         super().__post_init__()
 
@@ -88,22 +93,22 @@ class FinetuneArguments(RunArguments):
         if other_steps or scored not in ("no", saved):
             asked = f"--eval_steps {self.eval_steps:g}" if other_steps else f"--eval_strategy {scored}"
             raise ValueError(
-                f"--early_stopping_patience scores each checkpoint, and {asked} is not when they are saved: leave it "
-                f"out, or give the same to --save_strategy (now {saved}) and --save_steps (now {self.save_steps:g})."
+                f"--early_stopping_patience evaluates each checkpoint, but {asked} is not when checkpoints are saved. "
+                f"Omit it, or match --save_strategy (now {saved}) and --save_steps (now {self.save_steps:g}) to it."
             )
         self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps
 
 
 @dataclass
 class FoldArguments:
-    """Everything that one fold of fine-tuning is told.
+    """Hold all arguments of one fine-tuning fold.
 
     Args:
-        model: Where the weights come from.
-        data: Which clips train and which test.
-        levels: How clips enter the encoder.
+        model: Weights to start from.
+        data: Clips to train and to test on.
+        levels: Input levels of the encoder.
         loss: Weights of Eq. 9.
-        training: `TrainingArguments`, and what practitioners fine-tune with.
+        training: `TrainingArguments`, and common fine-tuning options.
     """
 
     model: ModelArguments
@@ -116,10 +121,10 @@ class FoldArguments:
 
     @classmethod
     def parse(cls, argv: Sequence[str] | None = None, default_recipe: str | Path | None = None) -> "FoldArguments":
-        """Parse a recipe and the flags over it, see `parse_arguments`."""
+        """Parse a recipe and the flags that override it; see `parse_arguments`."""
         return cls(*parse_arguments(cls.CLASSES, argv, default_recipe))
 
     @classmethod
     def given(cls, argv: Sequence[str] | None = None, default_recipe: str | Path | None = None) -> dict[str, str]:
-        """Give the flags that differ from their defaults, see `given_flags`."""
+        """Return the flags that differ from their defaults; see `given_flags`."""
         return given_flags(cls.CLASSES, argv, default_recipe)

@@ -1,4 +1,4 @@
-"""Arguments of fine-tuning that say whom, and which data set, a model is tested on."""
+"""Define the arguments that select the subjects and datasets to train and test on."""
 
 import hashlib
 import json
@@ -19,85 +19,91 @@ PUBLISHED_FOLDS = 3
 
 @dataclass
 class ProtocolArguments(DataArguments):
-    """`DataArguments`, which clips train, folds of other groups, repeated folds, and testing on another data set.
+    """Extend `DataArguments` with the evaluation protocol.
+
+    The protocol includes the choice of training clips, folds from a file, repeated folds, and cross-dataset tests.
 
     Raises:
-        ValueError: `--more_datasets` without `--test_dataset`, `--folds_file` with it, repetitions of given folds, or
-            fewer than one.
+        ValueError: `--more_datasets` is given without `--test_dataset`, `--folds_file` with `--test_dataset` or with
+            repetitions, or `--repeats` is less than 1.
     """
 
     train_share: float = field(
         default=1.0,
-        metadata={"help": "Share of the training subjects to train on, drawn by `seed`: what fewer labels would give."},
+        metadata={"help": "Fraction of the training subjects to train on, drawn by `seed`, to simulate fewer labels."},
     )
     rare_au_clips: bool = field(
         default=True,
-        metadata={"help": "Add the appendix's clips around rare AUs to the training side (Table 4: augmented data)."},
+        metadata={"help": "Add the appendix's clips around rare AUs to the training split (Table 4: augmented data)."},
     )
     clip_stride: int | None = field(
         default=None,
         metadata={
-            "help": "Add overlapping training clips, one every so many frames. The paper has none; with few subjects "
-            "they keep the model from learning the clips by heart."
+            "help": "Step in frames between overlapping training clips, which are added to the others. The paper uses "
+            "none; with few subjects, they reduce overfitting."
         },
     )
     folds_file: str | None = field(
         default=None,
         metadata={
-            "help": "JSON with the folds of another group: one list of subjects per fold, who are its test side; the "
-            "rest train. Everybody in the data is in one of them."
+            "help": "JSON file with another group's folds: one list of test subjects per fold; all other subjects "
+            "train. Each subject of the dataset must be in exactly one list."
         },
     )
     repeats: int = field(
         default=1,
         metadata={
-            "help": "Run the folds so many times, from the second time on with the subjects dealt into them anew. The "
-            "published protocol is one; the spread over several is what another choice of folds changes."
+            "help": "Number of times to run the folds. From the second time on, the subjects are resplit into new "
+            "folds. The published protocol is one; the standard deviation over several shows the effect of the split."
         },
     )
     repetition: int = field(
-        default=0, metadata={"help": "Which of them: 0 for the published folds; the seed of those dealt anew."}
+        default=0,
+        metadata={"help": "First repetition to run: 0 for the published folds, otherwise the seed that resplits them."},
     )
     aus: list[int] | None = field(
         default=None,
         metadata={
-            "help": "Numbers of the AUs to train and to score on, e.g. 1 2 4 6 12; all that the data is coded for by "
-            "default. They keep the order of the data."
+            "help": "Numbers of the AUs to train and to score on, e.g. 1 2 4 6 12; by default all AUs that the dataset "
+            "is coded for. They keep the order of the dataset."
         },
     )
     test_dataset: str | None = field(
         default=None,
         metadata={
-            "help": "Test on this data set and not on --dataset, over the AUs that both have (appendix, Table 3): its "
-            "test subjects of the fold, the model is of the training subjects of --dataset."
+            "help": "Dataset to test on in place of --dataset, over the AUs that both have (appendix, Table 3). The "
+            "fold's training subjects come from --dataset, its test subjects from this dataset."
         },
     )
     test_data_dir: str | None = field(default=None, metadata={"help": "Folder of --test_dataset."})
-    test_dataset_options: str = field(default="{}", metadata={"help": "As --dataset_options, of --test_dataset."})
+    test_dataset_options: str = field(
+        default="{}",
+        metadata={"help": "Further options of the builder of --test_dataset as JSON (in a recipe: a mapping)."},
+    )
     more_datasets: str = field(
         default="[]",
         metadata={
-            "help": "Data sets to train on beside --dataset, to leave --test_dataset out of all: a JSON list (in a "
-            'recipe: a list) of options, e.g. [{"name": "bp4d", "data_dir": "/data/BP4D"}].'
+            "help": "Datasets to train on in addition to --dataset, so that only --test_dataset is left out: a JSON "
+            'list (in a recipe: a list) of options, e.g. [{"name": "bp4d", "data_dir": "/data/BP4D"}].'
         },
     )
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
-            raise ValueError(f"--repeats is a number from 1, found {self.repeats}.")
+            raise ValueError(f"--repeats must be at least 1, found {self.repeats}.")
         if self.folds_file is not None and (self.repeats > 1 or self.repetition):
-            raise ValueError("--repeats and --repetition deal the subjects anew, --folds_file says how: give one.")
+            raise ValueError("--repeats and --repetition resplit the subjects, but --folds_file fixes them. Give one.")
         if self.folds_file is not None and self.test_dataset is not None:
             raise ValueError(
-                "--folds_file says which subjects of one data set train and which test, --test_dataset takes the "
-                "same published fold of two: give one of them."
+                "--folds_file splits the subjects of one dataset, but --test_dataset takes the same published fold of "
+                "two datasets. Give one of them."
             )
         if self.test_dataset is None and json.loads(self.more_datasets):
-            raise ValueError("--more_datasets needs --test_dataset: the data set that is left out, to test on.")
+            raise ValueError("--more_datasets needs --test_dataset, the dataset left out of training to test on.")
 
     @property
     def folds(self) -> list[int]:
-        """The folds to run, one after the other."""
+        """Return the folds to run, in order."""
         if self.fold != "all":
             return [int(self.load_options()["fold"])]
         if self.folds_file is not None:
@@ -105,7 +111,9 @@ class ProtocolArguments(DataArguments):
         return list(range(1, json.loads(self.dataset_options).get("num_folds", PUBLISHED_FOLDS) + 1))
 
     def load(self) -> datasets.DatasetDict:
-        """Open the rows to train and to test on, see `load_au_dataset`; of several data sets over the AUs of all.
+        """Open the rows to train and to test on; see `load_au_dataset`.
+
+        Several datasets are restricted to the AUs that they share.
 
         Raises:
             ValueError: `--aus` names an AU that is not coded.
@@ -130,12 +138,12 @@ class ProtocolArguments(DataArguments):
         return datasets.DatasetDict({split: select_aus(part, names) for split, part in rows.items()})
 
     def hold_out(self, rows: datasets.DatasetDict, inner_val: float, seed: int) -> datasets.DatasetDict:
-        """Leave the training subjects beyond `train_share` out, and put a share of the rest into "inner_val".
+        """Reduce the training subjects to `train_share`, and hold out "inner_val".
 
         Args:
-            rows: What `load` gives. They are changed.
-            inner_val: Share of the training subjects to evaluate on; 0 for none.
-            seed: Of the subjects that are drawn.
+            rows: Splits returned by `load`. They are modified.
+            inner_val: Fraction of the remaining training subjects to evaluate on; 0 for none.
+            seed: Random seed for drawing the subjects.
         """
         if self.train_share < 1:
             rows["train"], _ = inner_split(rows["train"], 1 - self.train_share, seed)
@@ -145,11 +153,11 @@ class ProtocolArguments(DataArguments):
 
     @property
     def trained_datasets(self) -> list[str]:
-        """Names of the data sets to train on."""
+        """Return the names of the datasets to train on."""
         return [self.dataset, *(more["name"] for more in json.loads(self.more_datasets))]
 
     def describe(self) -> dict[str, Any]:
-        """What of it a reader must know, without the paths of this machine."""
+        """Describe the protocol to readers, without the paths of this machine."""
         folds = self.folds_file and Path(self.folds_file)
         return {
             "dataset": self.test_dataset or self.dataset,
@@ -164,7 +172,7 @@ class ProtocolArguments(DataArguments):
 
 
 def _without_paths(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of a data set that change its rows, with the names of files and folders in the place of their paths."""
+    """Select the options that change a dataset's rows, and cut paths to file names."""
     return {
         name: Path(value).name if isinstance(value, str) else value
         for name, value in sorted(options.items())

@@ -1,4 +1,7 @@
-"""The classifier that a run starts from: of another classifier, the head's rows go by the name of their action unit."""
+"""Build the classifier that a run starts from.
+
+If it comes from another classifier, the rows of the head are matched by the names of their action units.
+"""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -23,22 +26,22 @@ def build_classifier(
     lora_rank: int = 0,
     **fields: Any,
 ) -> Any:
-    """The model of a fine-tuning run, see `ModelArguments.build`.
+    """Build the model of a fine-tuning run; see `ModelArguments.build`.
 
-    A classifier's head is kept if it has the same action units, in any order; to score, the data's may also be some of
-    its own. A head of others is not: to train, there is a new one.
+    The head of a classifier is kept if it has the same action units as the data, in any order. For scoring, the data
+    may also have a subset of them. For training, a head with other action units is replaced by a new one.
 
     Args:
-        model_args: Say where to start.
+        model_args: Checkpoint to start from.
         au_names: N action units of the data, in the order of the logits.
-        do_train: Whether it will be trained. If not, the thresholds of the checkpoint are kept, too: to train, they
-            would be those of other weights.
-        drop_path: As for `add_drop_path`; 0 for none.
-        lora_rank: As for `add_lora`; 0 for none. A model that is not trained gets no adapters.
-        fields: As for `ModelArguments.build`.
+        do_train: Whether the model will be trained. If not, the thresholds of the checkpoint are also kept; training
+            would invalidate them.
+        drop_path: Rate for `add_drop_path`; 0 for none.
+        lora_rank: Rank for `add_lora`; 0 for none. A model that is not trained gets no adapters.
+        fields: Fields of the configuration for `ModelArguments.build`.
 
     Raises:
-        ValueError: The checkpoint, which is only to be scored, lacks an action unit of the data.
+        ValueError: The checkpoint is only to be scored, but lacks an action unit of the data.
     """
     model = _load_classifier(model_args, list(au_names), do_train, fields)
     if drop_path:
@@ -56,9 +59,9 @@ def _load_classifier(
     if not do_train and not set(names) <= set(own):
         common = " ".join(name.removeprefix("AU") for name in names if name in own)
         raise ValueError(
-            f"{path} detects {', '.join(own)}, and the data is coded for {', '.join(names)}: it says nothing of "
+            f"{path} detects {', '.join(own)}, but the data is coded for {', '.join(names)}. It cannot be scored on "
             f"{', '.join(name for name in names if name not in own)}. Train it on such data"
-            + (f", or score the common ones alone: --aus {common}" if common else ".")
+            + (f", or score only the common AUs: --aus {common}" if common else ".")
         )
     thresholds = None
     if config and config.thresholds and not do_train:
@@ -71,23 +74,23 @@ def _load_classifier(
     weights = start.state_dict()
     if do_train and set(own) != set(names):
         logger.warning(
-            f"{path} detects {', '.join(own)}, and the data is coded for {', '.join(names)}: its head is left out, and "
-            "a new one trained from random weights."
+            f"{path} detects {', '.join(own)}, but the data is coded for {', '.join(names)}. Its head is discarded, "
+            "and a new one is trained from random weights."
         )
         weights = {name: value for name, value in weights.items() if not name.startswith("head.")}
     else:
         columns = [own.index(name) for name in names]
         for name in ("head.projection.weight", "head.projection.bias"):
-            # one row per frame of a tubelet and action unit
+            # one row for each frame of a tubelet and each action unit
             rows = weights[name].unflatten(0, (start.config.tubelet_size, len(own)))
             weights[name] = rows[:, columns].flatten(0, 1)
     model = AUVMAEForFrameAUClassification(model_args.configure(**fields))
-    model.load_state_dict(weights, strict=False)  # but for a head that is new
+    model.load_state_dict(weights, strict=False)  # a new head keeps its random weights
     return model.eval()
 
 
 def _classifier_config(path: str) -> AUVMAEConfig | None:
-    """The configuration of a checkpoint with our head; None of any other."""
+    """Return the configuration of a checkpoint with our head, else None."""
     fields, _ = AUVMAEConfig.get_config_dict(path)
     is_classifier = AUVMAEForFrameAUClassification.__name__ in (fields.get("architectures") or [])
     return AUVMAEConfig.from_dict(fields) if is_classifier else None

@@ -1,4 +1,4 @@
-"""Describe a run: what `metrics.json` says besides scores."""
+"""Describe a run, as saved in `metrics.json` next to the scores."""
 
 import csv
 import hashlib
@@ -26,16 +26,19 @@ TRAINING_ARGUMENTS = (
     *("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "neftune_noise_alpha", "data_seed"),
     *("dataloader_drop_last", "bf16", "fp16", "bf16_full_eval", "fp16_full_eval"),
 )
-"""Those of `transformers.TrainingArguments` that change what comes out, and are not described by a name of ours."""
+"""Fields of `transformers.TrainingArguments` that change the result and are described by no field of ours."""
 
 CHOICE_ARGUMENTS = ("metric_for_best_model", "greater_is_better", "eval_strategy", "eval_steps", "eval_delay")
-"""The same where the best checkpoint is kept."""
+"""Further fields that change the result if the best checkpoint is kept."""
 
 PACKAGES = ("auvmae", "torch", "transformers", "datasets", "accelerate")
 
 
 def describe_run(trainer: Trainer, arguments: FoldArguments, rows: datasets.DatasetDict) -> dict[str, Any]:
-    """What a reader must know to repeat a fine-tuning run, as it stands in `metrics.json` and on the card."""
+    """Describe a fine-tuning run so that readers can repeat it.
+
+    The description is saved in `metrics.json` and shown on the model card.
+    """
     config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
     data_args, level_args = arguments.data, arguments.levels
     protocol = data_args.describe()
@@ -50,7 +53,7 @@ def describe_run(trainer: Trainer, arguments: FoldArguments, rows: datasets.Data
         "clip_stride": data_args.clip_stride,
         "train_share": data_args.train_share,
         "load_best_model_at_end": trainer.args.load_best_model_at_end,
-        # FinetuneArguments lets nothing be chosen by a score without `inner_val`: what is left is where it started
+        # FinetuneArguments allows selection by a score only on `inner_val`, so only the start needs checking
         "tuned_on_test": _tuned(trainer, arguments.model.model_name_or_path, protocol["dataset"], rows),
         **describe_training(trainer, arguments.model, data_args),
         **protocol,
@@ -58,7 +61,10 @@ def describe_run(trainer: Trainer, arguments: FoldArguments, rows: datasets.Data
 
 
 def _tuned(trainer: Trainer, base_model: str | None, dataset: str, rows: datasets.DatasetDict) -> list[str]:
-    """What was tuned on the test subjects: "weights" that have seen one of them, or what the start says of itself."""
+    """List what was tuned on the test subjects.
+
+    The list has "weights" if they have seen a test subject, and the entries in `metrics.json` of the base model.
+    """
     path = Path(str(base_model), METRICS_FILE)
     base = json.loads(path.read_text()) if path.is_file() else {}
     seen = has_seen(cast(Any, trainer).processing_class.trained_on, dataset, rows["test"]["subject"])
@@ -66,13 +72,16 @@ def _tuned(trainer: Trainer, base_model: str | None, dataset: str, rows: dataset
 
 
 def describe_pretraining(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
-    """The same of a pre-training run; there is no score but the training loss, a mean over all steps."""
+    """Describe a pre-training run.
+
+    Its only score is the training loss, averaged over all steps.
+    """
     losses = {"train_loss": trainer.state.log_history[-1]["train_loss"]}
     return describe_training(trainer, model_args, data_args) | losses
 
 
 def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
-    """What pre-training and fine-tuning have in common, without the paths of this machine."""
+    """Describe what pre-training and fine-tuning share, without local paths."""
     args, config = trainer.args, cast(AUVMAEConfig, cast(Any, trainer.model).config)
     history, start, output_dir = trainer.state.log_history, model_args.model_name_or_path, Path(str(args.output_dir))
     arguments, choice = args.to_dict(), CHOICE_ARGUMENTS if args.load_best_model_at_end else ()
@@ -101,7 +110,10 @@ def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: D
 
 
 def _base_model(model_args: ModelArguments) -> str | None:
-    """What a run started from: a Hub name as it was given; of a folder, its name, or all from above `RUN` on."""
+    """Return what a run started from, without local paths.
+
+    This is a Hub name as given, or the name of a folder. A path with the placeholder `RUN` keeps one folder above it.
+    """
     given, start = model_args.given_start, model_args.model_name_or_path
     if given is None or start is None or not Path(start).exists():
         return given
@@ -112,7 +124,10 @@ def _base_model(model_args: ModelArguments) -> str | None:
 
 
 def _weights_sha256(folder: Path) -> str | None:
-    """Hexadecimal SHA-256 of a folder's weights, as the Hub shows it; None without such a file."""
+    """Return the hexadecimal SHA-256 of a folder's weights, or None without weights.
+
+    It is the hash that the Hub shows.
+    """
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         return None
@@ -121,7 +136,10 @@ def _weights_sha256(folder: Path) -> str | None:
 
 
 def co2_grams(folder: Path) -> float | None:
-    """What codecarbon estimated for the last training in this folder (its column is in kg), if it did."""
+    """Read the emissions of the last training in a folder, in grams, from codecarbon.
+
+    Its file is in kilograms. Returns None if there is no such file.
+    """
     path = folder / EMISSIONS_FILE
     if not path.is_file():
         return None

@@ -1,7 +1,7 @@
-"""Pushing a run folder to the Hub: its files and the card that belongs to them, in one commit.
+"""Push a run folder to the Hub, with its model card, in one commit.
 
-Only what is named here goes up. A run folder also holds training state, checkpoints, pickles (`training_args.bin`) and
-drawings of recorded people, none of which anybody else needs.
+Only the files named here are uploaded. A run folder also holds training state, checkpoints, pickles
+(`training_args.bin`) and figures of recorded people, which nobody else needs.
 """
 
 import json
@@ -21,24 +21,29 @@ REQUIRED_FILES = (WEIGHTS_FILE, CONFIG_FILE, "preprocessor_config.json", METRICS
 OPTIONAL_FILES = (CRITERION_FILE,)
 
 STALE_FILES = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.pt", METRICS_FILE)
-"""Left at the top of a repository by another push, these would stand beside a card that is not theirs."""
+"""Files to delete from the top of a repository: left by another push, they would contradict the new card."""
 
 
 def files_to_push(folder: str | Path) -> list[str]:
-    """Names of the files of a run folder that go up: weights, configuration, processor, code, statistics, card.
+    """List the files of a run folder to push.
+
+    These are weights, configuration, processor, code, scores, statistics and card.
 
     Args:
         folder: Output folder of `run_finetune.py` or `run_pretrain.py`.
 
+    Returns:
+        Names of the files, without the folder.
+
     Raises:
-        FileNotFoundError: A file that every finished run has is not there.
+        FileNotFoundError: A file that every finished run has is missing.
     """
     folder = Path(folder)
     missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{folder} is not the folder of a finished run: there is no {', '.join(missing)}. Give the --output_dir of "
-            "run_finetune.py or run_pretrain.py, after its last line was printed."
+            f"{folder} is not the folder of a finished run: there is no {', '.join(missing)}. Pass the --output_dir of "
+            "run_finetune.py or run_pretrain.py once the script has printed its last line."
         )
     modules = json.loads((folder / "config.json").read_text()).get("auto_map", {}).values()
     code = {folder / f"{module.split('.')[0]}.py" for module in modules}
@@ -48,36 +53,39 @@ def files_to_push(folder: str | Path) -> list[str]:
 
 
 def check_card(folder: str | Path, digest: str) -> None:
-    """Check that card, thresholds and `metrics.json` are of the weights, and that the card's scores were measured.
+    """Check that the card describes the weights and their measured scores.
+
+    Card and `metrics.json` must name the digest of the weights. The thresholds in the configuration and the scores on
+    the card must equal those in `metrics.json`.
 
     Args:
-        folder: The run folder.
+        folder: Run folder.
         digest: SHA-256 of its weights, hexadecimal.
 
     Raises:
-        ValueError: They are not. Says which differs, and in what.
+        ValueError: They do not match. The message names the file and the values.
     """
     folder = Path(folder)
     run, card = json.loads((folder / METRICS_FILE).read_text()), ModelCard.load(folder / CARD_FILE)
     for name, found in ((METRICS_FILE, run.get("weights_sha256")), (CARD_FILE, card_digest(card))):
         if found != digest:
             raise ValueError(
-                f"{folder / name} is of weights with sha256 {found}, but {WEIGHTS_FILE} has {digest}: the weights were "
-                "changed after the run, or the run broke off before its scores were written. Run it to its end again "
-                "(--resume_from_checkpoint true goes on from its last checkpoint)."
+                f"{folder / name} describes weights with sha256 {found}, but {WEIGHTS_FILE} has {digest}. Either the "
+                "weights were changed after the run, or the run was interrupted before its scores were written. Run it "
+                "to the end again (--resume_from_checkpoint true resumes from its last checkpoint)."
             )
     thresholds = json.loads((folder / CONFIG_FILE).read_text()).get("thresholds")
     if thresholds != run.get("thresholds"):
         raise ValueError(
             f"{folder / CONFIG_FILE} has the thresholds {thresholds}, but {METRICS_FILE} was scored with "
-            f"{run.get('thresholds')}. Put those back."
+            f"{run.get('thresholds')}. Restore those thresholds."
         )
     scores = {result.metric_type: result.metric_value for result in card.data.eval_results or []}
     measured = {result.metric_type: result.metric_value for result in metric_results(run)}
     if scores != measured:
         raise ValueError(
-            f"{folder / CARD_FILE} gives the scores {scores} in its model-index, but {METRICS_FILE} has {measured}. "
-            "Put back what was measured."
+            f"{folder / CARD_FILE} reports the scores {scores} in its model-index, but {METRICS_FILE} has {measured}. "
+            "Restore the measured scores."
         )
 
 
@@ -87,36 +95,36 @@ def push_run(
     private: bool = False,
     revision: str | None = None,
     token: str | None = None,
-    commit_message: str = "Weights and card of a run",
+    commit_message: str = "Upload weights and model card",
 ) -> CommitInfo:
-    """Push a finished run in one commit; the repository and the branch are made if need be.
+    """Push a finished run in one commit.
 
-    Weights are uploaded first and refer to nothing until the commit does. So whenever the push is interrupted, the
-    branch holds the files it held before, or all of the new ones.
+    The repository and the branch are created if they do not exist. Weights are uploaded first, but belong to no branch
+    until the commit. An interrupted push therefore leaves either the previous files on the branch or all new ones.
 
     Args:
         folder: Output folder of `run_finetune.py` or `run_pretrain.py`.
-        repo_id: `owner/name`, or the name of a repository of one's own; the card's example loads it from there.
-        private: Make the repository private.
+        repo_id: `owner/name`, or the name of one of the user's own repositories. The example on the card loads it.
+        private: Whether to make the repository private.
         revision: Branch; `main` if None.
-        token: Token with write permission; the one that is logged in if None.
+        token: Token with write permission; the token of the current login if None.
         commit_message: First line of the commit.
 
     Returns:
-        What `huggingface_hub.HfApi.create_commit` returns.
+        The commit, as from `huggingface_hub.HfApi.create_commit`.
 
     Raises:
         FileNotFoundError: The folder is not that of a finished run.
-        ValueError: The card is not of these weights, or the repository is public where a private one was asked for.
-        huggingface_hub.errors.HfHubHTTPError: The Hub refuses; also if somebody else pushed meanwhile.
+        ValueError: The card does not match the weights, or the repository is public although `private` is set.
+        huggingface_hub.errors.HfHubHTTPError: The Hub rejects the push, for example after a concurrent push.
     """
     folder = Path(folder)
     files = {name: CommitOperationAdd(name, folder / name) for name in files_to_push(folder) if name != CARD_FILE}
-    # The very hash that the Hub checks the upload against: a file that changes from here on is not accepted.
+    # The Hub verifies the upload against this hash, so it rejects a file that changes from here on.
     check_card(folder, files[WEIGHTS_FILE].upload_info.sha256.hex())
 
     api = HfApi(token=token)
-    # with the owner in it; None: as the owner's settings say
+    # The result includes the owner. With None, the visibility follows the settings of the owner.
     repo_id = api.create_repo(repo_id, private=private or None, exist_ok=True).repo_id
     card = name_repository((folder / CARD_FILE).read_text(), repo_id)
     if private and not api.model_info(repo_id).private:
@@ -143,6 +151,6 @@ def push_run(
         ],
         commit_message=commit_message,
         revision=revision,
-        # Files that are there already are left out of a commit: a push in between could replace them.
+        # A commit omits files that the Hub already has, and a push in between could replace them.
         parent_commit=remote.sha,
     )

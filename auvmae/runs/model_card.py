@@ -1,4 +1,4 @@
-"""The model card of a run, rendered from what `metrics.json` holds."""
+"""Render the model card of a run from its `metrics.json`."""
 
 import os
 import re
@@ -21,19 +21,19 @@ TEMPLATE = """---
 
 {summary}
 
-## Use
+## How to use
 
 ```python
 from transformers import AutoImageProcessor, {auto_class}
 
-repository = "{repository}"  # the folder of the run, or its name on the Hub
+repository = "{repository}"  # the folder of the run, or its repository on the Hub
 model = {auto_class}.from_pretrained(repository, trust_remote_code=True)
 processor = AutoImageProcessor.from_pretrained(repository, trust_remote_code=True)
-# frames: uint8 array ({num_frames}, height, width, 3), {sampling}, of one cropped face
+# frames: uint8 array ({num_frames}, height, width, 3) of one cropped face, {sampling}
 {call}
 ```
 
-This needs `torch` and `transformers>=5.18`. {outputs}
+The example requires `torch` and `transformers>=5.18`. {outputs}
 
 {weights}
 
@@ -45,41 +45,41 @@ This needs `torch` and `transformers>=5.18`. {outputs}
 
 {evaluation}
 
-## Limits and responsible use
+## Limitations and responsible use
 
 {limits}
 """
 
-SUMMARY = """Detects facial action units in every frame of a face video. Made with
-[AU-vMAE](https://arxiv.org/abs/2407.11468), a video masked autoencoder fine-tuned with AU-pair state machines as prior
-knowledge."""
+SUMMARY = """This model detects facial action units (AUs) in every frame of a face video. It was trained with
+[AU-vMAE](https://arxiv.org/abs/2407.11468), which fine-tunes a video masked autoencoder with AU-pair state machines as
+prior knowledge."""
 
-PRETRAINING_SUMMARY = """A video encoder for faces, to be fine-tuned on action units. Made with
-[AU-vMAE](https://arxiv.org/abs/2407.11468)'s masked autoencoder; no labels were used."""
+PRETRAINING_SUMMARY = """This model is a video encoder for faces, to be fine-tuned on facial action units (AUs). It was
+pre-trained as the masked autoencoder of [AU-vMAE](https://arxiv.org/abs/2407.11468), without labels."""
 
-LIMITS = """- {subjects} on cropped, near-frontal faces of the data set named above; nothing is known of other
-  cameras, poses, ages or skin tones. Demographic coverage: unknown.
-- An action unit is a muscle movement. It is no emotion, intention or truthfulness, and must not be read as one.
+LIMITS = """- The model was {uses} on cropped, near-frontal faces of the dataset named above. Its
+  performance with other cameras, poses, ages or skin tones is unknown. Demographic coverage: unknown.
+- An action unit is a muscle movement. It does not reveal emotion, intention or truthfulness, and must not be
+  interpreted as if it did.
 - Analyse people only with their consent and within the licence of the recordings."""
 
-UNCALIBRATED = "- Probabilities are not calibrated."
+UNCALIBRATED = "- The probabilities are not calibrated."
 
-LICENSED = """- Licence: the code is Apache-2.0. What may be done with the weights also depends on the licences of the
+LICENSED = """- Licence: the code is Apache-2.0. Use of the weights also depends on the licences of the
   recordings and of the weights that training started from."""
 
-SYNTHETIC = (
-    """- **For demonstration only**: trained on drawn faces. It does not work on photographs or recordings of people."""
-)
+SYNTHETIC = """- **For demonstration only.** The model was trained on drawn faces. It does not work on photographs or
+  recordings of people."""
 
-SYNTHETIC_SCORES = """- The shipped recipe (`recipes/synthetic_tiny.yaml`) was chosen while looking at its own test
-  subjects: what it scores there is no estimate for other faces."""
+SYNTHETIC_SCORES = """- The published recipe (`recipes/synthetic_tiny.yaml`) was chosen by its scores on its own test
+  subjects. Those scores do not estimate performance on other faces."""
 
 
 def render_card(run: dict[str, Any], repository: str) -> ModelCard:
     """Render the card of a fine-tuned model.
 
     Args:
-        run: What `metrics.json` holds: `FoldReport.to_dict()`.
+        run: Content of `metrics.json`, from `FoldReport.to_dict()`.
         repository: Hub name or folder that the example loads.
 
     Returns:
@@ -90,11 +90,11 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
     trained = " and ".join(run.get("train_datasets") or [dataset])
     synthetic = [SYNTHETIC_SCORES] if dataset == "synthetic" else []
     if not run["steps"]:
-        chosen = "those the run was given"
+        chosen = "those given to the run"
     elif run.get("load_best_model_at_end"):
-        chosen = "those that scored best on training subjects held out for this"
+        chosen = "those of the best checkpoint on held-out training subjects"
     else:
-        chosen = "the last step's"
+        chosen = "those of the last step"
     return _render(
         run,
         repository,
@@ -109,21 +109,26 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         auto_class="AutoModelForVideoClassification",
         call=f"probs = model(**processor(frames)).logits.sigmoid()  # (1, {run['clip_length']}, "
         f"{len(run['au_names'])}): one row per frame",
-        outputs=f"Action units, in order: {', '.join(run['au_names'])}.",
+        outputs=f"The action units, in order, are {', '.join(run['au_names'])}.",
         training=f"- Data: {trained}, training subjects of {folds} ({run['train_clips']} clips of "
         f"{run['clip_length']} frames)\n"
-        f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}; weights per AU and "
-        "priors, from these subjects' labels, go with the model as `criterion.safetensors`\n" + _options(run),
-        evaluation=f"{_warning(run)}Test subjects of {folds} of {dataset} (no subject is in both sides), "
-        f"{run['coded_test_frames']} coded frames, in percent. The weights are {chosen}, {_thresholds(run)}. All-ones: "
-        "every AU is called present in every frame.\n\n"
+        f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}; the weights per AU "
+        "and the priors, computed from the labels of these subjects, are saved with the model in "
+        "`criterion.safetensors`\n" + _options(run),
+        evaluation=f"{_warning(run)}The model was evaluated on the test subjects of {folds} of {dataset} "
+        f"({run['coded_test_frames']} coded frames). No subject is in both the training and the test split. The "
+        f"weights are {chosen}, and {_thresholds(run)}. Scores are in percent. F1 (always positive) is the F1 of a "
+        "trivial baseline that predicts every AU in every frame.\n\n"
         f"{format_table(run['au_names'], run['metrics'], run['all_ones'], run.get('metrics_at_half'))}",
-        limits=[*synthetic, LIMITS.format(subjects="Trained and scored"), UNCALIBRATED],
+        limits=[*synthetic, LIMITS.format(uses="trained and evaluated"), UNCALIBRATED],
     )
 
 
 def render_pretraining_card(run: dict[str, Any], repository: str) -> ModelCard:
-    """Render the card of a pre-trained encoder; `run` and `repository` as in `render_card`."""
+    """Render the card of a pre-trained encoder.
+
+    The arguments are those of `render_card`.
+    """
     return _render(
         run,
         repository,
@@ -132,18 +137,21 @@ def render_pretraining_card(run: dict[str, Any], repository: str) -> ModelCard:
         summary=PRETRAINING_SUMMARY,
         auto_class="AutoModel",
         call="features = model(**processor(frames)).last_hidden_state  # (1, tokens in time order, width)",
-        outputs="To fine-tune it: `python run_finetune.py RECIPE --model_name_or_path REPOSITORY`. "
-        "`AutoModelForPreTraining` opens encoder and decoder.",
+        outputs="To fine-tune the encoder, run `python run_finetune.py RECIPE --model_name_or_path REPOSITORY`. "
+        "`AutoModelForPreTraining` loads both encoder and decoder.",
         training=f"- Data: {run['dataset']}, {run['train_clips']} clips of {run['clip_length']} frames\n"
-        f"- Tube mask: {run['mask_ratio']:.0%} of the patches are hidden; loss: mean squared error over them, "
-        f"{run['train_loss']:.4g} on average over the training\n",
-        evaluation="None: fine-tune it and score that.",
-        limits=[LIMITS.format(subjects="Trained")],
+        f"- Tube mask: {run['mask_ratio']:.0%} of the patches are hidden\n"
+        f"- Loss: mean squared error over the hidden patches, {run['train_loss']:.4g} on average over the training\n",
+        evaluation="The encoder was not evaluated. Fine-tune it, and score the fine-tuned model.",
+        limits=[LIMITS.format(uses="trained")],
     )
 
 
 def metric_results(run: dict[str, Any]) -> list[EvalResult]:
-    """The scores of a run as entries of the `model-index`: fractions, to four places; none of a pre-training run."""
+    """List the scores of a run for the `model-index` of its card.
+
+    Scores are fractions, rounded to four places. A pre-training run has none.
+    """
     if "metrics" not in run:
         return []
     side = f"fold {run['fold']}{resplit_label(run)}, test subjects"
@@ -165,18 +173,18 @@ def metric_results(run: dict[str, Any]) -> list[EvalResult]:
 
 
 def card_digest(card: ModelCard) -> str | None:
-    """SHA-256 of the weights that the card says it is of; None if it does not say."""
+    """Return the SHA-256 of the weights that the card names, or None."""
     found = re.search(r"sha256 `([0-9a-f]{64})`", card.text)
     return found and found[1]
 
 
 def name_repository(text: str, repository: str) -> str:
-    """The card's text, with an example that loads `repository`."""
+    """Make the example in the text of a card load `repository`."""
     return re.sub(r'(?m)^repository = ".*$', lambda _: f'repository = "{repository}"', text, count=1)
 
 
 def save_card(card: ModelCard, folder: str | Path) -> Path:
-    """Write the card as `README.md`, whole or not at all."""
+    """Write the card as `README.md`, atomically."""
     path = Path(folder) / CARD_FILE
     temporary = path.with_suffix(".md.tmp")
     card.save(temporary)
@@ -199,7 +207,7 @@ def _card_data(run: dict[str, Any], **fields: Any) -> ModelCardData:
 
 def _warning(run: dict[str, Any]) -> str:
     label = tuned_label(run)
-    return f"**{label}.** These scores are no estimate for other people.\n\n" if label else ""
+    return f"**{label}.** These scores do not estimate performance on other people.\n\n" if label else ""
 
 
 def _thresholds(run: dict[str, Any]) -> str:
@@ -207,12 +215,12 @@ def _thresholds(run: dict[str, Any]) -> str:
         return "the threshold is 0.5"
     pairs = zip(run["au_names"], thresholds, strict=True)
     is_tuned = run.get("options", {}).get("tune_thresholds")
-    origin = "tuned on training subjects that were held out" if is_tuned else "given to the run"
+    origin = "tuned on held-out training subjects" if is_tuned else "given to the run"
     return f"the thresholds, {origin}, are {', '.join(f'{name} {value:.3f}' for name, value in pairs)}"
 
 
 def _options(run: dict[str, Any]) -> str:
-    """What of training is neither the paper's nor every run's; nothing where there is nothing."""
+    """List the training options that are neither the paper's nor a default, if any."""
     options = [f"{name} {value}" for name, value in run.get("options", {}).items()]
     if len(levels := run.get("train_levels", [])) > 1:
         options.insert(0, f"levels {', '.join(levels)}, one drawn per batch")
@@ -220,7 +228,7 @@ def _options(run: dict[str, Any]) -> str:
 
 
 def _is_synthetic(run: dict[str, Any]) -> bool:
-    """Nothing but drawn faces went in."""
+    """Tell whether the model was trained on drawn faces only."""
     trained = set(run.get("train_datasets") or [run["dataset"]])
     return trained == {"synthetic"} and run["base_model"] in (None, "tiny_encoder")
 
@@ -229,17 +237,18 @@ def _render(
     run: dict[str, Any], repository: str, card_data: ModelCardData, training: str, limits: list[str], **fields: str
 ) -> ModelCard:
     rate = run["sampling_rate"]
-    training += f"- Start: {run['base_model'] or 'random weights'}\n"
+    training += f"- Initial weights: {run['base_model'] or 'random'}\n"
     if run["steps"]:
         training += (
-            f"- {run['steps']} steps of {run['batch_size']} clips, learning rate {run['learning_rate']:g}, "
-            f"seed {run['seed']}, {run['train_runtime']:.0f} s on {run['hardware']}\n"
+            f"- Schedule: {run['steps']} steps of {run['batch_size']} clips, learning rate {run['learning_rate']:g}, "
+            f"seed {run['seed']}\n"
+            f"- Training time: {run['train_runtime']:.0f} s on {run['hardware']}\n"
         )
     else:
-        training += "- No step: this run only scored these weights; the card of the run that trained them says how\n"
+        training += "- Schedule: none. This run only scored these weights; see the card of the run that trained them\n"
     training += f"- Versions: {', '.join(f'{name} {number}' for name, number in run['versions'].items())}"
     if (co2 := run.get("co2_grams")) is not None:
-        training += f"\n- CO2: about {co2:.3g} g, estimated by codecarbon"
+        training += f"\n- CO2 emissions: about {co2:.3g} g, estimated by codecarbon"
     digest = run.get("weights_sha256")
     demonstration = [SYNTHETIC] if "synthetic" in (run.get("train_datasets") or [run["dataset"]]) else []
     licence = [] if _is_synthetic(run) else [LICENSED]
@@ -248,8 +257,8 @@ def _render(
             card_data=card_data.to_yaml(),
             repository=repository,
             num_frames=run["clip_length"] // rate,
-            sampling="consecutive" if rate == 1 else f"one frame in {rate}",
-            weights=f"This card is of the `model.safetensors` with sha256 `{digest}`."
+            sampling="consecutive frames" if rate == 1 else f"one frame in {rate}",
+            weights=f"This card describes the `model.safetensors` with sha256 `{digest}`."
             if digest
             else "The weights of this run were not kept.",
             training=training,

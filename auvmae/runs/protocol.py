@@ -1,4 +1,7 @@
-"""All folds of an experiment by one command: one after the other, resumable, and the table of them all."""
+"""Run all folds of an experiment with one command.
+
+The folds run one after the other, can be resumed, and are summarised in tables.
+"""
 
 import itertools
 import json
@@ -27,7 +30,7 @@ FREE_FLAGS = {
     *("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context"),
 }
 FREE_PREFIXES = ("hub_", "logging_")
-"""Flags that do not change what comes out: a run that is gone on with may have others."""
+"""Flags that do not change the result, so they may change when a run is resumed."""
 
 
 def run_protocol(
@@ -35,22 +38,23 @@ def run_protocol(
     argv: Sequence[str] | None = None,
     default_recipe: str | Path | None = None,
 ) -> tuple[FoldReport | None, str]:
-    """Run the folds that the flags ask for; of several, save the tables of them all in `OUTPUT_DIR/tables`.
+    """Run the requested folds; with several, also save their summary tables.
 
-    One fold of one repetition is run into the output folder itself. Several are each run into a folder of their own in
-    it, with arguments parsed anew: `foldK`, and `repeatR_foldK` from the first repetition on. Those that are finished
-    are not run again, one that broke off goes on from its last checkpoint. With `--push_to_hub` all go up at the end,
-    each to a repository of its own.
+    A single fold is saved in the output folder itself. With several, each fold has its own arguments and its own
+    subfolder: `foldK` for the published folds, `repeatR_foldK` for the repetitions after them. Finished folds are
+    skipped, and an interrupted fold resumes from its last checkpoint. The tables are saved in `OUTPUT_DIR/tables`. With
+    `--push_to_hub`, all folds are pushed at the end, each to its own repository.
 
     Args:
-        run_fold: Runs one fold.
-        argv, default_recipe: As for `parse_arguments`.
+        run_fold: Function that runs one fold.
+        argv: Command-line arguments; see `parse_arguments`.
+        default_recipe: Recipe to use if `argv` names none.
 
     Returns:
-        What `run_fold` gave for the last fold that was run, None if all were finished; and the tables, to print.
+        The report of the last fold that was run, or None if all were finished; and the tables, to print.
 
     Raises:
-        ValueError: The folder of a run holds one with other flags, or one checkpoint would be scored on every fold.
+        ValueError: A folder holds a run with other flags, or one checkpoint would be scored on every fold.
     """
     flags = list(sys.argv[1:] if argv is None else argv)
     arguments = FoldArguments.parse(flags, default_recipe)
@@ -61,19 +65,19 @@ def run_protocol(
 
     if not args.do_train and RUN not in str(arguments.model.model_name_or_path):
         raise ValueError(
-            f"--no_do_train would score one checkpoint on every fold, though it was trained on the test subjects of "
-            f"some: name the checkpoint of each, e.g. --model_name_or_path 'outputs/my_run/{RUN}'."
+            "--no_do_train would score one checkpoint on every fold, although it was trained on the test subjects of "
+            f"some folds. Name one checkpoint per fold, e.g. --model_name_or_path 'outputs/my_run/{RUN}'."
         )
     if str(args.resume_from_checkpoint).lower() not in ("none", "true"):
         raise ValueError(
-            f"--resume_from_checkpoint {args.resume_from_checkpoint} is of one fold; of several, each goes on from its "
-            "own last checkpoint without being told."
+            f"--resume_from_checkpoint {args.resume_from_checkpoint} belongs to one fold. Omit it: with several folds, "
+            "each one resumes from its own last checkpoint."
         )
     output = Path(str(args.output_dir))
     given = _fixed_flags(FoldArguments.given(flags, default_recipe))
     for name in runs:
         _check_flags(output / name, given)
-    # processes that come late would find finished what the first has finished meanwhile
+    # Broadcast, because a late process would see folds as finished that the first process has finished since.
     (pending,) = broadcast_object_list([[name for name in runs if not is_finished(output / name)]])
     report = None
     for name in pending:
@@ -87,7 +91,7 @@ def run_protocol(
 
 
 def _runs(data_args: ProtocolArguments) -> dict[str, tuple[int, int]]:
-    """Fold and repetition of every run, by the name of its folder; all folds of a repetition, then the next."""
+    """Map the folder of each run to its fold and repetition, by repetition."""
     first = data_args.repetition
     pairs = itertools.product(range(first, first + data_args.repeats), data_args.folds)
     return {f"repeat{repeat}_fold{fold}" if repeat else f"fold{fold}": (fold, repeat) for repeat, fold in pairs}
@@ -111,15 +115,14 @@ def _check_flags(folder: Path, given: dict[str, str]) -> None:
     path = folder / FLAGS_FILE
     if not path.is_file():
         if is_finished(folder):
-            raise ValueError(f"{folder} holds a run that was not made with --fold all: choose another --output_dir.")
+            raise ValueError(f"{folder} holds a run that was not started with --fold all. Choose another --output_dir.")
         return
     found: dict[str, Any] = json.loads(path.read_text())
     differing = sorted(name for name in found.keys() | given.keys() if found.get(name) != given.get(name))
     if differing:
         changes = ", ".join(f"--{name} {found.get(name, '(default)')}" for name in differing)
         raise ValueError(
-            f"{folder} holds a run with {changes}, other than what is asked for now: choose another --output_dir, or "
-            "remove that folder."
+            f"{folder} holds a run with different flags: {changes}. Choose another --output_dir, or remove that folder."
         )
 
 
@@ -133,5 +136,5 @@ def _finish(output: Path, names: list[str], args: FinetuneArguments) -> str:
             push_run(
                 output / name, f"{repository}-{name}", bool(args.hub_private_repo), args.hub_revision, args.hub_token
             )
-    texts = [*(table.markdown() for table in tables), f"Written to {output}: {', '.join(names)}, tables/\n"]
+    texts = [*(table.markdown() for table in tables), f"Saved to {output}: {', '.join(names)}, tables/\n"]
     return "\n" + "\n".join(texts)

@@ -1,6 +1,6 @@
-"""A recipe first, the command line over it: how the two scripts come by their arguments.
+"""Parse a recipe and the command-line flags that override it.
 
-A recipe is a YAML file of the very flags of the command line, without their dashes; `null` leaves a flag out.
+A recipe is a YAML file of command-line flags without their dashes. The value `null` omits a flag.
 """
 
 import argparse
@@ -20,16 +20,16 @@ def parse_arguments(
     """Parse `[recipe.yaml] [--flag value ...]` into one object per class.
 
     Args:
-        argument_classes: Dataclasses, as for `HfArgumentParser`.
-        argv: Arguments without the program's name; those of the process if None.
-        default_recipe: Taken where no recipe is named.
+        argument_classes: Dataclasses for `HfArgumentParser`.
+        argv: Arguments without the name of the program; those of the process if None.
+        default_recipe: Recipe to use if `argv` names none.
 
     Returns:
         One object per class, in order.
 
     Raises:
         FileNotFoundError: The recipe does not exist.
-        ValueError: The recipe is no mapping, or names a flag that does not exist.
+        ValueError: The recipe is not a mapping, or contains an unknown flag.
     """
     parser, arguments = _parser_and_arguments(argument_classes, argv, default_recipe)
     return parser.parse_args_into_dataclasses(arguments)
@@ -38,7 +38,10 @@ def parse_arguments(
 def given_flags(
     argument_classes: Sequence[type], argv: Sequence[str] | None = None, default_recipe: str | Path | None = None
 ) -> dict[str, str]:
-    """The flags that are not at their default, by name, as text; the arguments are those of `parse_arguments`."""
+    """Return the flags that differ from their defaults, by name, as text.
+
+    The arguments are those of `parse_arguments`.
+    """
     parser, arguments = _parser_and_arguments(argument_classes, argv, default_recipe)
     values, defaults = vars(parser.parse_args(arguments)), vars(parser.parse_args([]))
     return {name: str(value) for name, value in sorted(values.items()) if value != defaults[name]}
@@ -54,20 +57,20 @@ def _parser_and_arguments(
     return parser, recipe_arguments + arguments
 
 
-def _recipe_arguments(path: Path, parser: HfArgumentParser, over_it: list[str]) -> list[str]:
+def _recipe_arguments(path: Path, parser: HfArgumentParser, overrides: list[str]) -> list[str]:
     if not path.is_file():
-        raise FileNotFoundError(f"There is no recipe {str(path)!r}. The published ones are in recipes/.")
+        raise FileNotFoundError(f"Recipe {str(path)!r} not found. The published recipes are in recipes/.")
     recipe = yaml.safe_load(path.read_text())
     if not isinstance(recipe, dict):
-        raise ValueError(f"{path}: a recipe is a mapping of flags to values, found {type(recipe).__name__}.")
+        raise ValueError(f"{path}: a recipe must be a mapping of flags to values, found {type(recipe).__name__}.")
     known = {option.removeprefix("--"): action for action in parser._actions for option in action.option_strings}
     unknown = sorted(recipe.keys() - known.keys())
     if unknown:
-        raise ValueError(f"{path}: no such flags: {', '.join(unknown)}. `--help` lists them all.")
+        raise ValueError(f"{path}: unknown flags: {', '.join(unknown)}. `--help` lists all flags.")
     dataset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     dataset.add_argument("--dataset", default=recipe.get("dataset"))
-    if dataset.parse_known_args(over_it)[0].dataset != recipe.get("dataset"):
-        recipe.pop("dataset_options", None)  # they are those of the data set that the recipe names
+    if dataset.parse_known_args(overrides)[0].dataset != recipe.get("dataset"):
+        recipe.pop("dataset_options", None)  # they belong to the dataset of the recipe
     arguments = []
     for flag, value in recipe.items():
         if value is None:

@@ -1,4 +1,4 @@
-"""What a run leaves behind for its reader: the table, `metrics.json`, the figures."""
+"""Report the results of a run as a table, `metrics.json` and figures."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +29,17 @@ def format_table(
     all_ones: dict[str, float],
     at_half: dict[str, float] | None = None,
 ) -> str:
-    """Per AU and on average: F1, accuracy, and the F1 of calling everything present, in percent, as Markdown.
+    """Format F1 and accuracy per AU and on average, in percent, as a Markdown table.
+
+    The F1 of the always-positive baseline, which predicts every AU in every frame, is shown for comparison.
 
     Args:
         au_names: N names.
-        metrics: Fractions as of `auvmae.evaluation.metrics.au_metrics`.
-        all_ones: The same for a prediction of ones; only its F1 is shown.
-        at_half: The same at a threshold of 0.5, if `metrics` are at others; only its F1 is shown.
+        metrics: Fractions from `auvmae.evaluation.metrics.au_metrics`.
+        all_ones: Fractions of the always-positive baseline; only its F1 is shown.
+        at_half: Fractions at a threshold of 0.5 if `metrics` use other thresholds; only their F1 is shown.
     """
-    columns = [("F1", "f1", metrics), ("accuracy", "accuracy", metrics), ("F1 of all-ones", "f1", all_ones)]
+    columns = [("F1", "f1", metrics), ("accuracy", "accuracy", metrics), ("F1 (always positive)", "f1", all_ones)]
     if at_half is not None:
         columns.insert(1, ("F1 at 0.5", "f1", at_half))
     rows = [["AU", *(title for title, _, _ in columns)]]
@@ -48,14 +50,16 @@ def format_table(
 
 @dataclass
 class FoldReport:
-    """Scores of one test fold beside the trivial reference that calls every AU present in every frame.
+    """Score one test fold, next to the trivial always-positive baseline.
+
+    The baseline predicts every AU in every frame.
 
     Args:
-        probs: `(clips, T, N)` in [0, 1].
-        labels: `(clips, T, N)`: 0, 1, or -100.
+        probs: Probabilities `(clips, T, N)` in [0, 1].
+        labels: Labels `(clips, T, N)`: 0, 1, or -100 for not coded.
         au_names: N names.
-        run: What describes the run in `metrics.json` and on the card: data set, fold, level, seed, ... If it has
-            `thresholds`, the scores are at those, and the F1 at 0.5 stands beside them.
+        run: Description of the run for `metrics.json` and the card: dataset, fold, level, seed, ... If it has
+            `thresholds`, the scores use them, and the F1 at 0.5 is also reported.
     """
 
     probs: NDArray[np.float32]
@@ -73,11 +77,11 @@ class FoldReport:
         self.coded_frames = int((labels != NOT_CODED).any(axis=1).sum())
 
     def table(self) -> str:
-        """The per-AU table in Markdown, in percent."""
+        """Return the per-AU table in Markdown, in percent."""
         return format_table(self.au_names, self.metrics, self.all_ones, self.at_half)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything `metrics.json` holds; scores are fractions."""
+        """Return the content of `metrics.json`; scores are fractions."""
         return {
             **self.run,
             "coded_test_frames": self.coded_frames,
@@ -87,7 +91,7 @@ class FoldReport:
         }
 
     def draw_knowledge(self, criterion: KnowledgeGuidedLoss, output_dir: str | Path) -> list[Path]:
-        """Draw the priors beside what the model does on the test fold (the paper's Fig. 6)."""
+        """Draw the priors next to the model's statistics on the test fold (Fig. 6)."""
         probs, coded = torch.as_tensor(self.probs), torch.as_tensor(self.labels) != NOT_CODED
         learned = cooccurrence_matrix(straight_through(probs), coded), transition_tensor(probs, coded)
         prior = "prior (training labels)"
@@ -95,7 +99,7 @@ class FoldReport:
             prior: criterion.cooccurrence_prior.cpu().numpy(),
             "learned (test predictions)": learned[0].numpy(),
         }
-        # of the probabilities, as in Eq. 7: a doubtful frame counts as a share of a change
+        # on probabilities, as in Eq. 7: an uncertain frame counts as a fraction of a transition
         transitions = {
             prior: criterion.transition_prior.cpu().numpy(),
             "learned (test probabilities)": learned[1].numpy(),
@@ -106,7 +110,7 @@ class FoldReport:
         ]
 
     def draw_timeline(self, rows: datasets.Dataset, output_dir: str | Path) -> Path:
-        """Draw the first video of the test side; `rows` are the clips that were scored, in order."""
+        """Draw the first test video; `rows` are the scored clips, in order."""
         video = rows[0]["video"]
         clips = [index for index, name in enumerate(rows["video"]) if name == video]
         clips.sort(key=lambda index: rows[index]["start_frame"])
