@@ -1,4 +1,4 @@
-"""Pretrain the masked autoencoder of AU-vMAE on face video (Sec. 3.2).
+"""Pre-train the masked autoencoder of AU-vMAE on face video (Sec. 3.2).
 
 Labels, if the dataset has any, are ignored.
 

@@ -140,7 +140,7 @@ def recognise(tensors: Tensors) -> Source:
                 return Source(layout, root, encoder, has_decoder)
     if any(name.endswith("patch_embeddings.projection.weight") for name in tensors):
         raise ValueError(
-            "The names are those of Transformers. No conversion is needed: pass the folder to --model_name_or_path."
+            "the names are those of Transformers. No conversion is needed: pass the folder to --model_name_or_path."
         )
     endings = " nor ".join(f"{layout.patch_embedding}.weight ({layout.name})" for layout in LAYOUTS)
     raise ValueError(f"there is neither {endings}. The first tensors are {', '.join(list(tensors)[:5])}.")
