@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c requirements/ci.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lower tiny-encoder quality style benchmarks clean
+.PHONY: help demo test test-fast test-lower tiny-encoder quality style docs benchmarks clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -19,7 +19,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg requirements/ci.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) -e '.[test,quality,faces,lora,onnx,tensorboard,demo]'
+	$(PIP) -e '.[test,quality,docs,faces,lora,onnx,tensorboard,demo]'
 	@touch $@
 
 demo: $(VENV)/.run ## install, fine-tune on the embedded faces, print the per-AU table (minutes on 2 cores)
@@ -51,6 +51,9 @@ quality: $(VENV)/.dev ## ruff and mypy
 style: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## build the documentation site into build/docs; a broken link or reference fails
+	$(BIN)/python -m sphinx -W --keep-going -n -q -d build/doctrees docs build/docs
 
 benchmarks: $(VENV)/.dev ## print every benchmark's table
 	for script in benchmarks/*.py; do $(BIN)/python $$script; done

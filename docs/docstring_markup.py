@@ -1,0 +1,33 @@
+"""Adapt docstrings, which are written as Markdown with Google's sections, to Sphinx."""
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+
+def mark_code_blocks(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Make an indented block after an empty line a code block, as it is in Markdown."""
+    marked: list[str] = []
+    for line in lines:
+        before = [text for text in marked if text]
+        opens = line.startswith("    ") and marked and not marked[-1]
+        if opens and before and not before[-1].startswith((" ", "Args:", "Example")):
+            marked += ["::", ""]
+        marked.append(line)
+    lines[:] = marked
+
+
+def shorten_arrays(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Write `ndarray` for what `NDArray[...]` stands for; docstrings say shape and dtype."""
+    long = re.compile(r"(~?(?:numpy\.)?ndarray)\[(?:~?typing\.)?tuple\[[^\]]*\], (?:~?(?:numpy\.)?)dtype\[[^\]]*\]\]")
+    return long.sub(r"\1", signature or "") or signature, long.sub(r"\1", returns or "") or returns
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register both hooks, the first before Napoleon reads the sections."""
+    app.connect("autodoc-process-docstring", mark_code_blocks, priority=400)
+    app.connect("autodoc-process-signature", shorten_arrays)
+    return {"parallel_read_safe": True}
