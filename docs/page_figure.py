@@ -1,6 +1,6 @@
-"""Draw the README's picture of the page: `python -m docs.page_picture MODEL`. Needs Chromium and its driver.
+"""Draw the figure of the page that `auvmae demo` serves.
 
-It is the page itself, with the first drawn face of its examples: nobody's.
+It shows the page itself, with the first drawn face of its examples: no real person.
 """
 
 import subprocess
@@ -14,12 +14,11 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.support.chromium import save_page, start_chromium
 
-PATH = Path(__file__).parent / "images" / "demo.png"
 SECONDS = 120
 
 
-def main(model: str) -> None:
-    """Start the page, choose the example, wait for its result, go to the middle, save the picture."""
+def save_page_figure(model: str, path: Path) -> None:
+    """Start the page, analyse an example, and save a screenshot of its middle."""
     command = [sys.executable, "-m", "auvmae.cli.main", "demo", "-m", model]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -39,15 +38,11 @@ def main(model: str) -> None:
             wait.until(lambda _: browser.execute_script(f"{video} return video.readyState >= 2"))
             browser.execute_script(f"{video} video.currentTime = video.duration / 2")
             wait.until(lambda _: browser.execute_script(f"{video} return !video.seeking"))
-            save_page(browser, PATH)
-            with Image.open(PATH) as picture:
-                small = picture.convert("P", palette=Image.Palette.ADAPTIVE)
-            small.save(PATH, optimize=True)
+            save_page(browser, path)
+            with Image.open(path) as screenshot:
+                small = screenshot.convert("P", palette=Image.Palette.ADAPTIVE)
+            small.save(path, optimize=True)
         finally:
             browser.quit()
             process.terminate()
-            process.communicate()  # it says goodbye
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+            process.communicate()  # drains what it prints at its end
