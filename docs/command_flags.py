@@ -1,4 +1,4 @@
-"""Render the flags of the `auvmae` command and of the two scripts from their parsers.
+"""Render the flags of `auvmae` and of the two scripts from their parsers.
 
 The directive `command-flags` takes "auvmae" for a section per sub-command, or the name of a script. Every flag becomes
 a Sphinx option, so that pages can link to it and a link to a flag that does not exist fails the build.
@@ -36,7 +36,7 @@ CODE = re.compile(
 
 
 class CommandFlags(SphinxDirective):
-    """Insert the flags of one program where the directive is written."""
+    """Add the flags of one program to a page."""
 
     required_arguments = 1
 
@@ -49,7 +49,7 @@ class CommandFlags(SphinxDirective):
 
 
 def markdown(text: str) -> str:
-    """Mark flags, files and names in a help text as code, and keep the rest as it is written."""
+    """Mark flags, files and names in a help text as code, and escape the rest."""
     pieces, end = [], 0
     for match in CODE.finditer(text):
         pieces += [_escaped(text[end : match.start()]), f"`{match[0].strip('`')}`"]
@@ -90,7 +90,7 @@ def _script(name: str) -> Iterator[str]:
 
 
 def _own_fields(classes: tuple[type, ...]) -> Iterator[tuple[str, list[str]]]:
-    """Give the title and the fields of each class of ours, those that it inherits from us included."""
+    """Give a title and fields for each of our argument classes and their bases."""
     shown: set[str] = set()
     theirs = set(TrainingArguments.__mro__)
     for kind in classes:

@@ -1,4 +1,7 @@
-"""Adapt docstrings, which are written as Markdown with Google's sections, to Sphinx."""
+"""Convert docstrings to what Sphinx reads.
+
+They are written as Markdown with the sections of Google's style.
+"""
 
 import re
 from typing import Any
@@ -21,7 +24,7 @@ def mark_code_blocks(app: Sphinx, what: str, name: str, value: Any, options: Any
 def shorten_arrays(
     app: Sphinx, what: str, name: str, value: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Write `ndarray` for what `NDArray[...]` stands for; docstrings say shape and dtype."""
+    """Write `ndarray` for `NDArray[...]`, as docstrings give shape and dtype."""
     long = re.compile(r"(~?(?:numpy\.)?ndarray)\[(?:~?typing\.)?tuple\[[^\]]*\], (?:~?(?:numpy\.)?)dtype\[[^\]]*\]\]")
     return long.sub(r"\1", signature or "") or signature, long.sub(r"\1", returns or "") or returns
 

@@ -41,7 +41,7 @@ def draw_curves(run: str) -> None:
 
 
 def draw_folders() -> None:
-    """Draw the folders and the imports between them, with few colours to keep the file small."""
+    """Draw the folders and their imports, in few colours for a small file."""
     path = save_figure(plot_folders(), IMAGES / "folders.png")
     with Image.open(path) as figure:
         small = figure.convert("RGB").quantize(64)

@@ -1,4 +1,4 @@
-"""Draw the folders of the package, and the imports between them that the architecture test allows."""
+"""Draw the folders of the package and the imports that are allowed."""
 
 from graphlib import TopologicalSorter
 
@@ -45,7 +45,7 @@ WIDTH, HEIGHT = 0.86, 0.42
 
 
 def direct_imports() -> dict[str, set[str]]:
-    """Leave out the imports that follow from others, and the file of public names."""
+    """List what each folder may import, without what its imports imply."""
     table = {folder: lower - {"__init__"} for folder, lower in MAY_IMPORT.items() if folder != "__init__"}
     implied = {folder: set().union(*(table[lower] for lower in table[folder])) for folder in table}
     for folder in TopologicalSorter(table).static_order():
@@ -100,7 +100,7 @@ def _arrow(source: str, target: str, arrows: list[tuple[str, str]], colour: str)
 
 
 def _port(other: str, others: list[str], folder: str) -> float:
-    """Give each arrow at a box's edge a place of its own, in the order of where the arrows come from."""
+    """Give each arrow its own place at a box, ordered by where the arrows lead."""
 
     def column(name: str) -> float:
         lanes = WAYS.get((folder, name)) or WAYS.get((name, folder)) or {}

@@ -100,13 +100,11 @@ def test_a_page_is_read_with_its_outputs(tmp_path):
 
 def test_blocks_share_folder_and_namespace_and_differences_are_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    examples = page_of(
-        tmp_path,
-        "```python\nfrom pathlib import Path\nx = 6\n```\n```bash\necho 7 > seven\n```\n```python\nprint(x * int(Path('seven').read_text()))\n```\n"
-        "```text\n43\n```\n",
-    )
+    reading = "from pathlib import Path\nprint(x * int(Path('seven').read_text()))\n"
+    blocks = ["python\nx = 6\n", "bash\necho 7 > seven\n", f"python\n{reading}", "text\n43\n"]
+    examples = page_of(tmp_path, "".join(f"```{block}```\n" for block in blocks))
     (wrong,) = run_examples(examples, tmp_path)
-    assert wrong == "page.md:8 shows:\n43\n\nbut printed:\n42\n"
+    assert wrong == "page.md:7 shows:\n43\n\nbut printed:\n42\n"
 
 
 def test_a_command_that_fails_fails_its_page(tmp_path):

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from auvmae.data.synthetic.dataset import LABELLED_AUS, render_subject, write_synthetic_disfa
-from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.video import VideoWriter
 
 from .forge_bp4d import forge_bp4d
@@ -20,6 +19,8 @@ LINKS = ("run_finetune.py", "run_pretrain.py", "recipes", "benchmarks", "results
 """What of the repository lies in the working folder of every page."""
 
 RECORDINGS = ("anna/monday.mp4", "anna/tuesday.mp4", "bert/monday.mp4", "carla/monday.mp4")
+CODED_AUS = (2, 4, 12)
+"""Those that each of the three people shows, so that every fold can be trained on."""
 
 
 def write_face_video(path: Path, subject: int, frames: int, size: int = 160) -> np.ndarray:
@@ -38,10 +39,10 @@ def write_face_video(path: Path, subject: int, frames: int, size: int = 160) -> 
 
 def write_recordings(folder: Path) -> None:
     """Write videos of three people and one table with the codes of every frame, as `au_video_folder` reads it."""
-    columns = [LABELLED_AUS.index(au) for au in DISFA_AUS]
-    rows = [",".join(["video", "frame", *(f"AU{au}" for au in DISFA_AUS)])]
+    columns = [LABELLED_AUS.index(au) for au in CODED_AUS]
+    rows = [",".join(["video", "frame", *(f"AU{au}" for au in CODED_AUS)])]
     for number, name in enumerate(RECORDINGS):
-        coded = write_face_video(folder / name, number, 160, 128)[:, columns] >= 2
+        coded = write_face_video(folder / name, number, 200, 128)[:, columns] >= 2
         rows += [",".join([name, str(frame), *map(str, line)]) for frame, line in enumerate(coded.astype(int).tolist())]
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
 
@@ -49,7 +50,8 @@ def write_recordings(folder: Path) -> None:
 def train_tiny(folder: Path) -> None:
     """Fine-tune the default recipe for a few steps: a model with all its files, which has learned little."""
     command = [sys.executable, str(ROOT / "run_finetune.py"), "--output_dir", str(folder), "--max_steps", "40"]
-    command += ["--warmup_steps", "5", "--dataset_options", '{"frames_per_subject": 128, "seed": 3}', "--use_cpu"]
+    command += ["--warmup_steps", "5", "--use_cpu"]
+    command += ["--dataset_options", '{"num_subjects": 12, "frames_per_subject": 128, "seed": 3}']
     command += ["--dataloader_num_workers", "0", "--dataloader_persistent_workers", "false", "--save_strategy", "no"]
     subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True)
 
