@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from auvmae.data.synthetic.dataset import render_subject
 from auvmae.plotting.pretraining import plot_losses
 from auvmae.plotting.style import save_figure
 
-from .folders_figure import plot_folders
+from .folders_figure import describe_imports, plot_folders
 from .page_figure import save_page_figure
 
 IMAGES = Path(__file__).parent / "images"
@@ -45,7 +46,9 @@ def draw_folders() -> None:
     path = save_figure(plot_folders(), IMAGES / "folders.png")
     with Image.open(path) as figure:
         small = figure.convert("RGB").quantize(64)
-    small.save(path, optimize=True)
+    drawn = PngInfo()
+    drawn.add_text("imports", describe_imports())  # by which a test sees that the figure is out of date
+    small.save(path, optimize=True, pnginfo=drawn)
 
 
 def main() -> None:

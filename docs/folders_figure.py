@@ -1,5 +1,6 @@
 """Draw the folders of the package and the imports that are allowed."""
 
+import json
 from graphlib import TopologicalSorter
 
 from matplotlib.figure import Figure
@@ -51,6 +52,11 @@ def direct_imports() -> dict[str, set[str]]:
     for folder in TopologicalSorter(table).static_order():
         implied[folder] |= set().union(*(implied[lower] for lower in table[folder]))
     return {folder: table[folder] - implied[folder] for folder in table}
+
+
+def describe_imports() -> str:
+    """Return the arrows as JSON."""
+    return json.dumps({folder: sorted(lower) for folder, lower in sorted(direct_imports().items())})
 
 
 def plot_folders() -> Figure:

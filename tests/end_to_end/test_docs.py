@@ -6,10 +6,15 @@ import sys
 
 import pytest
 from filelock import FileLock
+from PIL import Image
+
+import auvmae
+from docs.folders_figure import FOLDERS, WAYS, describe_imports, direct_imports
 
 from ..support.doc_commands import check_example
 from ..support.doc_examples import DOCUMENTS, Example, matches, read_examples, run_examples
 from ..support.doc_inputs import prepare_folder
+from ..support.layout import MAY_IMPORT
 from ..support.paths import ROOT
 
 EXAMPLES = {path.name: read_examples(path) for path in DOCUMENTS}
@@ -82,6 +87,18 @@ index
 x = 1
 ```
 """
+
+
+def test_the_api_page_has_every_public_name():
+    text = (ROOT / "docs" / "api.md").read_text()
+    assert [name for name in auvmae.__all__ if f":: auvmae.{name}\n" not in text] == []
+
+
+def test_the_figure_of_the_folders_is_up_to_date():
+    assert {*FOLDERS} == {*MAY_IMPORT} - {"__init__"}
+    assert all(target in direct_imports()[source] for source, target in WAYS)
+    with Image.open(ROOT / "docs" / "images" / "folders.png") as figure:
+        assert figure.text["imports"] == describe_imports(), "draw it again: python -m docs.figures folders"
 
 
 def page_of(tmp_path, text):
