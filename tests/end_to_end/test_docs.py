@@ -1,6 +1,7 @@
 """Every code example of the README and of the site runs, and prints what its page shows."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -30,12 +31,14 @@ def test_examples_name_what_exists(example, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", EXECUTED)
 def test_examples_print_what_their_page_shows(page, tmp_path, tmp_path_factory, monkeypatch):
-    made = tmp_path_factory.getbasetemp().parent / "doc_inputs"  # the workers of one session share it
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "doc_inputs"  # shared within one session
     made.mkdir(exist_ok=True)
     with FileLock(made / ".lock"):
         prepare_folder(tmp_path, "".join(example.code for example in EXECUTED[page]), made)
     monkeypatch.chdir(tmp_path)
-    assert run_examples(EXAMPLES[page], tmp_path) == []
+    differences = run_examples(EXAMPLES[page], tmp_path)
+    assert not differences, "\n\n".join(differences)
 
 
 @pytest.mark.slow
