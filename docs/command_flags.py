@@ -8,7 +8,9 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from docutils import nodes
@@ -70,9 +72,16 @@ def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
     for name, command in subcommands(parser).items():
         yield f"## `{command.prog}`\n"
-        yield markdown(command.description or "") + "\n"
+        yield from _description(command.description or "")
         yield f"```text\n{_usage(command)}\n```\n"
         yield from _options(f"auvmae {name}", command._actions)
+
+
+def _description(text: str) -> Iterator[str]:
+    """Render paragraphs as text, and what is indented as a code block."""
+    for indented, lines in groupby(text.strip().splitlines(), key=lambda line: line.startswith("  ")):
+        block = "\n".join(lines)
+        yield f"```text\n{dedent(block)}\n```\n" if indented else markdown(block) + "\n"
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
