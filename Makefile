@@ -53,7 +53,7 @@ style: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev ## build the documentation site into build/docs; a broken link or reference fails
-	$(BIN)/python -m sphinx -W --keep-going -n -q -d build/doctrees docs build/docs
+	$(BIN)/python -m sphinx -W --keep-going -n -q -E -d build/doctrees docs build/docs
 
 benchmarks: $(VENV)/.dev ## print every benchmark's table
 	for script in benchmarks/*.py; do $(BIN)/python $$script; done

@@ -33,7 +33,7 @@ CODE = re.compile(
     r"|(?<![\w-])--?[a-zA-Z][\w-]*(?:=\w+)?"  # a flag
     r"|(?<!\w)\{[^}]*\}"  # JSON
     r"|[\w./{}*-]*[\w}*]_\w*[\w./]*"  # a name with an underscore
-    r"|\b[A-Z]+/[\w./]+|\b[\w*/]+\.(?:py|csv|png|mp4|json|onnx|eaf|parquet|pt|pth|yaml|npz)\b"  # a file
+    r"|\b[A-Z]+/[\w./]+|\b[\w*/][\w*/.]*\.(?:py|csv|png|mp4|json|onnx|eaf|parquet|pt|pth|yaml|npz)\b"  # a file
 )
 
 
