@@ -2,6 +2,7 @@
 
 python -m docs.figures faces         # the embedded faces
 python -m docs.figures folders       # the folders of the package, for the contributors' page
+python -m docs.figures method        # the diagram of the method
 python -m docs.figures curves RUN    # the losses of a folder that run_pretrain.py wrote
 python -m docs.figures page MODEL    # the page of `auvmae demo`; needs Chromium and its driver
 """
@@ -19,6 +20,7 @@ from auvmae.plotting.pretraining import plot_losses
 from auvmae.plotting.style import save_figure
 
 from .folders_figure import describe_imports, plot_folders
+from .method_figure import plot_method
 from .page_figure import save_page_figure
 
 IMAGES = Path(__file__).parent / "images"
@@ -51,12 +53,21 @@ def draw_folders() -> None:
     small.save(path, optimize=True, pnginfo=drawn)
 
 
+def draw_method() -> None:
+    """Draw the diagram of the method, in few colours for a small file."""
+    path = save_figure(plot_method(), IMAGES / "method.png")
+    with Image.open(path) as figure:
+        small = figure.resize((figure.width * 2 // 3, figure.height * 2 // 3), Image.Resampling.LANCZOS)
+    small.convert("P", palette=Image.Palette.ADAPTIVE).save(path, optimize=True)
+
+
 def main() -> None:
     """Draw the figure named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m docs.figures")
     commands = parser.add_subparsers(dest="figure", required=True)
     commands.add_parser("faces")
     commands.add_parser("folders")
+    commands.add_parser("method")
     commands.add_parser("curves").add_argument("run", metavar="RUN")
     commands.add_parser("page").add_argument("model", metavar="MODEL")
     match parser.parse_args():
@@ -66,6 +77,8 @@ def main() -> None:
             save_page_figure(model, IMAGES / "demo.png")
         case argparse.Namespace(figure="folders"):
             draw_folders()
+        case argparse.Namespace(figure="method"):
+            draw_method()
         case _:
             draw_faces()
 

@@ -1,17 +1,16 @@
-"""Draw the README's diagram of the method: `python docs/method_figure.py`.
+"""Draw the diagram of the method, on a drawn face.
 
-Frames, masks, labels and statistics in it come from the package itself, on a drawn face.
+Its frames, masks, labels and statistics come from the package itself.
 """
 
-from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from PIL import Image
 
 from auvmae.data.synthetic.dataset import LABELLED_AUS, render_subject
 from auvmae.knowledge.facs import DISFA_AUS
@@ -19,13 +18,12 @@ from auvmae.knowledge.fsm import cooccurrence_matrix
 from auvmae.masking import tube_mask
 from auvmae.plotting.style import STYLE
 
-PATH = Path(__file__).parent / "images" / "method.png"
 SUBJECT, FRAMES, SIZE, PATCH = 9, range(20, 340, 40), 96, 12
 BLUE, GREEN, ORANGE, GREY = "#dbe8f6", "#dff0e3", "#fdebd3", "#f0f0f0"
 
 
 def mask_frames(frames: np.ndarray, mask_ratio: float) -> np.ndarray:
-    """Grey out the patches that a tube mask hides; frames are uint8 (T, H, W, 3)."""
+    """Draw the patches that a tube mask hides in grey; frames are (T, H, W, 3)."""
     side = SIZE // PATCH
     hidden = tube_mask(1, 1, side**2, mask_ratio, torch.Generator().manual_seed(0)).view(side, side).numpy()
     masked = frames.copy()
@@ -34,10 +32,10 @@ def mask_frames(frames: np.ndarray, mask_ratio: float) -> np.ndarray:
 
 
 class Canvas:
-    """Place boxes, frames and arrows on one axis, in inches from the lower left corner."""
+    """Place boxes, frames and arrows, in inches from the lower left corner."""
 
     def __init__(self, width: float, height: float) -> None:
-        self.figure = plt.figure(figsize=(width, height), facecolor="white")
+        self.figure = Figure(figsize=(width, height), facecolor="white")
         self.size = np.array([width, height])
         self.axis = self.figure.add_axes((0, 0, 1, 1))
         self.axis.set(xlim=(0, width), ylim=(0, height))
@@ -61,7 +59,7 @@ class Canvas:
         self.axis.text(x, y, text, **({"ha": "center", "va": "center"} | look))
 
     def panel(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Give an axis of its own with its centre at (x, y)."""
+        """Add an axis with its centre at (x, y)."""
         corner = (np.array([x, y]) - (width / 2, height / 2)) / self.size
         return self.figure.add_axes((*corner, *(np.array([width, height]) / self.size)))
 
@@ -103,7 +101,7 @@ def draw_levels(canvas: Canvas, y: float, frames: np.ndarray) -> None:
 
 
 def draw_finetuning(canvas: Canvas, y: float, frames: np.ndarray, labels: np.ndarray) -> None:
-    """Draw the knowledge-guided classifier (Sec. 3.3 and 3.4) above height `y`."""
+    """Draw the knowledge-guided classifier (Sec. 3.3, 3.4) above height `y`."""
     middle = y + 0.78
     canvas.text(0.15, y + 2.18, "Fine-tuning on coded video", ha="left", weight="bold", fontsize=9)
     draw_levels(canvas, y, frames)
@@ -134,7 +132,7 @@ def draw_finetuning(canvas: Canvas, y: float, frames: np.ndarray, labels: np.nda
 
 
 def draw_knowledge(canvas: Canvas, y: float, labels: np.ndarray) -> None:
-    """Draw the prior knowledge (Eq. 3 and 6), counted on the training labels, at height `y`."""
+    """Draw the prior knowledge (Eq. 3 and 6) at height `y`."""
     canvas.text(10.0, y + 1.72, "prior knowledge\nfrom training labels", fontsize=7, color="0.35")
     matrix = canvas.panel(10.0, y + 1.1, 0.78, 0.78)
     prior = cooccurrence_matrix(torch.as_tensor(labels, dtype=torch.float32)).numpy()
@@ -152,23 +150,17 @@ def draw_knowledge(canvas: Canvas, y: float, labels: np.ndarray) -> None:
     canvas.arrow((9.58, y + 0.1), (9.4, y + 0.06))
 
 
-def main() -> None:
-    """Draw and save the diagram."""
+def plot_method() -> Figure:
+    """Draw masked pre-training above knowledge-guided fine-tuning."""
     frames, intensities = render_subject(SUBJECT, num_frames=400, image_size=SIZE)
     columns = [LABELLED_AUS.index(au) for au in DISFA_AUS]
     labels = (intensities[:, columns] >= 2).astype(np.int64)
     shown = frames[list(FRAMES)]
-    with plt.rc_context(STYLE | {"text.parse_math": True, "mathtext.fontset": "cm"}):
+    with matplotlib.rc_context(STYLE | {"text.parse_math": True, "mathtext.fontset": "cm"}):
         canvas = Canvas(10.6, 4.1)
         draw_pretraining(canvas, 3.4, shown)
         draw_finetuning(canvas, 0.35, shown, labels)
         draw_knowledge(canvas, 0.35, labels)
         canvas.arrow((5.6, 3.07), (3.55, 1.46), 0.12, linestyle="--", color="#2f6db3")
         canvas.text(5.25, 2.5, "weights", fontsize=7, color="#2f6db3")
-        canvas.figure.savefig(PATH, dpi=200, metadata={"Software": None})
-    with Image.open(PATH) as image:
-        image.convert("P", palette=Image.Palette.ADAPTIVE).save(PATH, optimize=True)
-
-
-if __name__ == "__main__":
-    main()
+    return canvas.figure

@@ -135,7 +135,7 @@ class _Job:
         return self.detector.provenance(self.video) | {"files": self.files}
 
     def remove_leftovers(self) -> None:
-        """Remove the temporary folders of dead processes, also where the recording itself was finished."""
+        """Remove the temporary folders of dead processes, even if one was finished."""
         for left in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
             with suppress(*NO_LOCK), FileLock(left, timeout=0):  # a living process holds its lock
                 shutil.rmtree(left.parent, ignore_errors=True)
