@@ -1,4 +1,4 @@
-# make demo   install, fine-tune on the embedded faces, print the table
+# make demo   install, fine-tune on drawn faces, print the table
 # make test   install, run every test
 VENV ?= .venv
 PYTHON ?= python3
@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c requirements/ci
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-lower tiny-encoder quality style docs benchmarks clean
 
-help: ## show this list
+help: ## list all targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(BIN)/python:
@@ -22,40 +22,40 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) -e '.[test,quality,docs,faces,lora,onnx,tensorboard,demo]'
 	@touch $@
 
-demo: $(VENV)/.run ## install, fine-tune on the embedded faces, print the per-AU table (minutes on 2 cores)
+demo: $(VENV)/.run ## install, fine-tune on drawn faces, print the per-AU table (five minutes on two cores)
 	$(BIN)/python run_finetune.py
 
 test: $(VENV)/.dev ## install and run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-fast: $(VENV)/.dev ## the tests that take seconds
+test-fast: $(VENV)/.dev ## install and run the quick tests (one step from a fresh clone)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
-# torch's own lower bound has no CPU build on this machine's disk: it stays at the version of ci.txt
-test-lower: ## the quick tests on the lowest versions that setup.cfg admits
+# torch's lower bound has no CPU build on the machines of CI, so torch stays at the version of ci.txt
+test-lower: ## run the quick tests on the lowest versions that setup.cfg allows
 	$(PYTHON) -m venv $(VENV)-lower
 	$(VENV)-lower/bin/pip install --quiet --disable-pip-version-check -c requirements/lower.txt -e '.[test]'
 	OMP_NUM_THREADS=1 $(VENV)-lower/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' -W default
 
-tiny-encoder: $(VENV)/.run ## pre-train the packaged encoder anew (about 20 minutes)
+tiny-encoder: $(VENV)/.run ## pre-train the packaged encoder again (about 20 minutes)
 	$(BIN)/python run_pretrain.py
 	$(BIN)/python -c "from auvmae import AUVMAEModel; \
 	AUVMAEModel.from_pretrained('outputs/pretrain_synthetic_tiny').half().save_pretrained('auvmae/tiny_encoder')"
 	rm auvmae/tiny_encoder/*.py  # the installed package is their code
 
-quality: $(VENV)/.dev ## ruff and mypy
+quality: $(VENV)/.dev ## run ruff and mypy (what pre-commit runs)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-style: $(VENV)/.dev ## let ruff mend what it can
+style: $(VENV)/.dev ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.dev ## build the documentation site into build/docs; a broken link or reference fails
+docs: $(VENV)/.dev ## build the documentation site into build/docs (a broken link or reference fails)
 	$(BIN)/python -m sphinx -W --keep-going -n -q -E -d build/doctrees docs build/docs
 
-benchmarks: $(VENV)/.dev ## print every benchmark's table
+benchmarks: $(VENV)/.dev ## print the table of every benchmark
 	for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
 clean: ## remove environments and outputs

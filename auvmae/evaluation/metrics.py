@@ -212,7 +212,7 @@ def _match(predicted: NDArray[np.bool_], present: NDArray[np.bool_], broken: NDA
 
 
 def _events(active: NDArray[np.bool_], broken: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number the event of each frame, and measure the length of each event.
+    """Assign each frame the number of its event, and measure the events.
 
     The number is only meaningful for active frames.
     """

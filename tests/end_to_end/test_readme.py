@@ -30,7 +30,7 @@ def test_every_file_the_readme_names_is_there():
 
 
 def test_the_gain_of_pretraining_is_the_one_in_results():
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/experiments.md").read_text()
     for row in json.loads((ROOT / "results" / "pretraining_gain.json").read_text())["table"]:
         scores = ", ".join(f"{100 * score:.1f}" for score in row["scores"])
         assert f"| {scores} | {100 * row['mean']:.1f} | {100 * row['sd']:.1f} |" in text
@@ -43,6 +43,6 @@ def test_the_ablations_are_those_in_results():
         shown = row.get("difference", row)
         mean, sign = round(100 * shown["mean"], 1) + 0, "+" if "difference" in row else ""
         cells.setdefault(row["loss"], []).append(f"{mean:{sign}.1f} (sd {100 * shown['sd']:.1f})")
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/experiments.md").read_text()
     for loss, row in cells.items():
         assert f"| {loss} | {' | '.join(row)} |" in text
