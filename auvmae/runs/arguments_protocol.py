@@ -92,11 +92,14 @@ class ProtocolArguments(DataArguments):
         if self.repeats < 1:
             raise ValueError(f"--repeats must be at least 1, found {self.repeats}.")
         if self.folds_file is not None and (self.repeats > 1 or self.repetition):
-            raise ValueError("--repeats and --repetition resplit the subjects, but --folds_file fixes them. Give one.")
+            raise ValueError(
+                "--repeats and --repetition resplit the subjects, but --folds_file fixes the folds. "
+                "Give only one of them."
+            )
         if self.folds_file is not None and self.test_dataset is not None:
             raise ValueError(
                 "--folds_file splits the subjects of one dataset, but --test_dataset takes the same published fold of "
-                "two datasets. Give one of them."
+                "two datasets. Give only one of them."
             )
         if self.test_dataset is None and json.loads(self.more_datasets):
             raise ValueError("--more_datasets needs --test_dataset, the dataset left out of training to test on.")

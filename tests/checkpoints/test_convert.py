@@ -1,12 +1,12 @@
-"""Others' checkpoints, forged from stock models, give the stock models' numbers.
+"""Test that converted checkpoints, forged from stock models, give the numbers of the stock models.
 
-Two tests need the public code, and are skipped without it. MARLIN's, in an environment of its own, beside .[test,faces]
-(torchvision, which only its video reader uses, must import beside the torch that is there; 0.16.2 does with 2.13):
+Two tests need public code, and are skipped without it. For MARLIN, use a separate environment with .[test,faces]. Its
+video reader imports torchvision, which must be compatible with the installed torch (0.16.2 works with 2.13):
 
     pip install marlin-pytorch einops ffmpeg-python torchvision==0.16.2 --no-deps
     python -m pytest -W ignore tests/checkpoints/test_convert.py -k marlin_pytorch
 
-VideoMAE's and VideoMAE V2's, with `pip install timm --no-deps` and the path of a clone:
+For VideoMAE and VideoMAE V2, run `pip install timm --no-deps` and set the path of a clone:
 
     export PYTHONPATH=path/to/VideoMAE:path/to/VideoMAEv2
     python -m pytest -W ignore tests/checkpoints/test_convert.py -k original_code
@@ -157,7 +157,7 @@ def test_marlin_pytorch_gives_the_same(tmp_path, whole):
             torch.testing.assert_close(ours(clip, mask).logits, pixels, **tolerance)
 
     compare(atol=1e-4, rtol=0)
-    # all that is beyond 1e-5 comes of the angles of its position table, which are float32
+    # all differences above 1e-5 come from the angles of its position table, which are float32
     for part in (theirs.encoder, theirs.decoder) if whole else (theirs.encoder,):
         part.pos_embedding.emb.data = sinusoid_table(*part.pos_embedding.emb.shape[1:])
     compare(**CLOSE)

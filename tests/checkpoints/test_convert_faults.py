@@ -1,4 +1,4 @@
-"""What cannot be converted is named, runs no code and changes nothing."""
+"""Test that faulty checkpoints are reported, run no code and change nothing."""
 
 import json
 import pathlib
@@ -34,23 +34,32 @@ def theirs():
             {"surplus": torch.ones(1), "decoder.blocks.0.more": torch.ones(1)},
             "left over: decoder.blocks.0.more, surplus.",
         ),
-        ({"mask_token": torch.ones(1, 1, 9)}, "of another shape: mask_token (1, 1, 9) instead of (1, 1, 8)."),
+        ({"mask_token": torch.ones(1, 1, 9)}, "wrong shape: mask_token (1, 1, 9) instead of (1, 1, 8)."),
         (
             {"encoder.blocks.0.attn.qkv.weight": torch.ones(32, 16)},
-            "of another shape: encoder.blocks.0.attn.qkv.weight (32, 16) instead of (48, 16).",
+            "wrong shape: encoder.blocks.0.attn.qkv.weight (32, 16) instead of (48, 16).",
         ),
         ({"encoder.patch_embed.proj.weight": torch.ones(16, 3)}, "encoder.patch_embed.proj.weight (16, 3)"),
-        ({"encoder.patch_embed.proj.weight": torch.ones(16, 3, 2, 10, 8)}, "theirs are 10 x 8 pixels"),
-        ({"encoder.blocks.0.attn.scale": torch.ones(2, 1, 1)}, "cosine attention (cos_attn), but there is encoder."),
+        (
+            {"encoder.patch_embed.proj.weight": torch.ones(16, 3, 2, 10, 8)},
+            "square patches, but the checkpoint has 10 x 8 pixels",
+        ),
+        (
+            {"encoder.blocks.0.attn.scale": torch.ones(2, 1, 1)},
+            "cosine attention (cos_attn), but the checkpoint has encoder.",
+        ),
         (
             {"encoder.blocks.0.gamma_1": torch.ones(16)},
-            "no layer scale (init_values), but there is encoder.blocks.0.gam",
+            "not support layer scale (init_values), but the checkpoint has encoder.blocks.0.gam",
         ),
         (
             {"encoder.pos_embed": torch.zeros(1, 8, 16)},
             "encoder.pos_embed differs from the fixed sine-cosine table by 1",
         ),
-        ({"encoder.pos_embed": torch.zeros(1, 9, 16)}, "encoder.pos_embed is (1, 9, 16) instead of (1, 8, 16)"),
+        (
+            {"encoder.pos_embed": torch.zeros(1, 9, 16)},
+            "encoder.pos_embed has the shape (1, 9, 16) instead of (1, 8, 16)",
+        ),
         ({"encoder.patch_embed.proj.weight": None}, "neither patch_embed.proj.weight (VideoMAE) nor patch_embedding."),
     ],
 )
@@ -68,10 +77,10 @@ def test_a_faulty_tensor_is_named(theirs, tmp_path, change, found, capsys):
 @pytest.mark.parametrize(
     ("config", "found"),
     [
-        ({}, "how many heads share a width of 16 is not known: give num_attention_heads in --config"),
+        ({}, r"the number of heads for a width of 16 is unknown\. Give num_attention_heads in --config"),
         (PRETRAINING | {"heads": 2}, "AUVMAEConfig has no field heads"),
         (PRETRAINING | {"num_frames": "four"}, "num_frames"),
-        (PRETRAINING | {"hidden_size": 32}, "of another shape: encoder.patch_embed.proj.weight"),
+        (PRETRAINING | {"hidden_size": 32}, "wrong shape: encoder.patch_embed.proj.weight"),
     ],
 )
 def test_a_faulty_config_is_named(theirs, tmp_path, config, found):
@@ -81,7 +90,7 @@ def test_a_faulty_config_is_named(theirs, tmp_path, config, found):
 
 
 class Code:
-    """What a malicious pickle is."""
+    """Create a file when unpickled, as a malicious pickle would."""
 
     def __init__(self, victim):
         self.victim = victim
@@ -94,7 +103,9 @@ class Code:
 def test_code_in_a_checkpoint_is_never_run(theirs, tmp_path, zipped):
     content = {"model": theirs, "args": Code(tmp_path / "harm")}
     torch.save(content, tmp_path / "theirs.pth", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match=r"theirs\.pth: not only tensors, it asks for .*, and code in a file is never"):
+    with pytest.raises(
+        ValueError, match=r"theirs\.pth: .* more than tensors, it requires .*\. Code in a checkpoint is never run"
+    ):
         convert_checkpoint(tmp_path / "theirs.pth")
     assert not (tmp_path / "harm").exists()
 
@@ -102,15 +113,15 @@ def test_code_in_a_checkpoint_is_never_run(theirs, tmp_path, zipped):
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("text.pth", b"no checkpoint", "not a checkpoint, or damaged"),
-        ("empty.pt", b"", "not a checkpoint, or damaged"),
-        ("text.safetensors", b"no checkpoint", "not a checkpoint, or damaged"),
+        ("text.pth", b"no checkpoint", "not a checkpoint, or it is damaged"),
+        ("empty.pt", b"", "not a checkpoint, or it is damaged"),
+        ("text.safetensors", b"no checkpoint", "not a checkpoint, or it is damaged"),
         ("list.pth", [torch.ones(1)], "found instead: list"),
         ("number.pth", {"epoch": 3, "lr": 0.1}, "found instead: epoch, lr"),
         (
             "stock.pth",
             {"videomae.embeddings.patch_embeddings.projection.weight": torch.ones(1)},
-            "no conversion is nee",
+            "No conversion is nee",
         ),
     ],
 )

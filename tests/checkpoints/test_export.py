@@ -1,4 +1,4 @@
-"""Exported models against the models they came from."""
+"""Test exported models against the models they came from."""
 
 import json
 from hashlib import sha256
@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exports(checkpoint, tmp_path_factory):
-    """Folders of the exported checkpoint, by level."""
+    """Export the checkpoint, and return the folders by level."""
     folders = {level: tmp_path_factory.mktemp("exports") / level for level in RATES}
     for level, folder in folders.items():
         assert main(["export", str(checkpoint), "-o", str(folder), "--level", level]) == 0
@@ -52,7 +52,7 @@ def test_logits_are_the_models(checkpoint, exports, level, batch_size):
         expected = model(**inputs).logits
     assert found.shape == (batch_size, 4 * RATES[level], 3)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    if level == "patch":  # the mask is not just taken along
+    if level == "patch":  # the mask has an effect
         assert (found - OnnxModel(exports["video"] / "model.onnx")(inputs["pixel_values"]).logits).abs().max() > 1e-3
 
 
@@ -60,7 +60,7 @@ def test_logits_are_the_models(checkpoint, exports, level, batch_size):
 def test_a_mask_that_hides_another_number_is_an_error(exports, mask_ratio, capfd):
     model = OnnxModel(exports["patch"] / "model.onnx")
     mask = torch.cat([tube_mask(1, 2, 4, 0.5), tube_mask(1, 2, 4, mask_ratio)])
-    # onnxruntime's errors have no class of their own
+    # onnxruntime has no error class for this
     with pytest.raises(Exception, match=r"out of (data )?bound|[Oo]ut of range"):
         model(tiny_clip(2), mask)
 
@@ -99,8 +99,8 @@ def test_int8_is_smaller_and_close(tmp_path):
     clips = tiny_clip(8)
     logits, exact = (OnnxModel(path)(clips).logits for path in (int8, whole))
     probs, expected = logits.sigmoid(), exact.sigmoid()
-    assert 1e-5 < (probs - expected).abs().max() < 0.02 < expected.std()  # rounded, but not to where all is alike
-    for window in range(8):  # whatever else is in the batch
+    assert 1e-5 < (probs - expected).abs().max() < 0.02 < expected.std()  # rounded, but still informative
+    for window in range(8):  # independent of the rest of the batch
         assert torch.equal(OnnxModel(int8)(clips[window : window + 1]).logits[0], logits[window])
 
 
@@ -134,7 +134,10 @@ def test_a_file_that_is_wrong_is_not_left(checkpoint, tmp_path, monkeypatch, cap
     forward = export._Window.forward
     monkeypatch.setattr(export._Window, "forward", lambda self, pixel_values: forward(self, pixel_values) + 2e-4)
     assert main(["export", str(checkpoint), "-o", str(tmp_path / "out")]) == 2
-    assert "logits on random windows are 2.0e-04 from the model's, more than 1e-04" in capsys.readouterr().err
+    assert (
+        "On random windows, the exported model's logits differ from the model's by 2.0e-04, more than 1e-04"
+        in capsys.readouterr().err
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,8 +169,8 @@ def test_what_cannot_be_is_refused(checkpoint, exports, tmp_path, monkeypatch, c
         assert main(["predict", "x.mp4", "-o", str(tmp_path / "out"), *arguments]) == 2
         assert message in capsys.readouterr().err
     assert main(["export", file, "-o", str(tmp_path / "out")]) == 2
-    assert "this is an exported model already" in capsys.readouterr().err
+    assert "This model is already exported" in capsys.readouterr().err
     monkeypatch.setattr(export, "MAX_BYTES", 1000)
     assert main(["export", str(checkpoint), "-o", str(tmp_path / "out")]) == 2
-    assert "an ONNX file holds 2 GiB" in capsys.readouterr().err
+    assert "An ONNX file holds at most 2 GiB" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -132,9 +132,9 @@ def test_folds_to_run(tmp_path: Path) -> None:
     assert folds(fold="all") == [1, 2, 3]
     assert folds(fold="all", dataset_options='{"num_folds": 5}') == [1, 2, 3, 4, 5]
     assert folds(fold="all", folds_file=str(tmp_path / "folds.json")) == [1, 2, 3, 4]
-    with pytest.raises(ValueError, match=r"--fold is a number from 1 .* found 'every'"):
+    with pytest.raises(ValueError, match=r"--fold must be a number from 1 .* found 'every'"):
         folds(fold="every")
-    with pytest.raises(ValueError, match="give one"):
+    with pytest.raises(ValueError, match="Give only one of them"):
         folds(folds_file="folds.json", repeats=2)
-    with pytest.raises(ValueError, match="--repeats is a number from 1, found 0"):
+    with pytest.raises(ValueError, match="--repeats must be at least 1, found 0"):
         folds(repeats=0)

@@ -1,4 +1,4 @@
-"""Two processes with half the batch each against one with the whole of it."""
+"""Test that two processes with half the batch each equal one process with the whole batch."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def assert_equal(one: dict[str, Any], two: dict[str, Any]) -> None:
     assert len(one["losses"]) == 5
     assert two["losses"] == pytest.approx(one["losses"], abs=1e-5)
     torch.testing.assert_close(two["terms"], one["terms"], atol=1e-5, rtol=0)
-    # after plain SGD steps equal weights are equal gradients
+    # after plain SGD steps, equal weights imply equal gradients
     torch.testing.assert_close(two["weights"], one["weights"], atol=1e-5, rtol=0)
     assert two["scores"] == one["scores"]
     torch.testing.assert_close(two["counts"], one["counts"], rtol=0, atol=0)
@@ -48,7 +48,7 @@ def test_two_processes_equal_one(tmp_path, job):
     one, two = run(1, tmp_path, job), run(2, tmp_path, job)
     assert_equal(one, two)
     if job == "finetune":
-        for found in (one["evaluated"], two["evaluated"]):  # of seven clips: the last batch is not full
+        for found in (one["evaluated"], two["evaluated"]):  # with seven clips, the last batch is not full
             assert found["eval_loss"] == pytest.approx(weighted(found), rel=1e-6)
         assert one["counts"].sum(0).tolist() == [7 * 8 - 2] * 3  # every coded frame of seven clips, once
 
@@ -64,7 +64,7 @@ def test_two_processes_with_sharded_weights_equal_one(tmp_path, job):
 @pytest.mark.parametrize(("name", "processes"), [("8gpu", 8), ("fsdp", 8), ("multinode", 16)])
 def test_accelerate_reads_its_recipes(name, processes):
     path = ROOT / "recipes" / f"accelerate_{name}.yaml"
-    config = load_config_from_file(str(path))  # a key it does not know is an error
+    config = load_config_from_file(str(path))  # an unknown key is an error
     assert config.num_processes == processes
     args = launch_command_parser().parse_args(["--config_file", str(path), "run_finetune.py", "recipe.yaml"])
     args, _, _ = _validate_launch_command(args)

@@ -1,4 +1,4 @@
-"""`run_finetune.py` and `run_pretrain.py` as a user runs them, on real encoded video, in miniature."""
+"""Run `run_finetune.py` and `run_pretrain.py` as a user does, on small encoded videos."""
 
 import json
 import shlex
@@ -83,7 +83,7 @@ def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys)
 
     assert processor.crop is None
     crop = CropRecipe(margin=0.2)
-    for video in Path(datasets.config.HF_DATASETS_CACHE, "auvmae").rglob("*_comp.*"):  # as if `auvmae crop` made them
+    for video in Path(datasets.config.HF_DATASETS_CACHE, "auvmae").rglob("*_comp.*"):  # as if made by `auvmae crop`
         video.with_suffix(".faces.json").write_text(json.dumps({"recipe": crop.to_dict()}))
 
     resumed = tmp_path / "resumed"
@@ -102,7 +102,7 @@ def test_pretrain_then_finetune_then_resume_then_score(recipe, tmp_path, capsys)
 @pytest.mark.slow
 def test_a_mixture_with_every_option_then_scored_at_another_level(recipe, tmp_path):
     trained = tmp_path / "trained"
-    recipe.write_text(recipe.read_text().replace("clip_length: 120", "clip_length: 96"))  # every level is whole windows
+    recipe.write_text(recipe.read_text().replace("clip_length: 120", "clip_length: 96"))  # whole windows at every level
     flags = ["--levels", "video", "frame", "patch", "--eval_level", "frame", "--inner_val", "0.2", "--save_steps", "1"]
     flags += ["--early_stopping_patience", "1", "--layer_decay", "0.75", "--drop_path", "0.1", "--ema_decay", "0.5"]
     report = run_finetune.main([str(recipe), "--output_dir", str(trained), "--balanced_sampling", *flags])
@@ -141,7 +141,7 @@ def test_the_command_for_disfa_trains_on_its_crops_and_labels(tmp_path, monkeypa
     recipe, *flags = shlex.split(command)[2:]
     forge_disfa(tmp_path / "DISFA", {"SN001": 20, "SN003": 20, "SN013": 20})
     shutil.copytree(tmp_path / "DISFA" / "Videos_LeftCamera", tmp_path / "crops" / "DISFA" / "Videos_LeftCamera")
-    monkeypatch.chdir(tmp_path)  # `auvmae crop DISFA crops/DISFA` was run here
+    monkeypatch.chdir(tmp_path)  # as after `auvmae crop DISFA crops/DISFA`
     argv = [str(ROOT / recipe), *flags, "--output_dir", "out", "--use_cpu"]
     rows = FoldArguments.parse(argv).data.load()
     for split in rows.values():

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, in the middle of saving too, resumes to the same losses."""
+"""Test that a run killed at any moment, even while saving, resumes with the same losses."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A training killed by SIGKILL at any point: nothing half-written bears its final name, and the run goes on."""
+"""Test that a run killed by SIGKILL leaves no incomplete file under its final name, and resumes."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""All folds by one command: on drawn faces, on DISFA's layout, broken off, gone on with, repeated, on two processes."""
+"""Run all folds with one command: interrupted, resumed, repeated, on DISFA's layout, on two processes."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
     last = run_finetune.main([recipe, "--fold", "all"])
     printed = capsys.readouterr().out
     assert times(out / "fold1") == before  # not run again
-    assert times(out / "fold2" / "checkpoint-1") == first_step  # gone on from
+    assert times(out / "fold2" / "checkpoint-1") == first_step  # resumed from it
     tables = summary_tables(load_runs(out))
     assert [table.rows[0].method for table in tables] == ["auvmae, video level, folds 1+2+3"] * 3
     for table in tables:
@@ -94,11 +94,11 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
         assert set(saved.subjects) == fold_subjects("disfa", fold, "test")
         assert (saved.run["fold"], saved.run["repetition"], saved.run["steps"]) == (fold, 0, 2)
 
-    # nothing of one fold is left in the next
+    # no state carries over from one fold to the next
     alone = run_finetune.main([recipe, "--fold", "3", "--output_dir", str(tmp_path / "alone")])
     np.testing.assert_allclose(alone.probs, last.probs, atol=1e-6)
 
-    # weights that were trained on these very subjects, in another fold
+    # weights trained on these subjects, in another fold
     leaky = [recipe, "--output_dir", str(tmp_path / "leaky"), "--model_name_or_path", str(out / "fold1")]
     for start in (out / "fold1", out / "fold1" / "checkpoint-1"):
         assert run_finetune.main([*leaky[:-1], str(start), "--fold", "2", "--no_do_train"]).run["tuned_on_test"]
@@ -110,7 +110,9 @@ def test_one_command_runs_three_folds_and_goes_on_where_it_broke_off(recipe, tmp
     assert run_finetune.main([recipe, "--fold", "all", "--dataloader_num_workers", "1"]) is None
     assert tables[0].markdown() in capsys.readouterr().out
     assert {path for path, when in times(out).items() if everything[path] != when} == set((out / "tables").iterdir())
-    with pytest.raises(ValueError, match=r"fold1 holds a run with --learning_rate \(default\), other than what is"):
+    with pytest.raises(
+        ValueError, match=r"fold1 holds a run with different flags: --learning_rate \(default\)\. Choose"
+    ):
         run_finetune.main([recipe, "--fold", "all", "--learning_rate", "0.5"])
     assert times(out).keys() == everything.keys()
 
@@ -137,7 +139,7 @@ def test_a_run_is_gone_on_with_by_other_workers_and_by_no_other_batches(recipe):
         with pytest.raises(InterruptedError):
             start(*flags)
     for flag, value in (("dataloader_drop_last", "true"), ("dataloader_in_order", "false")):
-        with pytest.raises(ValueError, match=rf"fold1 holds a run with --{flag} \(default\), other than"):
+        with pytest.raises(ValueError, match=rf"fold1 holds a run with different flags: --{flag} \(default\)\. Choose"):
             start(f"--{flag}", value)
 
 
@@ -183,7 +185,7 @@ def test_trained_on_drawn_faces_and_tested_on_another_data_set(recipe, few_frame
 
 @pytest.mark.slow
 def test_two_processes_run_all_folds_and_a_killed_run_goes_on(recipe, tmp_path):
-    """Killed by SIGKILL in fold 2, as soon as it has a checkpoint."""
+    """The run is killed by SIGKILL in fold 2, as soon as it has a checkpoint."""
     out = tmp_path / "out"
     subjects = sorted(fold_subjects("disfa", 1, "train") | fold_subjects("disfa", 1, "test"))
     (tmp_path / "folds.json").write_text(json.dumps([subjects[:18], subjects[18:]]))
@@ -207,7 +209,7 @@ def test_two_processes_run_all_folds_and_a_killed_run_goes_on(recipe, tmp_path):
     assert finished.stdout.count("**F1 on synthetic, percent**") == 1
     assert "auvmae, video level, folds 1+2 of folds.json (sha256 " in finished.stdout
     for run in load_runs(out):
-        assert run.run["batch_size"] == 8  # of two processes
+        assert run.run["batch_size"] == 8  # over two processes
         assert run.run["steps"] == 4
     tables = summary_tables(load_runs(out))
     assert tables[0].markdown() in finished.stdout

@@ -1,4 +1,4 @@
-"""Three folds on the Hub, each a repository of its own, and a push that was killed made good by the same command."""
+"""Push three folds to a repository each, and complete a killed push with the same command."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def hub():
 
 
 def forge_fold(arguments):
-    """What `run_finetune.run_fold` leaves behind, without the run."""
+    """Write the files of `run_finetune.run_fold` without running it."""
     args = arguments.training
     assert not args.push_to_hub
     fold = int(arguments.data.fold)
@@ -62,14 +62,14 @@ def test_every_fold_has_a_repository_and_a_killed_push_is_made_good(hub, tmp_pat
         monkeypatch.setattr(huggingface_hub.constants, name, value)
     monkeypatch.setenv("HF_TOKEN", hub.environment["HF_TOKEN"])
     report, tables = main(tmp_path / "out")
-    assert report is None  # all had been run
+    assert report is None  # all were finished
     assert "auvmae, video level, folds 1+2+3" in tables
     for name in NAMES:
         files = hub.files(f"tester/au-{name}")
         assert_card_of_weights(files)
         assert f'repository = "tester/au-{name}"' in files["README.md"].decode()
         assert files["model.safetensors"] == (tmp_path / "out" / name / "model.safetensors").read_bytes()
-    assert len(hub.repos["tester/au-fold1"].commits) == 2  # the second push had nothing to say
+    assert len(hub.repos["tester/au-fold1"].commits) == 2  # the second push changed nothing
 
 
 def test_the_flags_of_a_run_stand_in_its_folder_and_must_be_the_same(tmp_path):
@@ -80,8 +80,8 @@ def test_the_flags_of_a_run_stand_in_its_folder_and_must_be_the_same(tmp_path):
     assert report == 3
     assert json.loads((tmp_path / "fold1" / "flags.json").read_text()) == {"seed": "3", "use_cpu": "True"}
     assert start("--seed", "3", "--dataloader_num_workers", "2", "--resume_from_checkpoint", "true")[0] is None
-    with pytest.raises(ValueError, match=r"fold1 holds a run with --seed 3, other than what is asked for now: choose"):
+    with pytest.raises(ValueError, match=r"fold1 holds a run with different flags: --seed 3\. Choose another"):
         start("--seed", "4")
     (tmp_path / "fold2" / "flags.json").unlink()
-    with pytest.raises(ValueError, match=r"fold2 holds a run that was not made with --fold all: choose another"):
+    with pytest.raises(ValueError, match=r"fold2 holds a run that was not started with --fold all\. Choose another"):
         start("--seed", "3")

@@ -1,4 +1,4 @@
-"""`--push_to_hub` of the two scripts, and loading what they pushed where nothing of ours is installed."""
+"""Push from both scripts with `--push_to_hub`, and load the models without our package installed."""
 
 import json
 import subprocess
@@ -76,7 +76,7 @@ def test_trained_with_push_to_hub_and_loaded_where_nothing_of_ours_is_installed(
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(fields))
     environment = hub.environment | {"HF_HOME": str(tmp_path / "hf"), "PATH": "", "OMP_NUM_THREADS": "1"}
-    folder = tmp_path / "au"  # an absolute path: none may go up
+    folder = tmp_path / "au"  # an absolute path, which must not be pushed
     subprocess.run(
         [sys.executable, "-c", TRAIN, "recipe.yaml", str(folder)],
         cwd=tmp_path,

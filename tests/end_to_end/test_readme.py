@@ -1,4 +1,4 @@
-"""What the README and the cards say was measured is what `results/` holds."""
+"""Test that the numbers in the README and the cards are those in `results/`."""
 
 import json
 

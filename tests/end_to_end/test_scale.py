@@ -1,4 +1,4 @@
-"""Many files and several processes: every clip once, memory that does not grow, and a killed run that goes on."""
+"""Test many files on several processes: each clip is seen once, memory stays flat, and a killed run resumes."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def forge_videos(folder: Path, number: int) -> Path:
-    """One small video under many names: hard links, so that thousands are made at once."""
+    """Create thousands of small videos quickly, as hard links to one file."""
     folder.mkdir()
     template = write_video(
         folder.parent / "template.mp4", [numbered_frame(index) for index in range(8)], codec="libx264"
@@ -31,7 +31,7 @@ def forge_videos(folder: Path, number: int) -> Path:
 
 
 def epoch(videos: Path, output: Path, *more: str, processes: int = 2) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code, and what each process wrote."""
+    """Run one epoch, and return the exit code and the output of each process."""
     launch = [*LAUNCH, "--module"] if processes > 1 else ["-m"]
     command = [sys.executable, *launch, "tests.support.distributed_epoch", str(videos), str(output), *more]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -56,7 +56,10 @@ def test_two_processes_see_every_clip_once(tmp_path):
 
 
 def worker_memory(videos: Path, output: Path, *more: str) -> float:
-    """Private memory of the loader's worker over steps 10 to 20, the same number of clips whatever there is, in kB."""
+    """Measure the private memory of the loader's worker over steps 10 to 20, in kB.
+
+    The number of clips is the same however many files there are.
+    """
     code, (seen,) = epoch(videos, output, "--unprobed", "--max_steps", "20", *more, processes=1)
     assert code == 0
     return statistics.median(seen["worker_memory"][10:])
@@ -66,7 +69,7 @@ def test_memory_of_a_worker_does_not_grow_with_the_number_of_files(tmp_path):
     few, many = (forge_videos(tmp_path / f"{number}", number) for number in (400, 20_000))
     base = worker_memory(few, tmp_path / "few")
     grown = worker_memory(many, tmp_path / "many") - base
-    # the bound is measured: a worker that holds 20,000 rows as Python objects (10 MB; `grown` was at most 0.4)
+    # The bound is measured with a worker that holds 20,000 rows as Python objects (10 MB; `grown` was at most 0.4).
     assert grown < (worker_memory(many, tmp_path / "hoarded", "--hoard") - base) / 4
 
 

@@ -1,6 +1,6 @@
-"""The runner of studies on a script of four lines: every combination once, resumed, summarised, and a failure named.
+"""Test the study runner on a four-line script: all combinations, resuming, summaries and failures.
 
-And the studies themselves: their commands are ones that the scripts take.
+Also test that the scripts accept the commands of the published studies.
 """
 
 import importlib
@@ -93,7 +93,7 @@ def test_parts_share_their_runs_and_differences_are_paired(study, tmp_path, caps
     path.write_text(yaml.safe_dump(fields, sort_keys=False))
     study.main()
     found = json.loads((tmp_path / "tiny.json").read_text())
-    assert found["finished"] == len(found["commands"]) == 10  # of 12: low is none-low
+    assert found["finished"] == len(found["commands"]) == 10  # not 12, as low equals none-low
     assert found["tables"]["again"] == [
         {"rate": "low", "scores": [0.5, 1.5], "mean": 1.0, "sd": 0.7071},
         {"rate": "mid", "scores": [1.0, 2.0], "mean": 1.5, "sd": 0.7071, "difference": {"mean": 0.5, "sd": 0.0}},

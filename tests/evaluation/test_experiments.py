@@ -185,4 +185,4 @@ def test_one_start_per_fold_is_one_experiment_by_the_name_that_was_given(tmp_pat
     }
     card = render_card(run | {"base_model": "out/{run}"}, "here")
     assert card.data.base_model is None  # not a name on the Hub
-    assert "- Start: out/{run}" in card.text
+    assert "- Initial weights: out/{run}" in card.text

@@ -1,4 +1,4 @@
-"""Nothing is on by default, and nothing is chosen on the test fold."""
+"""Test that all options are off by default, and that nothing is selected on the test fold."""
 
 import pytest
 from transformers import EarlyStoppingCallback
@@ -34,7 +34,7 @@ def test_everything_is_off_by_default(tmp_path):
     ],
 )
 def test_choosing_anything_on_the_test_fold_is_an_error(tmp_path, fields):
-    with pytest.raises(ValueError, match="hold training subjects out with --inner_val"):
+    with pytest.raises(ValueError, match=r"test fold would select .* Hold out training subjects with --inner_val"):
         arguments(tmp_path, **fields)
     assert arguments(tmp_path, inner_val=0.2, **fields).inner_val == 0.2
 
@@ -56,7 +56,7 @@ def test_early_stopping_scores_every_checkpoint(tmp_path):
     ],
 )
 def test_early_stopping_does_not_score_at_other_times_than_it_saves(tmp_path, fields):
-    with pytest.raises(ValueError, match=r"--eval_\w+ \w+ is not when they are saved: leave it out.*\(now 500\)"):
+    with pytest.raises(ValueError, match=r"--eval_\w+ \w+ is not when checkpoints are saved\. Omit it.*\(now 500\)"):
         arguments(tmp_path, inner_val=0.2, early_stopping_patience=2, **fields)
 
 
@@ -64,7 +64,7 @@ def test_early_stopping_scores_as_asked_where_only_the_best_is_saved(tmp_path):
     fields = {"save_strategy": "best", "eval_strategy": "steps", "eval_steps": 50}
     args = arguments(tmp_path, inner_val=0.2, early_stopping_patience=2, **fields)
     assert (args.save_strategy, args.eval_strategy, args.eval_steps) == ("best", "steps", 50)
-    same = {"save_strategy": "epoch", "eval_strategy": "epoch", "eval_steps": 50}  # steps that are asked for nowhere
+    same = {"save_strategy": "epoch", "eval_strategy": "epoch", "eval_steps": 50}  # eval_steps is not used
     assert arguments(tmp_path, inner_val=0.2, early_stopping_patience=2, **same).eval_strategy == "epoch"
 
 
@@ -73,7 +73,7 @@ def test_early_stopping_counts_on_after_an_interruption(tmp_path):
         trainer = finetuner(
             folder,
             kind=FinetuneArguments,
-            learning_rate=0.0,  # no score is ever better than the first
+            learning_rate=0.0,  # no score ever exceeds the first
             inner_val=0.2,
             early_stopping_patience=3,
             save_strategy="steps",

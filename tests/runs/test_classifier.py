@@ -1,4 +1,4 @@
-"""A checkpoint's head under the names of the data: each action unit keeps its own logit, and none takes another's."""
+"""Test that the head of a checkpoint is matched to the action units of the data by name."""
 
 import logging
 
@@ -46,8 +46,8 @@ def test_given_thresholds_go_over_those_of_the_checkpoint(path):
 def test_an_au_that_the_checkpoint_lacks_is_not_scored(path):
     with pytest.raises(
         ValueError,
-        match=r"start detects AU1, AU2, AU12, and the data is coded for AU1, AU12, AU25: it "
-        r"says nothing of AU25\. Train it .* --aus 1 12$",
+        match=r"start detects AU1, AU2, AU12, but the data is coded for AU1, AU12, AU25\. It "
+        r"cannot be scored on AU25\. Train it .* --aus 1 12$",
     ):
         start(path, ["AU1", "AU12", "AU25"])
 
@@ -57,7 +57,7 @@ def test_to_train_on_other_aus_is_a_new_head_and_said(path, names, caplog):
     with caplog.at_level(logging.WARNING):
         model = start(path, names, do_train=True)
     (message,) = [record.getMessage() for record in caplog.records]
-    assert f"detects AU1, AU2, AU12, and the data is coded for {', '.join(names)}: its head is left out" in message
+    assert f"detects AU1, AU2, AU12, but the data is coded for {', '.join(names)}. Its head is discarded" in message
     theirs = AUVMAEForFrameAUClassification.from_pretrained(path).state_dict()
     for name, value in model.state_dict().items():
         assert torch.equal(value, theirs[name]) != name.startswith("head.") or "norm" in name, name
@@ -79,6 +79,6 @@ def test_an_encoder_without_a_head_gets_a_new_one_in_silence(tmp_path, caplog):
     ):
         torch.manual_seed(1)
         models.append(build().state_dict())
-    assert not [record for record in caplog.records if "head is left out" in record.getMessage()]
+    assert not [record for record in caplog.records if "head is discarded" in record.getMessage()]
     for other in models[1:]:
         assert all(torch.equal(value, other[name]) for name, value in models[0].items())

@@ -1,4 +1,4 @@
-"""A run on the Hub: what goes up, what is refused, and what a reader finds whenever the push is killed."""
+"""Test which files are pushed, what is refused, and what an interrupted push leaves on the Hub."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from ..support.paths import ROOT
 from ..support.tiny import tiny_config
 from ..support.tiny_run import PUSHED, assert_card_of_weights, write_run
 
-# huggingface_hub's own upload of a file
+# raised by huggingface_hub's own upload of a file
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 REPO = "tester/au-tiny"
@@ -56,7 +56,7 @@ def test_the_card_loads_from_the_hub_and_keeps_what_its_author_added(hub, run_fo
     card.write_text(card.read_text().replace("## Training", "Filmed with consent.\n\n## Training"))
     push_run(run_folder, REPO)
     push_run(run_folder, REPO)
-    assert len(hub.repos[REPO].commits) == 2  # the second push had nothing to say
+    assert len(hub.repos[REPO].commits) == 2  # the second push changed nothing
     pushed = hub.files(REPO)["README.md"].decode()
     assert f'repository = "{REPO}"\n' in pushed
     assert "Filmed with consent." in pushed
@@ -75,9 +75,9 @@ def edit(name, old, new):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: write_run(folder.parent / "b", 1) / "model.safetensors", "metrics.json is of weights"),
-        (edit("README.md", "sha256 `", "sha256 `0"), "README.md is of weights with sha256 None"),
-        (lambda folder: (folder / "README.md").write_text("---\nlicense: mit\n---\n"), "README.md is of weights"),
+        (lambda folder: write_run(folder.parent / "b", 1) / "model.safetensors", "metrics.json describes weights"),
+        (edit("README.md", "sha256 `", "sha256 `0"), "README.md describes weights with sha256 None"),
+        (lambda folder: (folder / "README.md").write_text("---\nlicense: mit\n---\n"), "README.md describes weights"),
         (edit("README.md", "type: f1\n      value: 0", "type: f1\n      value: 1"), "scores"),
         (edit("config.json", '"thresholds": null', '"thresholds": [0.4, 0.4, 0.4]'), "config.json has the thresholds"),
         (lambda folder: (folder / "metrics.json").unlink(), "there is no metrics.json"),
@@ -125,7 +125,7 @@ def test_what_another_push_left_beside_goes_and_the_rest_stays(hub, run_folder):
 
 
 def test_a_push_in_between_is_not_mixed_with_ours(hub, run_folder, tmp_path):
-    """The second push leaves out what is there already, such as metrics.json; by then it may be another's."""
+    """A push omits files that the Hub already has, such as metrics.json, but another push may have replaced them."""
     push_run(run_folder, REPO)
     hub.hold("/commit/")
     errors = []

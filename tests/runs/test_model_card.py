@@ -1,4 +1,4 @@
-"""The card: valid metadata, the scores that were measured, and what a reader must be told."""
+"""Test the model card: valid metadata, measured scores, and the necessary warnings."""
 
 import json
 
@@ -36,7 +36,13 @@ def test_metadata(tmp_path):
     assert (fields["pipeline_tag"], fields["library_name"]) == ("video-classification", "transformers")
     assert (fields["base_model"], fields["license"]) == ("MCG-NJU/videomae-base", "other")
     assert fields["co2_eq_emissions"] == {"emissions": 12.346, "source": "codecarbon"}
-    for words in ("consent", "no emotion", "Demographic coverage: unknown", "about 12.3 g", "licences of the"):
+    for words in (
+        "consent",
+        "does not reveal emotion",
+        "Demographic coverage: unknown",
+        "about 12.3 g",
+        "licences of the",
+    ):
         assert words in card.text
 
 
@@ -63,8 +69,8 @@ def test_folds_of_another_deal_other_training_data_thresholds_and_what_was_tuned
     deal = "fold 1 of repetition 2 (resplit, not the published folds)"
     assert f"# AU-vMAE: bp4d and synthetic, {deal}, frame level" in found.text
     assert f"- Data: bp4d and synthetic, training subjects of {deal} (" in found.text
-    assert f"Test subjects of {deal} of disfa (no subject" in found.text
-    assert "the threshold is 0.5." in found.text
+    assert f"evaluated on the test subjects of {deal} of disfa (8640 coded frames). No subject" in found.text
+    assert "and the threshold is 0.5." in found.text
     assert "demonstration only" in found.text
     assert (found.data.license, found.data.eval_results[0].dataset_type) == ("other", "disfa")
     assert "TUNED" not in str(found)
@@ -74,8 +80,8 @@ def test_folds_of_another_deal_other_training_data_thresholds_and_what_was_tuned
     assert "the thresholds, given to the run, are AU1 0.250, AU2 0.250" in tuned.text
     assert "training subjects of fold 1 of mine.json (" in tuned.text
     assert "| F1 at 0.5 |" in tuned.text
-    assert "**TUNED ON TEST DATA: weights.** These scores are no estimate" in tuned.text
+    assert "**TUNED ON TEST DATA: weights.** These scores do not estimate" in tuned.text
     name = "synthetic (fold 1 of mine.json, test subjects; TUNED ON TEST DATA: weights)"
     assert [result.dataset_name for result in tuned.data.eval_results] == [name, name]
     held_out = render_card(run | thresholds | {"options": {"tune_thresholds": True}}, "here")
-    assert "the thresholds, tuned on training subjects that were held out, are AU1" in held_out.text
+    assert "the thresholds, tuned on held-out training subjects, are AU1" in held_out.text

@@ -1,4 +1,4 @@
-"""Run by `test_scale.py` in one or two processes: an epoch over many small videos, and who saw what.
+"""Train one epoch on many small videos and record the clips per process; run by `test_scale.py`.
 
 python -m tests.support.distributed_epoch VIDEOS OUTPUT [--max_steps N] [--kill_at STEP] [--unprobed] [--hoard]
 """
@@ -27,7 +27,7 @@ from .tiny_training import arguments
 
 
 class Hoard(ClipDataset):
-    """What `ClipDataset` must not do: each worker holds the rows as Python objects."""
+    """Hold the rows as Python objects in each worker, as `ClipDataset` must not do."""
 
     held: list[dict[str, Any]] | None = None
 
@@ -37,7 +37,7 @@ class Hoard(ClipDataset):
 
 
 class Watched(PretrainTrainer):
-    """Notes the clips of every step, and the private memory of the loader's workers."""
+    """Record the clips of every step, and the private memory of the loader's worker."""
 
     kill_at: int | None = None
 
@@ -57,7 +57,7 @@ class Watched(PretrainTrainer):
 
 
 def main(flags: argparse.Namespace) -> None:
-    """Train one epoch (on, if there is a checkpoint) and write what this process saw."""
+    """Train or resume one epoch, and write the clips that this process saw."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if flags.unprobed:
@@ -102,8 +102,8 @@ if __name__ == "__main__":
     parser.add_argument("output")
     parser.add_argument("--max_steps", type=int, default=-1)
     parser.add_argument("--kill_at", type=int)
-    parser.add_argument("--unprobed", action="store_true")  # tens of thousands are indexed without opening them
+    parser.add_argument("--unprobed", action="store_true")  # index tens of thousands of videos without opening them
     parser.add_argument("--hoard", action="store_true")
     main(parser.parse_args())
-    if torch.distributed.is_initialized():  # with the trainer alive this hung once
+    if torch.distributed.is_initialized():  # this once hung while the trainer was alive
         torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Run by `test_distributed.py` in one and in two processes: five SGD steps on global batches of four clips.
+"""Take five SGD steps on global batches of four clips; run by `test_distributed.py`.
 
 python -m tests.support.distributed_step WORLD_SIZE OUTPUT.pt [finetune|pretrain]
 """
@@ -21,7 +21,7 @@ from .tiny_training import TinyClips, finetuner, losses_of, pretrainer
 
 
 def shard_on_cpu(trainer: Trainer) -> None:
-    """Have the weights sharded as the launcher asks; accelerate does so on GPUs only, and says nothing elsewhere."""
+    """Shard the weights as the launcher requests; without a GPU, accelerate silently does not."""
     state = trainer.accelerator.state
     state.distributed_type = PartialState().distributed_type = DistributedType.FSDP
     state.fsdp_plugin = FullyShardedDataParallelPlugin()
@@ -29,7 +29,7 @@ def shard_on_cpu(trainer: Trainer) -> None:
 
 
 def main(world_size: int, output: str, job: str = "finetune") -> None:
-    """Train, evaluate, and save what the other number of processes must equal."""
+    """Train, evaluate, and save the results to compare between numbers of processes."""
     pretrain = job == "pretrain"
     torch.set_num_threads(1)
     # the same clips in the same order for any number of processes
@@ -55,11 +55,11 @@ def main(world_size: int, output: str, job: str = "finetune") -> None:
         trainer.train()
         metrics, counts = {}, None
         if not pretrain:
-            # neither two processes nor batches of three divide seven: what fills up must not be counted
+            # neither two processes nor batches of three divide seven, and padding must not be counted
             metrics, prediction = trainer.evaluate(TinyClips(length=7)), trainer.predict(TinyClips(length=7))
             probs, labels = frame_probs(prediction.predictions).reshape(-1, 3), prediction.label_ids.reshape(-1, 3)
             counts = torch.from_numpy(au_counts(probs, labels))
-    weights = trainer.accelerator.get_state_dict(trainer.model)  # gathered where it is sharded
+    weights = trainer.accelerator.get_state_dict(trainer.model)  # gathers sharded weights
     if trainer.is_world_process_zero():
         terms = [
             torch.tensor([entry[name] for name in ("loss_cls", "loss_intra", "loss_inter") if name in entry])
@@ -81,7 +81,7 @@ def main(world_size: int, output: str, job: str = "finetune") -> None:
             output,
         )
     if torch.distributed.is_initialized():
-        torch.distributed.barrier()  # or the other one, still writing, loses its peer
+        torch.distributed.barrier()  # otherwise the other process, still writing, loses its peer
         torch.distributed.destroy_process_group()
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints as VideoMAE's and MARLIN's code write them, forged from stock models, and their conversion."""
+"""Forge checkpoints in the formats of VideoMAE and MARLIN from stock models, and convert them."""
 
 import json
 
@@ -8,13 +8,13 @@ from safetensors.torch import save_file
 
 from auvmae.cli.main import main
 
-# what no tensor of a tiny model tells
+# fields that cannot be read from the tensors of a tiny model
 CONFIG = {"num_frames": 4, "image_size": 20, "clip_length": 8, "num_attention_heads": 2, "layer_norm_eps": 1e-12}
 PRETRAINING = CONFIG | {"decoder_num_attention_heads": 2}
 
 
 def their_blocks(state, ours, theirs, middle=("mlp.fc1", "mlp.fc2")):
-    """Blocks as VideoMAE's code has them: one matrix for query, key and value, and no bias of the keys."""
+    """Rename blocks as in VideoMAE's code: one matrix for query, key and value, and no bias for the keys."""
     pairs = {
         "norm1": "layernorm_before",
         "norm2": "layernorm_after",
@@ -66,7 +66,7 @@ def marlin_table(positions, width):
 
 def marlin_pretraining(stock):
     state, middle = stock.state_dict(), ("mlp.layers.0.linear", "mlp.layers.1.linear")
-    # rows of its head go through a patch's colours first, VideoMAE's through its pixels
+    # MARLIN's head predicts (channel, pixel), VideoMAE's (pixel, channel)
     first = torch.arange(stock.decoder.head.out_features).reshape(-1, 3).T.flatten()
     return {
         "encoder.pos_embedding.emb": marlin_table(8, 16),
@@ -89,7 +89,7 @@ def marlin_pretraining(stock):
 
 
 def convert(content, folder, config=PRETRAINING, suffix=".pth", options=()):
-    """Save, convert by the command, and return the folder."""
+    """Save a checkpoint, convert it with `auvmae convert`, and return the folder."""
     path = folder / f"theirs{suffix}"
     save_file(content, path) if suffix == ".safetensors" else torch.save(content, path)
     assert main(["convert", str(path), str(folder / "ours"), "--config", json.dumps(config), *options]) == 0

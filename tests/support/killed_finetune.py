@@ -1,4 +1,4 @@
-"""Run by `test_kill_finetune.py`: a training of four steps that kills itself, without a chance to tidy up.
+"""Train for four steps and kill this process at a given stage; run by `test_kill_finetune.py`.
 
 python -m tests.support.killed_finetune OUTPUT training|saving|weights|moving
 """
@@ -18,12 +18,12 @@ from .tiny_training import finetuner
 
 
 def die(*args: Any, **kwargs: Any) -> None:
-    """As a power cut would have it."""
+    """Kill this process, as a power cut would."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(output: str, stage: str) -> None:
-    """Train up to `stage` of step 3, of the last checkpoint, or of the final save."""
+    """Train until `stage`, in step 3, in the last checkpoint, or in the final save."""
     trainer = finetuner(output, max_steps=4, save_strategy="steps", save_steps=2)
     step, save = AUVMAETrainer.training_step, AUVMAETrainer._save_optimizer_and_scheduler
 

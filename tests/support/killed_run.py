@@ -1,9 +1,9 @@
-"""Run by `test_kill.py`: the same short run again and again, killed a little later each time.
+"""Repeat a short run, killed a little later each time; run by `test_kill.py`.
 
 python -m tests.support.killed_run FOLDER
 
-The moments are changes of files, every second one: before a file is opened for writing, renamed or removed, or a folder
-made or removed, in training and in saving alike. FOLDER/00, FOLDER/02, ... are what the killed runs left behind.
+A run is killed before every second change to the file system, in training and in saving alike. A change opens a file
+for writing, renames or removes it, or creates or removes a folder. The killed runs leave FOLDER/00, FOLDER/02, ...
 """
 
 import itertools
@@ -25,7 +25,7 @@ WRITING = os.O_WRONLY | os.O_RDWR
 
 
 def train_until(folder: Path, moment: int) -> None:
-    """Train in this process, which is killed before its change number `moment` of a file."""
+    """Train in this process, which is killed before its file-system change number `moment`."""
     moments = itertools.count()
 
     def kill(event: str, arguments: tuple[Any, ...]) -> None:
@@ -39,10 +39,10 @@ def train_until(folder: Path, moment: int) -> None:
 
 
 def main(folder: Path) -> None:
-    """Kill runs until one gets through."""
+    """Kill runs until one finishes."""
     torch.set_num_threads(1)
     for moment in itertools.count(step=2):
-        child = os.fork()  # of a process that never trains: autograd does not survive a fork
+        child = os.fork()  # the parent never trains, as autograd does not survive a fork
         if not child:
             train_until(folder / f"{moment:02d}", moment)
             os._exit(0)

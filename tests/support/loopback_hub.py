@@ -1,6 +1,7 @@
-"""A Hub on 127.0.0.1: as much of its HTTP interface as pushing and loading a model takes.
+"""Simulate the Hub on 127.0.0.1, with the HTTP routes that pushing and loading a model need.
 
-`environment` sends a process to it. Commits are kept whole, so that a test can ask what a reader of any of them found.
+A process with the variables in `environment` uses it. All commits are kept with their files, so that a test can inspect
+what a reader would have found at each.
 """
 
 import base64
@@ -19,14 +20,14 @@ NAME = r"(?P<repo>[\w.-]+/[\w.-]+)"
 
 @dataclass
 class Repo:
-    """Commits in order, `(oid, files)`, and the branches that point at them."""
+    """Hold the commits in order, as `oid: files`, and the branches that point at them."""
 
     private: bool
     commits: dict[str, Files] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
 
     def commit(self, branch: str, files: Files) -> str:
-        """Add a commit with exactly these files."""
+        """Add a commit with exactly these files, and return its oid."""
         digest = hashlib.sha1(f"{len(self.commits)} {branch}".encode(), usedforsecurity=False)
         for path, content in sorted(files.items()):
             digest.update(path.encode() + content)
@@ -36,10 +37,10 @@ class Repo:
 
 
 class LoopbackHub:
-    """The server; a context manager.
+    """Run the server as a context manager.
 
-    `hold(pattern)` makes requests that match, as "PUT /lfs/...", wait: `reached` is set when the first has come, and
-    they go on once `released` is set. A request that waits has changed nothing yet.
+    `hold(pattern)` blocks matching requests, e.g. "PUT /lfs/...". The first one sets `reached`, and all continue once
+    `released` is set. A blocked request has changed nothing yet.
     """
 
     def __init__(self) -> None:
@@ -63,18 +64,18 @@ class LoopbackHub:
         self.server.server_close()
 
     def hold(self, pattern: str) -> None:
-        """Let requests that match wait until `released`."""
+        """Block matching requests until `released` is set."""
         self.pattern = pattern
         self.reached.clear()
         self.released.clear()
 
     def files(self, repo: str, branch: str = "main") -> Files:
-        """What a reader of the branch finds."""
+        """Return the files on a branch."""
         return self.repos[repo].commits[self.repos[repo].branches[branch]]
 
 
 def git_oid(content: bytes) -> str:
-    """Git's name of a file."""
+    """Return the Git object id of a file."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
