@@ -102,11 +102,11 @@ def read_tensors(path: str | Path) -> Tensors:
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except OSError:
         raise
-    except Exception as error:  # a file that is not a checkpoint may raise any of them
+    except Exception as error:  # a file that is not a checkpoint may raise any exception
         asked = re.search(r"(?:GLOBAL|class|function) (\S+)", str(error))
         if asked and isinstance(error, pickle.UnpicklingError):
             raise ValueError(
-                f"{path}: the file holds more than tensors, it requires {asked[1]}. Code in a checkpoint is never run. "
+                f"{path}: the file holds more than tensors: it requires {asked[1]}. Code in a checkpoint is never run. "
                 "If you trust the file, load it with the code that wrote it, and save only model.state_dict()."
             ) from None
         raise ValueError(f"{path}: the file is not a checkpoint, or it is damaged ({type(error).__name__}).") from error
@@ -136,7 +136,9 @@ def read_config(tensors: Tensors, source: Source, overrides: Mapping[str, Any]) 
 
     kernel = shape_of(tensors, f"{source.encoder}{source.layout.patch_embedding}.weight", 5)
     if kernel[3] != kernel[4]:
-        raise ValueError(f"AU-vMAE needs square patches, but the checkpoint has {kernel[3]} x {kernel[4]} pixels.")
+        raise ValueError(
+            f"AU-vMAE needs square patches, but those of the checkpoint are {kernel[3]} x {kernel[4]} pixels."
+        )
     fields: dict[str, Any] = dict(zip(("num_channels", "tubelet_size", "patch_size"), kernel[1:4], strict=True))
     fields |= read_blocks(tensors, source, source.encoder)
     if source.has_decoder:

@@ -38,7 +38,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 @dataclass
 class RunArguments(TrainingArguments):
-    """Override the defaults of `TrainingArguments` that do not suit video clips.
+    """Change the defaults of `TrainingArguments` to those that every run needs.
 
     Raises:
         ValueError: A flag in `REFUSED` has another value.
@@ -257,7 +257,7 @@ class PretrainArguments:
     masks_per_clip: int = field(
         default=1,
         metadata={
-            "help": "Number of masks drawn for each decoded clip, all used in the same step. Several are cheaper where "
+            "help": "Number of masks drawn for each decoded clip, all used in the same step. This saves time where "
             "decoding is the bottleneck. The paper uses one."
         },
     )

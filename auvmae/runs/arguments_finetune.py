@@ -93,8 +93,8 @@ class FinetuneArguments(RunArguments):
         if other_steps or scored not in ("no", saved):
             asked = f"--eval_steps {self.eval_steps:g}" if other_steps else f"--eval_strategy {scored}"
             raise ValueError(
-                f"--early_stopping_patience evaluates each checkpoint, but {asked} is not when checkpoints are saved. "
-                f"Omit it, or match --save_strategy (now {saved}) and --save_steps (now {self.save_steps:g}) to it."
+                f"--early_stopping_patience evaluates every checkpoint, but {asked} evaluates at other times. Omit it, "
+                f"or set --save_strategy (now {saved}) and --save_steps (now {self.save_steps:g}) to match it."
             )
         self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps
 

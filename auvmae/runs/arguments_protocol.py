@@ -30,7 +30,9 @@ class ProtocolArguments(DataArguments):
 
     train_share: float = field(
         default=1.0,
-        metadata={"help": "Fraction of the training subjects to train on, drawn by `seed`, to simulate fewer labels."},
+        metadata={
+            "help": "Fraction of the training subjects to train on, drawn with --seed, to simulate fewer labels."
+        },
     )
     rare_au_clips: bool = field(
         default=True,
@@ -59,7 +61,7 @@ class ProtocolArguments(DataArguments):
     )
     repetition: int = field(
         default=0,
-        metadata={"help": "First repetition to run: 0 for the published folds, otherwise the seed that resplits them."},
+        metadata={"help": "First repetition to run: 0 for the published folds, otherwise the seed of the split."},
     )
     aus: list[int] | None = field(
         default=None,

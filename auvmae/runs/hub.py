@@ -100,7 +100,7 @@ def push_run(
     """Push a finished run in one commit.
 
     The repository and the branch are created if they do not exist. Weights are uploaded first, but belong to no branch
-    until the commit. An interrupted push therefore leaves either the previous files on the branch or all new ones.
+    until the commit. If a push is interrupted, the branch has either all previous files or all new files.
 
     Args:
         folder: Output folder of `run_finetune.py` or `run_pretrain.py`.
@@ -124,7 +124,7 @@ def push_run(
     check_card(folder, files[WEIGHTS_FILE].upload_info.sha256.hex())
 
     api = HfApi(token=token)
-    # The result includes the owner. With None, the visibility follows the settings of the owner.
+    # The returned name includes the owner. With private=None, the owner's settings decide the visibility.
     repo_id = api.create_repo(repo_id, private=private or None, exist_ok=True).repo_id
     card = name_repository((folder / CARD_FILE).read_text(), repo_id)
     if private and not api.model_info(repo_id).private:

@@ -77,7 +77,7 @@ def run_protocol(
     given = _fixed_flags(FoldArguments.given(flags, default_recipe))
     for name in runs:
         _check_flags(output / name, given)
-    # Broadcast, because a late process would see folds as finished that the first process has finished since.
+    # All processes use the list of the first one, since a late process might find some of these folds finished.
     (pending,) = broadcast_object_list([[name for name in runs if not is_finished(output / name)]])
     report = None
     for name in pending:

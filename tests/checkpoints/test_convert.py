@@ -1,7 +1,7 @@
 """Test that converted checkpoints, forged from stock models, give the numbers of the stock models.
 
-Two tests need public code, and are skipped without it. For MARLIN, use a separate environment with .[test,faces]. Its
-video reader imports torchvision, which must be compatible with the installed torch (0.16.2 works with 2.13):
+Two tests need public code, and are skipped without it. For MARLIN, use a separate environment with .[test,faces].
+Only MARLIN's video reader uses torchvision, but it must import with the installed torch (0.16.2 does with torch 2.13):
 
     pip install marlin-pytorch einops ffmpeg-python torchvision==0.16.2 --no-deps
     python -m pytest -W ignore tests/checkpoints/test_convert.py -k marlin_pytorch

@@ -42,7 +42,7 @@ def theirs():
         ({"encoder.patch_embed.proj.weight": torch.ones(16, 3)}, "encoder.patch_embed.proj.weight (16, 3)"),
         (
             {"encoder.patch_embed.proj.weight": torch.ones(16, 3, 2, 10, 8)},
-            "square patches, but the checkpoint has 10 x 8 pixels",
+            "square patches, but those of the checkpoint are 10 x 8 pixels",
         ),
         (
             {"encoder.blocks.0.attn.scale": torch.ones(2, 1, 1)},
@@ -104,7 +104,7 @@ def test_code_in_a_checkpoint_is_never_run(theirs, tmp_path, zipped):
     content = {"model": theirs, "args": Code(tmp_path / "harm")}
     torch.save(content, tmp_path / "theirs.pth", _use_new_zipfile_serialization=zipped)
     with pytest.raises(
-        ValueError, match=r"theirs\.pth: .* more than tensors, it requires .*\. Code in a checkpoint is never run"
+        ValueError, match=r"theirs\.pth: .* more than tensors: it requires .*\. Code in a checkpoint is never run"
     ):
         convert_checkpoint(tmp_path / "theirs.pth")
     assert not (tmp_path / "harm").exists()

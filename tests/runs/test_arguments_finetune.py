@@ -56,7 +56,7 @@ def test_early_stopping_scores_every_checkpoint(tmp_path):
     ],
 )
 def test_early_stopping_does_not_score_at_other_times_than_it_saves(tmp_path, fields):
-    with pytest.raises(ValueError, match=r"--eval_\w+ \w+ is not when checkpoints are saved\. Omit it.*\(now 500\)"):
+    with pytest.raises(ValueError, match=r"--eval_\w+ \w+ evaluates at other times\. Omit it.*\(now 500\)"):
         arguments(tmp_path, inner_val=0.2, early_stopping_patience=2, **fields)
 
 
