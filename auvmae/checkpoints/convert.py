@@ -136,9 +136,7 @@ def read_config(tensors: Tensors, source: Source, overrides: Mapping[str, Any]) 
 
     kernel = shape_of(tensors, f"{source.encoder}{source.layout.patch_embedding}.weight", 5)
     if kernel[3] != kernel[4]:
-        raise ValueError(
-            f"AU-vMAE needs square patches, but those of the checkpoint are {kernel[3]} x {kernel[4]} pixels."
-        )
+        raise ValueError(f"patches must be square, but those of the checkpoint are {kernel[3]} x {kernel[4]} pixels.")
     fields: dict[str, Any] = dict(zip(("num_channels", "tubelet_size", "patch_size"), kernel[1:4], strict=True))
     fields |= read_blocks(tensors, source, source.encoder)
     if source.has_decoder:

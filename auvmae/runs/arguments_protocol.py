@@ -30,9 +30,7 @@ class ProtocolArguments(DataArguments):
 
     train_share: float = field(
         default=1.0,
-        metadata={
-            "help": "Fraction of the training subjects to train on, drawn with --seed, to simulate fewer labels."
-        },
+        metadata={"help": "Fraction of the training subjects to use, drawn with --seed, to simulate fewer labels."},
     )
     rare_au_clips: bool = field(
         default=True,

@@ -42,7 +42,7 @@ def theirs():
         ({"encoder.patch_embed.proj.weight": torch.ones(16, 3)}, "encoder.patch_embed.proj.weight (16, 3)"),
         (
             {"encoder.patch_embed.proj.weight": torch.ones(16, 3, 2, 10, 8)},
-            "square patches, but those of the checkpoint are 10 x 8 pixels",
+            "patches must be square, but those of the checkpoint are 10 x 8 pixels",
         ),
         (
             {"encoder.blocks.0.attn.scale": torch.ones(2, 1, 1)},
