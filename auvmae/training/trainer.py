@@ -169,7 +169,7 @@ class ClipTrainer(Trainer):
         super().save_model(output_dir, _internal_call=True)
 
     def push_to_hub(  # type: ignore[override]
-        self, commit_message: str = "Weights and card of a run", revision: str | None = None
+        self, commit_message: str = "Upload weights and model card", revision: str | None = None
     ) -> CommitInfo | None:
         """Push the finished run in `output_dir` to the Hub with `push`.
 
