@@ -25,8 +25,8 @@ import yaml
 from hardware import describe_machine
 from torch.utils.data import DataLoader
 
-from auvmae.checkpoints.export import INT8_FILE, ONNX_FILE, export_model
 from auvmae.configuration import AUVMAEConfig
+from auvmae.conversion.export import INT8_FILE, ONNX_FILE, export_model
 from auvmae.data import load_au_dataset
 from auvmae.data.loading.loader import ClipCollator, ClipDataset
 from auvmae.evaluation.metrics import au_metrics

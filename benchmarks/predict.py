@@ -44,8 +44,8 @@ from transformers import ResNetConfig, ResNetModel, SwinConfig, SwinModel, Video
 from transformers.utils import logging
 
 from auvmae import AUDetector
-from auvmae.checkpoints.export import INT8_FILE, export_model
 from auvmae.configuration import LEVELS, AUVMAEConfig
+from auvmae.conversion.export import INT8_FILE, export_model
 from auvmae.faces import crop, detection
 from auvmae.faces.crop_files import crop_video
 from auvmae.inference import sources

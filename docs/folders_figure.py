@@ -16,7 +16,7 @@ FOLDERS: dict[str, tuple[float, str, str]] = {
     "cli": (1.5, "doors", "the auvmae\ncommand"),
     "demo": (4.03, "doors", "browser page\nand Space"),
     "runs": (1.5, "outcome", "flags to run\nfolder, card, Hub"),
-    "checkpoints": (3.22, "outcome", "other formats,\nONNX"),
+    "conversion": (3.22, "outcome", "other formats,\nONNX"),
     "training": (0.93, "work", "Trainers and\ntechniques"),
     "evaluation": (1.93, "work", "scores and\ntables"),
     "inference": (3.03, "work", "recording to\nrows of AUs"),

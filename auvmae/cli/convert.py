@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..system.files import check_output, replacing_folder
 
 if TYPE_CHECKING:
-    from ..checkpoints.convert import Conversion
+    from ..conversion.convert import Conversion
 
 CONVERSION_FILE = "conversion.json"
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     The exit code is 2 if the file cannot be converted.
     """
-    from ..checkpoints.convert import convert_checkpoint
+    from ..conversion.convert import convert_checkpoint
 
     source, output = Path(arguments.input), Path(arguments.output).resolve()
     try:

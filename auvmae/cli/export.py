@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     The exit code is 2 if the checkpoint cannot be exported.
     """
-    from ..checkpoints.export import export_model
+    from ..conversion.export import export_model
     from ..inference.detector import AUDetector
     from ..system.files import check_output
 

@@ -75,10 +75,10 @@ def find_rare_aus(videos: Sequence[np.ndarray]) -> list[int]:
 
 
 def rare_au_clips(labels: np.ndarray, rare: Sequence[int], patience: int = 15) -> list[tuple[int, int]]:
-    """Find the clips around rare AUs (appendix, Sec. 2).
+    """Find the clips around rare AUs (Sec. 2 of the paper's appendix).
 
-    A clip is "intercepted beginning from the first encountered label and stopped when 15 majority AU labels have been
-    identified consecutively following the minority AU label".
+    In the paper's words, a clip is "intercepted beginning from the first encountered label and stopped when 15
+    majority AU labels have been identified consecutively following the minority AU label".
 
     Args:
         labels: (T, N) integers; 1 = active, any other value is inactive.
@@ -86,8 +86,8 @@ def rare_au_clips(labels: np.ndarray, rare: Sequence[int], patience: int = 15) -
         patience: Number of consecutive frames without a rare AU that close a clip. The clip includes them.
 
     Returns:
-        Half-open frame range (start, stop) of each clip, before it is fitted to a clip length. The clips do not
-        overlap.
+        Half-open frame range (start, stop) of each clip. The ranges vary in length and do not overlap; `fit_clip`
+        brings them to one length.
 
     >>> labels = np.zeros((60, 2), dtype=int)
     >>> labels[[10, 20, 50], 0] = 1

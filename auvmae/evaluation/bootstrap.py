@@ -41,16 +41,16 @@ def bootstrap_scores(
     drawn: Sequence[NDArray[np.int64]],
     score: Callable[[NDArray[Any]], NDArray[np.float64]] = f1_from_counts,
 ) -> NDArray[np.float64]:
-    """Score every draw per AU, as the mean over folds.
+    """Score each AU on every bootstrap draw of subjects, averaged over folds.
 
-    This is how the tables score the test sides. For the difference of two runs, pass the same draws for both and
-    subtract the scores (paired bootstrap).
+    The result tables score the test split of each fold in the same way. To compare two runs, pass the same draws for
+    both and subtract the scores (paired bootstrap).
 
     Args:
-        counts: Per fold `(subjects, 4, N)`, see `auvmae.evaluation.metrics.counts_by_group`.
+        counts: TP, FP, FN and TN per fold, `(subjects, 4, N)`, see `auvmae.evaluation.metrics.counts_by_group`.
         drawn: Per fold `(draws, subjects)`, see `draw_subjects`.
-        score: Function from `(draws, 4, N)` counts to `(draws, N)` scores. The F1 of an AU that is neither present nor
-            predicted in a draw is 0, as in the tables.
+        score: Function from `(draws, 4, N)` counts to `(draws, N)` scores. For F1, an AU that is neither present nor
+            predicted in a draw scores 0, as in the tables.
 
     Returns:
         Scores `(draws, N)`; their mean over AUs is the macro score.

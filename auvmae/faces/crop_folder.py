@@ -36,10 +36,10 @@ def crop_folder(
 ) -> list[VideoResult]:
     """Crop every video under a folder into the same folder structure.
 
-    `A/B.avi` gives `A/B.mp4`, and the folder of images `F001/T1/` gives `F001/T1.mp4`; see `crop_files` for the files.
-    A finished crop is skipped if its recipe and its input have not changed. A video that fails is reported and does
-    not stop the others. The output folder also contains the recipe, `crop_recipe.json`, and the results of the latest
-    run, `crop_report.json`.
+    `A/B.avi` gives `A/B.mp4`, and the folder of images `F001/T1/` gives `F001/T1.mp4`; `crop_files` describes the files
+    that belong to a crop. A video that is already cropped is skipped if neither the recipe nor the video has changed. A
+    video that fails is reported and does not stop the others. The output folder also contains the recipe,
+    `crop_recipe.json`, and the results of the latest run, `crop_report.json`.
 
     Args:
         source: Folder, searched recursively (except hidden files and `output`), or a single video.
@@ -54,7 +54,7 @@ def crop_folder(
 
     Raises:
         FileNotFoundError: There is no video under `source`.
-        ValueError: `source` and `output` are the same folder, or the detector of the recipe is unknown.
+        ValueError: `source` and `output` are the same folder, or the recipe names an unknown detector.
         ImportError: A dependency of the detector is not installed.
     """
     source, output = Path(source), Path(output)

@@ -54,21 +54,21 @@ def blend_windows(
     stride: int,
     batch_size: int,
 ) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
-    """Predict a stream of crops by windows, and average the windows of each frame.
+    """Predict face crops in overlapping windows, and average them per frame.
 
-    Apart from rounding in `predict`, the results do not depend on `batch_size`. The output is at most
-    `length + (batch_size - 1) * stride + 1` frames behind the input, and as many frames are held in memory. The last of
-    these frames is needed to know that a frame has no more faces.
+    Up to rounding in `predict`, the results do not depend on `batch_size`. The output is at most
+    `length + (batch_size - 1) * stride + 1` frames behind the input, and at most that many frames are held in memory.
+    The `+ 1` is there because a frame is known to be complete only when the next one arrives.
 
     Args:
         crops: Crops in frame order, several per frame if it shows several faces, as from `crop.iter_crops`.
-        predict: Function from windows to float (windows, length, N), the values of N quantities at each frame.
+        predict: Function from windows to float (windows, length, N): N values per frame.
         length: Frames per window.
         stride: Frames between the starts of two windows, in [1, length].
         batch_size: Maximum number of windows per call of `predict`.
 
     Yields:
-        Every item of `crops`, in order, with its N values, float (N,); None without a face.
+        Every item of `crops`, in order, paired with its values, float (N,), or with None if it shows no face.
     """
     blender = _Blender(predict, length, stride, batch_size)
     for _, faces in groupby(crops, attrgetter("index")):

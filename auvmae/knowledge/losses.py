@@ -73,22 +73,23 @@ class KnowledgeGuidedLossOutput(ModelOutput):
 
 
 class KnowledgeGuidedLoss(nn.Module):
-    """Add distances to prior statistics to the weighted cross-entropy (Eq. 9).
+    """Combine weighted cross-entropy with distances to prior AU statistics (Eq. 9).
 
     The loss is `L = cls_weight * L_cls + intra_weight * L_intra + inter_weight * L_inter`. L_cls is the weighted
     cross-entropy of Eq. 2, summed over AUs and averaged over coded frames. L_intra and L_inter are the Frobenius norms
-    of prior minus batch statistic, over pairs of different AUs (Eq. 5 and 8). Labels of -100 are ignored. With several
+    of the differences between the prior statistics and those of the batch, over pairs of different AUs: co-occurrence
+    (Eq. 5) and transitions (Eq. 8). Labels of -100 are ignored. With several
     processes, all three terms are computed over the global batch.
 
     Args:
-        label_weights: `(N,)`, see `label_weights`.
+        label_weights: `(N,)`, from the function `label_weights`.
         cooccurrence_prior: K_intra, `(N, N)`.
-        transition_prior: K_inter, `(N, N, 16)`.
+        transition_prior: K_inter, `(N, N, 16)`: the probabilities of the 16 transitions of each pair.
         prior_defined: Pairs whose K_intra is defined (not 0/0), bool `(N, N)`. L_intra ignores other pairs.
         cls_weight, intra_weight, inter_weight: Weights of the terms. The paper's are 1.0, 0.01 and 0.01 (Sec. 3.4).
-        statistics_pool: Number of past training forward passes whose detached statistics are pooled with the current
-            ones. With gradient accumulation, one step has several passes. The paper pools none (0), but one 128-frame
-            clip is too short for stable statistics.
+        statistics_pool: How many earlier forward passes in training also contribute their detached statistics. Passes
+            are counted, not optimizer steps. The paper uses none (0), but statistics of a few 128-frame clips are
+            noisy.
     """
 
     label_weights: Tensor

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"evaluation", "knowledge", "system", "model"},
     "inference": {"faces", "video", "plotting", "knowledge", "system", "model"},
     "runs": {"training", "data", "evaluation", "plotting", "knowledge", "system", "model"},
-    "checkpoints": {"inference", "system", "model"},
+    "conversion": {"inference", "system", "model"},
     "demo": {"inference", "data", "faces", "video", "knowledge", "system"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

@@ -10,8 +10,8 @@ import pandas
 import pytest
 import torch
 
-from auvmae.checkpoints import export
 from auvmae.cli.main import main
+from auvmae.conversion import export
 from auvmae.inference.detector import AUDetector, weights_sha256
 from auvmae.inference.onnx_model import OnnxModel
 from auvmae.masking import tube_mask

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import VideoMAEForPreTraining
 
-from auvmae.checkpoints.convert import convert_checkpoint
 from auvmae.cli.main import main
+from auvmae.conversion.convert import convert_checkpoint
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 
 from ..support.forged_checkpoints import PRETRAINING, convert, their_pretraining

@@ -4,12 +4,12 @@ Two tests need public code, and are skipped without it. For MARLIN, use a separa
 Only MARLIN's video reader uses torchvision, but it must import with the installed torch (0.16.2 does with torch 2.13):
 
     pip install marlin-pytorch einops ffmpeg-python torchvision==0.16.2 --no-deps
-    python -m pytest -W ignore tests/checkpoints/test_convert.py -k marlin_pytorch
+    python -m pytest -W ignore tests/conversion/test_convert.py -k marlin_pytorch
 
 For VideoMAE and VideoMAE V2, run `pip install timm --no-deps` and set the path of a clone:
 
     export PYTHONPATH=path/to/VideoMAE:path/to/VideoMAEv2
-    python -m pytest -W ignore tests/checkpoints/test_convert.py -k original_code
+    python -m pytest -W ignore tests/conversion/test_convert.py -k original_code
 """
 
 import argparse
@@ -20,8 +20,8 @@ import pytest
 import torch
 from transformers import VideoMAEForPreTraining, VideoMAEForVideoClassification
 
-from auvmae.checkpoints.convert import read_config
-from auvmae.checkpoints.layouts import recognise
+from auvmae.conversion.convert import read_config
+from auvmae.conversion.layouts import recognise
 from auvmae.embeddings import sinusoid_table
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
