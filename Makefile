@@ -29,7 +29,7 @@ test: $(VENV)/.dev ## install and run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: $(VENV)/.dev ## install and run the quick tests (one step from a fresh clone)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not medium'
 
 # torch's lower bound has no CPU build on the machines of CI, so torch stays at the version of ci.txt
 test-lower: ## run the quick tests on the lowest versions that setup.cfg allows

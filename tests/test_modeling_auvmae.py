@@ -114,6 +114,7 @@ def test_position_table_is_bit_equal_to_stock(positions, width):
     assert torch.equal(sinusoid_table(positions, width), get_sinusoid_encoding_table(positions, width))
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("default")  # compiling flex attention raises torch's own deprecation warnings
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
 def test_attention_implementations_agree(implementation):

@@ -23,6 +23,8 @@ from ..support.tiny import AUS, randomise, save_checkpoint, tiny_clip, tiny_conf
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is missing")
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is missing")
+
+pytestmark = pytest.mark.medium
 RATES = {"video": 1, "frame": 4, "patch": 1}
 
 

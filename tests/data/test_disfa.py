@@ -289,6 +289,7 @@ def test_au_names_survive(forged: Path, tmp_path: Path) -> None:
     assert au_names(saved) == au_names(saved["train"].filter(lambda row: row["subject"] == "SN001")) == au_names(data)
 
 
+@pytest.mark.medium
 def test_synthetic(tmp_path: Path) -> None:
     options = {"num_subjects": 9, "frames_per_subject": 40, "image_size": 32, "clip_length": 16}
     data = load_au_dataset("synthetic", cache_dir=tmp_path, **options)

@@ -42,6 +42,7 @@ def test_statistics_equal_loops(videos):
     np.testing.assert_allclose(found.label_weights, label_weights(videos), rtol=1e-6)
 
 
+@pytest.mark.medium
 def test_pairs_equal_literal_loops(videos):
     padded = np.full((3, 64, 3), -100)
     for row, video in zip(padded, videos, strict=True):
@@ -81,6 +82,7 @@ def test_wrong_labels_are_named(videos):
         fold_statistics(videos, NAMES[:2])
 
 
+@pytest.mark.medium
 def test_the_command_prints_saves_and_draws(tmp_path, capsys):
     options = json.dumps({"frames_per_subject": 360, "image_size": 32})
     code = main(["stats", "--clip_length", "120", "--dataset_options", options, "-o", str(tmp_path)])

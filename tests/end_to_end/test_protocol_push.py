@@ -45,6 +45,7 @@ def main(folder):
     return run_protocol(forge_fold, command(folder))
 
 
+@pytest.mark.medium
 def test_every_fold_has_a_repository_and_a_killed_push_is_made_good(hub, tmp_path, monkeypatch):
     hub.hold("/api/models/tester/au-fold2/commit/")
     environment = hub.environment | {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "hf"), "PATH": ""}
@@ -72,6 +73,7 @@ def test_every_fold_has_a_repository_and_a_killed_push_is_made_good(hub, tmp_pat
     assert len(hub.repos["tester/au-fold1"].commits) == 2  # the second push changed nothing
 
 
+@pytest.mark.medium
 def test_the_flags_of_a_run_stand_in_its_folder_and_must_be_the_same(tmp_path):
     def start(*flags):
         return run_protocol(forge_fold, [*command(tmp_path), "--push_to_hub", "false", *flags])

@@ -35,6 +35,7 @@ def literal_f1(fold, weights, thresholds):
     return np.array([*scores, np.mean(scores)])
 
 
+@pytest.mark.medium
 def test_differences_equal_a_loop_over_the_same_draws():
     first, second = experiment(0, 0.2, thresholds=[0.3, 0.5, 0.5, 0.5]), experiment(5, 0.2)
     drawn = draw_subjects([3, 2], 30, seed=2)

@@ -52,6 +52,7 @@ def cropped(tree, tmp_path_factory):
     return out, crop_folder(tree, out, RECIPE, num_proc=2, make_detector=SquareDetector)
 
 
+@pytest.mark.medium
 def test_a_bad_video_stops_no_other(tree, cropped):
     out, results = cropped
     status = {Path(result.source).relative_to(tree).as_posix(): result for result in results}
@@ -105,6 +106,7 @@ def test_finished_crops_are_skipped_until_recipe_or_input_change(tmp_path):
     assert next(iter_frames(tmp_path / "out" / "a.mp4"))[2].shape == (48, 48, 3)
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_killed_run_goes_on_to_the_same_files(tmp_path):
     for number in range(6):

@@ -78,6 +78,7 @@ def test_everything_there_is_to_write(detector, tmp_path):
     assert set(names(out)) == {f"a{suffix}" for suffix in SUFFIXES if suffix != ".csv"} | {"predict_report.json"}
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform != "linux", reason="the file system refuses such names")
 def test_names_that_are_no_text_no_formula_and_no_url(detector, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

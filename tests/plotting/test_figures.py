@@ -51,6 +51,7 @@ def test_saved_pictures_open(tmp_path, name):
         assert image.width == 2100  # two columns of 3.5 inches at 300 dots
 
 
+@pytest.mark.medium
 def test_names_are_drawn_as_they_are(tmp_path):
     names = ["AU1", "$1_$2", "AU12"]
     matrix = np.full((3, 3), 0.5)

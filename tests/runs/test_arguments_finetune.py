@@ -68,6 +68,7 @@ def test_early_stopping_scores_as_asked_where_only_the_best_is_saved(tmp_path):
     assert arguments(tmp_path, inner_val=0.2, early_stopping_patience=2, **same).eval_strategy == "epoch"
 
 
+@pytest.mark.medium
 def test_early_stopping_counts_on_after_an_interruption(tmp_path):
     def stopping(folder):
         trainer = finetuner(

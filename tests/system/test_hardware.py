@@ -24,6 +24,7 @@ print(faults() - before)
 """
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
 def test_memory_is_handed_out_again_and_again_only_if_it_is_not_kept():
     faults = {}

@@ -43,6 +43,7 @@ def assert_weights(model, expected) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.medium
 def test_the_model_ends_as_the_average_and_is_saved_so(tmp_path) -> None:
     trainer, record = trained(tmp_path, max_steps=5)
     trainer.train()
@@ -64,6 +65,7 @@ def test_evaluation_on_the_way_is_that_of_the_average(tmp_path) -> None:
     assert found == pytest.approx(oracle.evaluate()["eval_loss"], rel=1e-5)
 
 
+@pytest.mark.medium
 def test_a_checkpoint_holds_both_and_resumes_both(tmp_path) -> None:
     whole, record = trained(tmp_path / "whole", max_steps=6, save_strategy="steps", save_steps=3)
     whole.train()
@@ -79,6 +81,7 @@ def test_a_checkpoint_holds_both_and_resumes_both(tmp_path) -> None:
     assert_weights(resumed.model, literal(record.weights))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("save_only_model", [False, True])
 def test_the_best_checkpoint_is_its_average(tmp_path, save_only_model) -> None:
     trainer, record = trained(

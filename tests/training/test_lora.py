@@ -47,6 +47,7 @@ def test_merged_equals_unmerged_and_loads_without_peft(tmp_path) -> None:
     assert trainer.evaluate()["eval_loss"] > 0
 
 
+@pytest.mark.medium
 def test_a_run_with_adapters_resumes(tmp_path) -> None:
     whole = adapted(tmp_path / "whole", max_steps=4, save_strategy="steps", save_steps=2)
     whole.train()

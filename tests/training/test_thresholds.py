@@ -27,6 +27,7 @@ def brute_force(probs, labels):
     return max(f1_score(labels, probs > threshold, zero_division=0) for threshold in tried)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("decimals", [1, 2, 7])  # many ties, some, none
 @pytest.mark.parametrize("seed", range(5))
 def test_no_other_threshold_has_a_greater_f1(decimals, seed):

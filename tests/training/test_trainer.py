@@ -19,6 +19,7 @@ from tests.support.tiny_training import TinyClips, arguments, finetuner, losses_
 from ..support.tiny import randomise, tiny_config
 
 
+@pytest.mark.medium
 def test_one_step_moves_every_parameter(tmp_path):
     trainer = finetuner(tmp_path, max_steps=1)
     before = {name: tensor.clone() for name, tensor in trainer.model.named_parameters()}
@@ -26,6 +27,7 @@ def test_one_step_moves_every_parameter(tmp_path):
     assert [name for name, tensor in trainer.model.named_parameters() if torch.equal(tensor, before[name])] == []
 
 
+@pytest.mark.medium
 def test_one_pretraining_step_moves_every_parameter(tmp_path):
     config = tiny_config(mask_ratio=0.5)
     trainer = ClipTrainer(
@@ -40,6 +42,7 @@ def test_one_pretraining_step_moves_every_parameter(tmp_path):
     assert [name for name, tensor in trainer.model.named_parameters() if torch.equal(tensor, before[name])] == []
 
 
+@pytest.mark.medium
 def test_terms_are_logged_in_training_and_evaluation(tmp_path):
     trainer = finetuner(tmp_path, max_steps=2)
     trainer.train()
@@ -84,6 +87,7 @@ def test_metrics_are_those_of_all_coded_frames(tmp_path):
     assert {name: prediction.metrics[f"test_{name}"] for name in expected} == pytest.approx(expected)
 
 
+@pytest.mark.medium
 def test_accumulation_over_four_steps_logs_the_loss_of_one(tmp_path):
     """With one clip repeated, a batch of four and four batches of one have the same loss and step."""
     runs = [
@@ -110,6 +114,7 @@ def test_the_pool_counts_batches_not_steps(tmp_path):
     assert trainer.criterion.pool.flatten(1).any(1).tolist() == [False, True, True]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("pool", [0, 3])
 def test_a_resumed_run_has_the_same_losses(tmp_path, pool):
     whole = finetuner(tmp_path / "whole", pool=pool, max_steps=6, save_strategy="steps", save_steps=3)
@@ -122,6 +127,7 @@ def test_a_resumed_run_has_the_same_losses(tmp_path, pool):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.medium
 def test_a_checkpoint_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
     trainer = finetuner(tmp_path, max_steps=4, save_strategy="steps", save_steps=2)
     save = AUVMAETrainer._save_optimizer_and_scheduler
@@ -190,6 +196,7 @@ def test_a_nan_names_step_and_clips(tmp_path):
         trainer.train()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("flag", "dtype"), [("bf16_full_eval", "bfloat16"), ("fp16_full_eval", "float16")])
 def test_a_test_fold_is_scored_in_half_precision(tmp_path, flag, dtype):
     trainer, expected = (finetuner(tmp_path, max_steps=1, **fields) for fields in ({flag: True}, {}))

@@ -56,6 +56,7 @@ def test_an_item_is_that_of_its_level(rows: datasets.Dataset) -> None:
         assert same(item, alone)
 
 
+@pytest.mark.medium
 def test_batches_are_the_same_for_any_number_of_workers(rows: datasets.Dataset) -> None:
     clips = clips_at(rows, LEVELS)
     collator = LevelCollator(CONFIG, clips.levels)
@@ -134,6 +135,7 @@ def losses_of(trainer: AUVMAETrainer) -> list[float]:
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
+@pytest.mark.medium
 def test_a_mixture_resumes_in_the_middle_of_an_epoch(rows: datasets.Dataset, tmp_path: Path) -> None:
     few = rows.select(range(8))  # four steps an epoch
     whole = trainer_of(few, tmp_path / "whole", max_steps=7, save_steps=6)

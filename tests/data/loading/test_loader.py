@@ -82,6 +82,7 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     )
 
 
+@pytest.mark.medium
 def test_workers_change_nothing(data: datasets.DatasetDict) -> None:
     clips = ClipDataset(data["train"], small, sampling_rate=4, augment=True, seed=3)
     for epoch in (0, 1):

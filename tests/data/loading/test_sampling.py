@@ -27,6 +27,7 @@ def test_every_clip_comes_once_and_the_last_step_is_filled_up() -> None:
     assert order[10:] == order[:2]
 
 
+@pytest.mark.medium
 def test_order_and_levels_follow_seed_and_epoch() -> None:
     numbers = Numbers(40, levels=3)
     first = list(ClipSampler(numbers, 4, seed=1))
