@@ -17,10 +17,12 @@ import torch
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-before = faults()
-for _ in range(20):
+rounds = []
+for _ in range(21):
+    before = faults()
     torch.ones(16_000_000)  # 64 MB
-print(faults() - before)
+    rounds.append(faults() - before)
+print(sorted(rounds)[10])  # the median: a system short of memory may reclaim pages in between
 """
 
 
@@ -31,6 +33,6 @@ def test_memory_is_handed_out_again_and_again_only_if_it_is_not_kept():
     for name in ("keep", "leave"):
         done = subprocess.run([sys.executable, "-c", PROGRAM, name], capture_output=True, text=True, check=True)
         faults[name] = int(done.stdout)
-    assert faults["leave"] > 100
+    assert faults["leave"] > 5
     # not zero: small objects may occupy the place of a large block, which then needs new pages
     assert faults["keep"] < faults["leave"] / 4

@@ -110,7 +110,7 @@ def test_tuned_on_held_out_training_subjects_and_used_by_predictions(tmp_path, m
     assert metrics["metrics_at_half"] == pytest.approx(au_metrics(saved.probs, saved.labels, names))
     assert metrics["tuned_on_test"] == []
     card = (tmp_path / "out" / "README.md").read_text()
-    assert f"the thresholds, tuned on training subjects that were held out, are AU1 {expected[0]:.3f}, " in card
+    assert f"the thresholds, tuned on held-out training subjects, are AU1 {expected[0]:.3f}, " in card
     assert "| F1 at 0.5 |" in card
 
     model = AUVMAEForFrameAUClassification.from_pretrained(tmp_path / "out")
