@@ -53,8 +53,7 @@ class ClipConfig(datasets.BuilderConfig):
         data_dir: Folder of the dataset.
         clip_length: Frames per clip.
         tail: "pad" or "drop", see `segment_clips`.
-        drop_lost_faces: Exclude the frames of face crops in which no face was detected. They are marked as not
-            coded; uncoded video is cut there.
+        drop_lost_faces: Mark frames without a detected face as not coded; uncoded video is cut there.
     """
 
     version: str = "1.1.0"  # part of the cache key: raise it whenever the same files would give other rows
