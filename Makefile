@@ -32,9 +32,12 @@ test-fast: $(VENV)/.dev ## install and run the quick tests (one step from a fres
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not medium'
 
 # torch's lower bound has no CPU build on the machines of CI, so torch stays at the version of ci.txt
-test-lower: ## run the quick tests on the lowest versions that setup.cfg allows
+$(VENV)-lower/.dev: setup.cfg requirements/lower.txt
 	$(PYTHON) -m venv $(VENV)-lower
 	$(VENV)-lower/bin/pip install --quiet --disable-pip-version-check -c requirements/lower.txt -e '.[test]'
+	@touch $@
+
+test-lower: $(VENV)-lower/.dev ## run the quick tests on the lowest versions that setup.cfg allows
 	OMP_NUM_THREADS=1 $(VENV)-lower/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' -W default
 
 tiny-encoder: $(VENV)/.run ## pre-train the packaged encoder again (about 20 minutes)

@@ -21,7 +21,6 @@ class LevelClips(Dataset):
     """
 
     def __init__(self, rows: datasets.Dataset, levels: list[Level], **options: Any) -> None:
-        self.rows = rows
         self.levels = levels
         self.clips = {level: ClipDataset(rows, sampling_rate=level.sampling_rate, **options) for level in levels}
         self.epoch = 0

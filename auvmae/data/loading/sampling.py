@@ -52,7 +52,7 @@ def build_sampler(clips: LevelClips, step_size: int, seed: int = 0, balanced: bo
     """
     if not balanced and len(clips.levels) == 1:
         return None
-    weights = rare_au_weights(clips.rows.with_format("numpy")["labels"]) if balanced else None
+    weights = rare_au_weights(clips.clips[clips.levels[0]].rows["labels"]) if balanced else None
     return ClipSampler(clips, step_size, seed, weights)
 
 
