@@ -38,7 +38,7 @@ $(VENV)-lower/.dev: setup.cfg requirements/lower.txt
 	@touch $@
 
 test-lower: $(VENV)-lower/.dev ## run the quick tests on the lowest versions that setup.cfg allows
-	OMP_NUM_THREADS=1 $(VENV)-lower/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' -W default
+	OMP_NUM_THREADS=1 $(VENV)-lower/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not medium' -W default
 
 tiny-encoder: $(VENV)/.run ## pre-train the packaged encoder again (about 20 minutes)
 	$(BIN)/python run_pretrain.py
