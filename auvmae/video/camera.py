@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 from ..system.read_ahead import read_ahead
-from .container import VideoDecodeError
+from .container import VideoDecodeError, video_stream
 from .reading import Frame, decode_frames
 
 WAIT = 0.005
@@ -94,10 +94,10 @@ class _WaitingContainer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._container, name)
 
-    def decode(self, **streams: int) -> Iterator[Any]:
+    def decode(self, stream: Any) -> Iterator[Any]:
         while True:
             try:
-                yield from self._container.decode(**streams)
+                yield from self._container.decode(stream)
                 return
             except BlockingIOError:
                 time.sleep(WAIT)
@@ -105,12 +105,12 @@ class _WaitingContainer:
 
 def _decode(device: Device) -> Generator[Frame, None, None]:
     try:
-        container = av.open(device.name, format=device.format, options=dict(device.options))
+        container = av.open(device.name, format=device.format, options=dict(device.options), metadata_errors="replace")
     except (OSError, ValueError, av.FFmpegError) as error:
         raise VideoDecodeError(f"cannot open {device.name} as a live source: {error}") from error
     start = 0.0
     with container:
-        if not container.streams.video:
+        if video_stream(container) is None:
             raise VideoDecodeError(f"cannot open {device.name} as a live source: it has no video stream")
         for index, timestamp, frame in decode_frames(_WaitingContainer(container), Path(device.name)):
             if device.format is not None and not index:

@@ -15,7 +15,10 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from .container import VideoDecodeError, ffmpeg_path, list_packets, open_container, to_rgb
+from .container import VideoDecodeError, open_container, video_stream
+from .damage import judge
+from .packets import list_packets
+from .pixels import to_rgb
 
 Frame = tuple[int, float, np.ndarray]
 """One item of `iter_frames`: index, timestamp in seconds, uint8 pixels of shape (H, W, 3)."""
@@ -49,33 +52,37 @@ def decode_frames(container: Any, path: Path) -> Iterator[tuple[int, float, np.n
 
     The items are those of `iter_frames`. `path` is used in error messages only.
     """
-    index = -1
+    index, stream = -1, video_stream(container)
     try:
-        for index, (frame, time) in enumerate(_timed(container)):
-            yield index, float("nan") if time is None else time, to_rgb(frame, path, index)
+        for index, (frame, damaged, time) in enumerate(_timed(container)):
+            yield index, float("nan") if time is None else time, to_rgb(frame, stream, path, index, damaged)
     except av.FFmpegError as error:
         raise VideoDecodeError.of(path, error, index + 1) from error
     if index < 0:
         raise VideoDecodeError.of(path, "it contains no frames")
 
 
-def _timed(container: Any) -> Iterator[tuple[Any, float | None]]:
-    """Yield frames in presentation order, with times in seconds (None if unknown)."""
-    stream = container.streams.video[0]
+def _timed(container: Any) -> Iterator[tuple[Any, bool, float | None]]:
+    """Yield frames in presentation order, whether they are damaged, and times in seconds (None if unknown)."""
+    stream = video_stream(container)
     if container.format.name != "avi" or not stream.codec_context.has_b_frames:
-        for frame in container.decode(video=0):
-            yield frame, frame.time
+        for frame, damaged in judge(container.decode(stream)):
+            yield frame, damaged, frame.time
         return
     # AVI stores decoding times only, and with B-frames FFmpeg derives wrong presentation times from them. Up to a
     # constant delay, the k-th frame is shown when the k-th packet is decoded.
     times: deque[float | None] = deque()
-    begun = False
-    for packet in container.demux(stream):
-        begun = begun or packet.is_keyframe
-        if packet.size and begun:  # packets before the first keyframe give no frame
-            times.append(None if packet.dts is None else float(packet.dts * stream.time_base))
-        for frame in packet.decode():
-            yield frame, times.popleft() if times else None
+
+    def decode() -> Iterator[Any]:
+        begun = False
+        for packet in container.demux(stream):
+            begun = begun or packet.is_keyframe
+            if packet.size and begun:  # packets before the first keyframe give no frame
+                times.append(None if packet.dts is None else float(packet.dts * stream.time_base))
+            yield from packet.decode()
+
+    for frame, damaged in judge(decode()):
+        yield frame, damaged, times.popleft() if times else None
 
 
 def num_frames(path: str | Path) -> int:
@@ -103,7 +110,7 @@ def image_files(folder: str | Path) -> dict[int, Path]:
     """Map integer file stems to images, in ascending order; skip other files."""
     files: dict[int, Path] = {}
     for file in sorted(Path(folder).iterdir()):
-        if file.suffix.lower() in IMAGE_SUFFIXES and file.stem.isdecimal():
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.stem.isdecimal() and file.is_file():
             if int(file.stem) in files:
                 raise VideoDecodeError.of(folder, f"{files[int(file.stem)].name} and {file.name} are the same frame")
             files[int(file.stem)] = file
@@ -114,13 +121,15 @@ def image_files(folder: str | Path) -> dict[int, Path]:
 
 def read_image(file: Path, index: int) -> np.ndarray:
     """Decode one image to upright uint8 of shape (H, W, 3); `index` is used in errors."""
+    if not file.is_file():  # opening a named pipe would wait forever
+        raise VideoDecodeError.of(file, "it is not a regular file", index)
     try:
         with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG as SyntaxError
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
         raise VideoDecodeError.of(file, error, index) from error
 
 
@@ -128,8 +137,8 @@ def frame_rate(source: Path) -> Fraction:
     """Return the mean frame rate of a video, or `IMAGE_FOLDER_FPS` for images."""
     if source.is_dir():
         return Fraction(IMAGE_FOLDER_FPS)
-    with av.open(ffmpeg_path(source)) as container:
-        return Fraction(container.streams.video[0].average_rate or IMAGE_FOLDER_FPS)
+    with open_container(source) as container:
+        return Fraction(video_stream(container).average_rate or IMAGE_FOLDER_FPS)
 
 
 def find_videos(source: Path, output: Path) -> list[tuple[Path, Path]]:
@@ -149,7 +158,7 @@ def find_videos(source: Path, output: Path) -> list[tuple[Path, Path]]:
         visited.add(real)
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         there = output / here.relative_to(source)
-        names = [Path(file) for file in sorted(files) if not file.startswith(".")]
+        names = [Path(file) for file in sorted(files) if not file.startswith(".") and (here / file).is_file()]
         if any(name.suffix.lower() in IMAGE_SUFFIXES and name.stem.isdecimal() for name in names):
             within = there if here != source else output / real.name
             videos.append((here, within.with_name(f"{within.name}.mp4")))

@@ -178,7 +178,7 @@ def test_truncated_files(videos: dict[str, Path], tmp_path: Path, backend: str) 
         ends = [packet.pos for packet in container.demux(video=0) if packet.size]
     path.write_bytes(videos["mpeg4.avi"].read_bytes()[: ends[60] + 20])
     assert frame_numbers(read_frames(path, [59, 5], backend)) == [59, 5]
-    with pytest.raises(VideoDecodeError, match=r"frame 95 of .*the video has only 61 frames"):
+    with pytest.raises(VideoDecodeError, match=r"frame 60 of .*cut\.avi"):
         read_frames(path, [5, 95], backend)
     with pytest.raises(VideoDecodeError, match=r"frame 60 of .*the file is truncated"):
         num_frames(path)
@@ -327,7 +327,7 @@ def test_indices_are_checked(videos: dict[str, Path], indices: list) -> None:
 
 
 def test_unknown_backend(videos: dict[str, Path]) -> None:
-    with pytest.raises(ValueError, match="choose from decord, pyav, torchcodec"):
+    with pytest.raises(ValueError, match="choose from pyav, decord, torchcodec"):
         read_frames(videos["h264.mp4"], [0], "opencv")
 
 
