@@ -1,11 +1,21 @@
 """Configure the AU-vMAE models."""
 
-from dataclasses import field
+import json
+import math
+from collections.abc import Callable
+from dataclasses import field, fields
+from functools import wraps
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, VideoMAEConfig
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedConfig, VideoMAEConfig
+from transformers.activations import ACT2FN
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from .weights import check_folder
 
 
 class Level(NamedTuple):
@@ -26,7 +36,31 @@ AUTO_MAP = {
     "AutoImageProcessor": "processors.AUVMAEImageProcessor",
 }
 
+LARGEST_SIZE, MOST_TOKENS, LONGEST_CLIP = 2**16, 10**5, 10**6
+"""Limits of any width or count, of the tokens in a window, and of the frames in a clip.
 
+They lie far above what can be trained. Without them, one damaged digit in `config.json` would exhaust the memory.
+"""
+
+
+def _raise_value_errors(cls: type) -> type:
+    """Raise the errors of a strict dataclass as one-line `ValueError`s, like Python's own."""
+    init: Callable[..., None] = cls.__init__  # type: ignore[misc]
+
+    @wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            init(self, *args, **kwargs)
+        except StrictDataclassError as error:
+            raise ValueError(" ".join(str(error.__cause__).split())) from error
+        except (AttributeError, TypeError) as error:  # PreTrainedConfig converts some fields unchecked
+            raise ValueError(f"a field of the configuration has a wrong type: {error}.") from error
+
+    cls.__init__ = __init__  # type: ignore[misc]
+    return cls
+
+
+@_raise_value_errors
 @strict
 class AUVMAEConfig(VideoMAEConfig):
     r"""Store the configuration of an AU-vMAE model.
@@ -51,7 +85,8 @@ class AUVMAEConfig(VideoMAEConfig):
         kwargs: Fields of `VideoMAEConfig`. `id2label` names the action units, e.g. `{0: "AU1", 1: "AU2"}`.
 
     Raises:
-        huggingface_hub.errors.StrictDataclassError: A field has the wrong type, or the fields contradict each other.
+        ValueError: A field has the wrong type or is out of range, or the fields contradict each other. The message
+            names the field and the value found.
     """
 
     model_type = "auvmae"
@@ -70,18 +105,104 @@ class AUVMAEConfig(VideoMAEConfig):
         # The config.json of stock VideoMAE has model_type "videomae". If we kept it, saving would rename the weights
         # by the wrong mapping, and the next load would lose the query and value biases.
         kwargs.pop("model_type", None)
+        for index in self.id2label or {}:
+            if not str(index).isdecimal():
+                raise ValueError(f"the keys of id2label must be the numbers of the logits, found {index!r}.")
+        if isinstance(self.dtype, str) and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
+            raise ValueError(f"dtype must be one of torch, such as float32, found {self.dtype!r}.")
         super().__post_init__(**kwargs)
+        if self.dtype is not None and not isinstance(self.dtype, torch.dtype):
+            raise ValueError(f"dtype must be one of torch, such as float32, found {self.dtype!r}.")
         # save_pretrained lists only the class it saves, but a checkpoint should load with every Auto class.
         self.auto_map = dict(AUTO_MAP)
 
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: Any, **kwargs: Any
+    ) -> Any:
+        """Load like `PreTrainedConfig.from_pretrained`, with one-line errors.
+
+        Raises:
+            ValueError: A field is missing, wrong or contradicts another. The message names file, field and value.
+            OSError: The file does not exist, or is not JSON.
+        """
+        path = Path(pretrained_model_name_or_path)
+        file = path if path.suffix == ".json" else path / "config.json"
+        if path != file or not path.is_file():
+            check_folder(str(pretrained_model_name_or_path))
+        if file.is_file():
+            try:
+                content = json.loads(file.read_bytes())
+            except ValueError as error:
+                raise OSError(f"{file} is not valid JSON: {error}. Restore the file that was saved.") from error
+            if not isinstance(content, dict):
+                raise ValueError(f"{file} holds a {type(content).__name__} instead of the fields of a configuration.")
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+        except OSError as error:
+            raise OSError(" ".join(str(error).split())) from error
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Build like `PreTrainedConfig.from_dict`, and check that the fields are complete.
+
+        Raises:
+            ValueError: A field is missing, wrong or contradicts another.
+        """
+        labels, count = config_dict.get("id2label"), config_dict.get("num_labels")
+        if config_dict.get("model_type") == cls.model_type:
+            # A default in place of a lost field would change the numbers. Stock VideoMAE saves other fields.
+            known = {one.name for one in fields(PreTrainedConfig)}
+            if missing := [one.name for one in fields(cls) if one.name not in {*known, *config_dict}]:
+                raise ValueError(f"there is no {', '.join(missing)}. Restore the file that was saved with the weights.")
+            if isinstance(labels, dict) and count is not None and count != len(labels):
+                raise ValueError(f"num_labels is {count!r}, but id2label names {len(labels)} action units.")
+            other = config_dict.get("label2id")
+            if (
+                isinstance(labels, dict)
+                and isinstance(other, dict)
+                and _pairs(labels) != {pair[::-1] for pair in _pairs(other)}
+            ):
+                raise ValueError(f"label2id ({other}) contradicts id2label ({labels}).")
+        return super().from_dict(config_dict, **kwargs)
+
+    def validate_sizes(self) -> None:
+        """Check the range of every number that a model is built from."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.type is int and one.name not in ("chunk_size_feed_forward", "clip_length"):
+                _check(one.name, value, isinstance(value, int) and 1 <= value <= LARGEST_SIZE, f"1 to {LARGEST_SIZE}")
+        _check("clip_length", self.clip_length, 1 <= self.clip_length <= LONGEST_CLIP, f"1 to {LONGEST_CLIP}")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "mask_ratio", "decoder_mask_ratio"):
+            _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "[0, 1)")
+        for name in ("layer_norm_eps", "initializer_range"):
+            _check(name, getattr(self, name), 0 < getattr(self, name) < 1, "(0, 1)")
+        for prefix in ("", "decoder_"):
+            width, heads = (getattr(self, f"{prefix}{name}") for name in ("hidden_size", "num_attention_heads"))
+            if width % heads:
+                raise ValueError(
+                    f"{prefix}hidden_size ({width}) must be a multiple of {prefix}num_attention_heads ({heads})."
+                )
+        if self.hidden_act not in ACT2FN:
+            raise ValueError(
+                f"hidden_act must be an activation of Transformers, such as gelu, found {self.hidden_act}."
+            )
+        check_normalisation(self.image_mean, self.image_std)
+
+    def validate_labels(self) -> None:
+        """Check that `id2label` numbers its names from 0."""
+        labels = self.id2label or {}
+        if sorted(labels) != list(range(len(labels))) or not labels or not all(labels.values()):
+            raise ValueError(f"id2label must name the logits 0, 1, ... in order, found {labels}.")
+
     def validate_clip(self) -> None:
-        """Validate the mask ratios and the divisibility of clips, windows and images.
+        """Validate the sizes, and the divisibility of clips, windows and images.
 
         Downstream code relies on this check and does not repeat it.
         """
-        for name in ("mask_ratio", "decoder_mask_ratio"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), found {getattr(self, name)}.")
+        self.validate_sizes()
         if self.num_frames % self.tubelet_size:
             raise ValueError(
                 f"num_frames ({self.num_frames}) must be a multiple of tubelet_size ({self.tubelet_size})."
@@ -93,6 +214,12 @@ class AUVMAEConfig(VideoMAEConfig):
             )
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size ({self.image_size}) must be a multiple of patch_size ({self.patch_size}).")
+        tokens = self.num_frames // self.tubelet_size * self.patches_per_slot
+        if tokens > MOST_TOKENS:
+            raise ValueError(
+                f"image_size ({self.image_size}) and num_frames ({self.num_frames}) give {tokens} tokens in a window, "
+                f"more than {MOST_TOKENS}."
+            )
 
     def validate_thresholds(self) -> None:
         """Check that each action unit has one threshold, and that it lies in (0, 1)."""
@@ -118,6 +245,28 @@ class AUVMAEConfig(VideoMAEConfig):
     def au_names(self) -> list[str]:
         """List the action units in the order of the logits, e.g. `["AU1", "AU2"]`."""
         return [str(name) for _, name in sorted((self.id2label or {}).items())]
+
+
+def check_normalisation(mean: Any, std: Any) -> None:
+    """Check the mean and standard deviation of pixels in [0, 1], per channel.
+
+    Raises:
+        ValueError: They are not three numbers each, or out of range.
+    """
+    for name, values, lowest in (("image_mean", mean, 0.0), ("image_std", std, math.ulp(0.0))):
+        numbers = isinstance(values, list | tuple) and all(isinstance(value, float | int) for value in values)
+        if not numbers or len(values) != 3 or not all(lowest <= value <= 1 for value in values):
+            interval = "(0, 1]" if lowest else "[0, 1]"
+            raise ValueError(f"{name} must be three numbers in {interval}, found {values}.")
+
+
+def _check(name: str, value: Any, holds: bool, interval: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} must lie in {interval}, found {value}.")
+
+
+def _pairs(names: dict[Any, Any]) -> set[tuple[str, str]]:
+    return {(str(name), str(value)) for name, value in names.items()}
 
 
 AutoConfig.register(AUVMAEConfig.model_type, AUVMAEConfig, exist_ok=True)

@@ -3,9 +3,11 @@
 These are the backbone, the masked autoencoder (Sec. 3.2) and the multi-level AU detector (Sec. 3.3).
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForPreTraining, AutoModelForVideoClassification
@@ -25,6 +27,7 @@ from .embeddings import AUVMAEEmbeddings, gather_patches, sinusoid_table, tube_t
 from .head import FrameAUHead, interpolate_frames, masked_binary_cross_entropy
 from .masking import running_cells
 from .outputs import AUVMAEForFrameAUClassificationOutput, AUVMAEForVideoPretrainingOutput
+from .weights import check_finite, check_folder, find_damaged_file
 
 # VideoMAE's biases are q_bias and v_bias on disk, but query.bias and value.bias in memory. Transformers finds the
 # renaming by model_type: without this line it would silently drop the biases of all our checkpoints.
@@ -64,21 +67,45 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
         transformers 5.5 to 5.17 silently re-initialised the query and value biases of published VideoMAE checkpoints.
 
         Raises:
-            ValueError: Encoder weights are missing from the checkpoint or have another shape. The error lists them.
+            ValueError: Encoder weights are missing from the checkpoint, left over or of another shape, or weights are
+                not finite. The error lists them. Or the configuration is wrong.
+            OSError: A file is missing or damaged. The error names it.
         """
         return_info = kwargs.pop("output_loading_info", False)
-        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        source = str(pretrained_model_name_or_path)
+        if pretrained_model_name_or_path is not None:
+            check_folder(source)
+        strict = not kwargs.pop("ignore_mismatched_sizes", False)
+        options = kwargs | {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        try:
+            loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
+        except Exception as error:  # safetensors, torch and pickle have no common base class
+            if Path(source).is_dir() and (damage := find_damaged_file(Path(source))):
+                raise OSError(damage) from error
+            if isinstance(error, SafetensorError):
+                raise OSError(f"{source}: the weights are damaged ({error}). Download them again.") from error
+            if isinstance(error, OSError) and not Path(source).is_dir():
+                raise OSError(f"{source} is no local folder, and the Hub: {' '.join(str(error).split())}") from error
+            raise
         model, info = loaded
         prefix = "" if isinstance(model, AUVMAEModel) else f"{cls.base_model_prefix}."
-        missing = sorted(key for key in info["missing_keys"] if key.startswith(prefix))
-        mismatched = sorted(key for key, *_ in info["mismatched_keys"] if key.startswith(prefix))
-        if missing or mismatched:
+        inside = prefix or ("embeddings.", "encoder.", "layernorm.")
+        shapes = {
+            name: f"{name} {tuple(found)} instead of {tuple(wanted)}" for name, found, wanted in info["mismatched_keys"]
+        }
+        faults = {
+            "Missing weights": [name for name in info["missing_keys"] if name.startswith(prefix)],
+            "Weights of another shape": [text for name, text in shapes.items() if strict or name.startswith(prefix)],
+            "Weights left over": [name for name in info["unexpected_keys"] if name.startswith(inside)],
+        }
+        if any(faults.values()):
+            texts = [f"{fault}: {_shorten(sorted(names))}." for fault, names in faults.items() if names]
             raise ValueError(
-                f"The checkpoint {str(pretrained_model_name_or_path)!r} does not fill the encoder of {cls.__name__}. "
-                f"Missing weights: {missing or 'none'}. Weights of another shape: {mismatched or 'none'}. Pass the "
-                "configuration that the checkpoint was trained with. To train from scratch, build the model from a "
-                "configuration instead."
+                f"The checkpoint {source!r} does not fill the {'model' if shapes else 'encoder of'} {cls.__name__}. "
+                f"{' '.join(texts)} Pass the configuration that the checkpoint was trained with. To train from "
+                "scratch, build the model from a configuration instead."
             )
+        check_finite(model.state_dict(), source)
         return (model, info) if return_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
@@ -352,6 +379,11 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+
+def _shorten(names: list[str]) -> str:
+    """Join the first names of a list, and count the others."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 for auto_class, model_class in (

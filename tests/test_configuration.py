@@ -1,7 +1,6 @@
 """Test the configuration's defaults, types and validation errors."""
 
 import pytest
-from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassFieldValidationError
 
 from auvmae.configuration import AUVMAEConfig
 
@@ -42,11 +41,11 @@ def test_a_round_trip_keeps_everything(tmp_path):
     ],
 )
 def test_contradictions_are_named(fields, found):
-    with pytest.raises(StrictDataclassClassValidationError, match=found):
+    with pytest.raises(ValueError, match=found):
         tiny_config(**fields)
 
 
 @pytest.mark.parametrize("fields", [{"clip_length": "long"}, {"sampling_rate": 1.5}, {"image_size": [20, 20]}])
 def test_wrong_types_are_refused(fields):
-    with pytest.raises(StrictDataclassFieldValidationError, match=next(iter(fields))):
+    with pytest.raises(ValueError, match=next(iter(fields))):
         tiny_config(**fields)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from ..configuration import AUVMAEConfig
 from ..embeddings import sinusoid_table
 from ..modeling_auvmae import AUVMAEPreTrainedModel
+from ..weights import POINTER_PROBLEM, check_finite, is_pointer
 from .layouts import QKV, Source, Tensors, recognise
 
 WRAPPERS = ("model", "module", "state_dict")
@@ -73,7 +73,8 @@ def convert_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = N
 
     Raises:
         ValueError: The file is damaged, holds more than tensors, or has an unknown format. Or tensors are missing, left
-            over or of the wrong shape, or the architecture differs from ours. The message names the tensors.
+            over, not finite or of the wrong shape, or the architecture differs from ours. The message names the
+            tensors.
         OSError: The file cannot be read.
     """
     tensors = read_tensors(path)
@@ -81,8 +82,9 @@ def convert_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = N
         source = recognise(tensors)
         config, assumed = read_config(tensors, source, overrides or {})
         renamed, dropped = rename_tensors(tensors, source, config)
-    except (ValueError, StrictDataclassError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    check_finite(renamed, path)
     model = source.model_class.from_pretrained(None, config=config, state_dict=renamed)
     return Conversion(model, source.layout.name, assumed, dropped)
 
@@ -93,6 +95,10 @@ def read_tensors(path: str | Path) -> Tensors:
     The arguments and errors are those of `convert_checkpoint`.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Pass the file with the weights.")
+    if is_pointer(path):
+        raise ValueError(f"{path}: {POINTER_PROBLEM}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -5,9 +5,9 @@ against the original model before it is saved.
 """
 
 import json
+import math
 import warnings
 from copy import copy
-from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from transformers.models.videomae.modeling_videomae import VideoMAEModel
 
 from ..head import interpolate_frames
 from ..inference.detector import AUDetector, weights_sha256
-from ..inference.onnx_model import OnnxModel
+from ..inference.onnx_model import RECORD_FILE, TIED_FILES, OnnxModel, file_sha256
 from ..masking import tube_mask
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..system.files import replacing_folder
 
-ONNX_FILE, INT8_FILE, RECORD_FILE = "model.onnx", "model.int8.onnx", "export.json"
+ONNX_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 OPSET = 20  # the first with GELU as a single operator
 TOLERANCE = 1e-4
 """Largest difference allowed between the logits of `model.onnx` and of the model."""
@@ -48,8 +48,8 @@ def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict
 
     Raises:
         ImportError: onnx, onnxscript or onnxruntime is not installed.
-        ValueError: The detector already runs an exported model, the model does not fit into a file, or the logits of
-            the file differ from those of the model by more than `TOLERANCE`.
+        ValueError: The detector already runs an exported model, the model does not fit into a file, an output is not a
+            number, or the logits of the file differ from those of the model by more than `TOLERANCE`.
     """
     model = detector.model
     if not isinstance(model, AUVMAEForFrameAUClassification):
@@ -88,7 +88,7 @@ def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict
             "logits": ["batch", config.clip_length, len(config.au_names)],
             "au_names": config.au_names,
             "largest_difference": differences,
-            "sha256": {name: _sha256(folder / name) for name in differences},
+            "sha256": {name: file_sha256(folder / name) for name in (*differences, *TIED_FILES)},
             "versions": {package: version(package) for package in PACKAGES},
         }
         (folder / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -188,10 +188,7 @@ def _largest_differences(window: _Window, path: Path) -> dict[str, float]:
         inputs = window.random_inputs(batch_size)
         found, expected = (model(**inputs).logits for model in (exported, window.model))
         for name, difference in (("logits", found - expected), ("probs", found.sigmoid() - expected.sigmoid())):
-            largest[name] = max(largest[name], float(difference.abs().max()))
+            largest[name] = max(float(difference.abs().max()), largest[name])  # keeps NaN, which is its first argument
+    if not all(map(math.isfinite, largest.values())):
+        raise ValueError(f"On random windows, the output of {path.name} is not a number. The weights may be too large.")
     return largest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

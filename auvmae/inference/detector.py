@@ -1,8 +1,9 @@
 """Detect the action units in a recording, from face detection to blended windows."""
 
 import hashlib
+import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -18,13 +19,15 @@ from torch import nn
 from ..faces.crop import CroppedFrame, CropRecipe, iter_crops
 from ..faces.crop_files import shared_recipe, source_stamp
 from ..faces.detection import MOST_THREADS, ParallelDetector, load_detector
+from ..knowledge.facs import check_au_names
 from ..masking import tube_mask
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..processors import AUVMAEImageProcessor
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
+from ..weights import check_finite
 from .calibration import Calibration
-from .onnx_model import OnnxModel
+from .onnx_model import OnnxModel, check_export
 from .prediction import AUPrediction
 from .sources import Source, iter_cropped, open_frames
 from .windows import Window, blend_windows
@@ -61,7 +64,8 @@ class AUDetector:
             its remaining frames are unknown. Its `per_face` follows `every_face`.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, a weight is not finite, two labels of the model have one column in a
+            table, or model and processor do not fit together.
 
     Example:
         An untrained model on ten black frames. With your own checkpoint, call
@@ -95,21 +99,21 @@ class AUDetector:
         if level is not None:
             self.sampling_rate, self.mask_ratio = _level(level)
         self.window_length = config.num_frames * self.sampling_rate
-        self.clip_stride = self.window_length // 2 if clip_stride is None else clip_stride
-        self.batch_size = batch_size
+        stride = self.window_length // 2 if clip_stride is None else clip_stride
+        self.clip_stride = _whole("clip_stride", stride)
+        self.batch_size = _whole("batch_size", batch_size)
         if not 1 <= self.clip_stride <= self.window_length or batch_size < 1:
             raise ValueError(
                 f"clip_stride must lie in 1 to {self.window_length} (the frames of a window) and batch_size must be "
                 f"positive, found {self.clip_stride} and {batch_size}"
             )
         self.au_names: list[str] = config.au_names
-        chosen = config.au_thresholds if threshold is None else threshold
-        self.thresholds = list(chosen) if isinstance(chosen, Sequence) else [chosen] * len(self.au_names)
-        if len(self.thresholds) != len(self.au_names) or not all(0 < value < 1 for value in self.thresholds):
-            raise ValueError(f"threshold must be one number in (0, 1), or {len(self.au_names)}, found {threshold}")
+        _check_names(self.au_names, model.name_or_path or "")
+        self.thresholds = _thresholds(config.au_thresholds if threshold is None else threshold, len(self.au_names))
+        _check_processor(processor, config)
         self.every_face, self.cropped = every_face, cropped
         self.calibration = calibration and replace(calibration, per_face=every_face)
-        self.recipe = CropRecipe(**(processor.crop or {}))
+        self.recipe = _recipe(processor.crop or {})
         self.processor = processor
         # a shallow copy that labels one window at a time; it shares the weights but not the caller's config
         self.model = copy(model).eval()
@@ -117,6 +121,7 @@ class AUDetector:
         self.model.config.clip_length = self.window_length
         self._weights_sha256 = weights_sha256(model)
         self._name = model.name_or_path or "(no name)"
+        check_finite(model.state_dict(), self._name)
 
     @classmethod
     def from_pretrained(
@@ -137,9 +142,9 @@ class AUDetector:
             options: Options of `AUDetector`.
 
         Raises:
-            ValueError: If the checkpoint has no head for action units, the device or dtype is unknown, or an option is
-                out of range.
-            OSError: If the checkpoint does not exist, or lacks its processor.
+            ValueError: If the checkpoint has no head for action units, a weight is not finite, a field of its
+                configuration or processor is wrong, the device or dtype is unknown, or an option is out of range.
+            OSError: If the checkpoint does not exist, a file is damaged, or the processor is missing.
         """
         name = str(pretrained_model_name_or_path)
         place = choose_device("cpu" if name.endswith(".onnx") else device)
@@ -147,10 +152,12 @@ class AUDetector:
         if name.endswith(".onnx"):
             kind = torch.float32 if dtype == "auto" else kind
             exported: Any = OnnxModel(name, device, kind, options.get("level"))
+            check_export(Path(name))
             return cls(exported, AUVMAEImageProcessor.from_pretrained(Path(name).parent), **options)
-        model, info = AUVMAEForFrameAUClassification.from_pretrained(
-            name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
+        with _no_load_report():
+            model, info = AUVMAEForFrameAUClassification.from_pretrained(
+                name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
         if info["missing_keys"]:
             missing = ", ".join(sorted(info["missing_keys"]))
             raise ValueError(
@@ -172,7 +179,8 @@ class AUDetector:
 
         Raises:
             VideoDecodeError: If the file does not open, or a frame is damaged.
-            ValueError: If frames have another shape or dtype, or were cropped with another recipe than the model's.
+            ValueError: If there is no frame, frames have another shape or dtype, were cropped with another recipe than
+                the model's, or the model's output is not a number.
         """
         return self.collect(self.stream(source, live=False), source)
 
@@ -292,7 +300,11 @@ class AUDetector:
             patches = self.model.config.patches_per_slot
             mask = torch.cat([tube_mask(1, slots, patches, self.mask_ratio, one) for one in generators])
             mask = mask.to(self.model.device)
-        return self.model(pixel_values, mask).logits.float().sigmoid().cpu().numpy()
+        logits = self.model(pixel_values, mask).logits.float()
+        if not logits.isfinite().all():
+            dtype = str(self.model.dtype).removeprefix("torch.")
+            raise ValueError(f"the model's output is not a number in {dtype}: predict in float32, or check the weights")
+        return logits.sigmoid().cpu().numpy()
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -305,6 +317,68 @@ def weights_sha256(model: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} must be a whole number, found {value!r}")
+    return int(value)
+
+
+def _thresholds(chosen: Any, count: int) -> list[float]:
+    """Return one threshold per action unit."""
+    try:
+        values = np.asarray(chosen, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.full(1, np.nan)
+    if values.shape not in ((), (count,)) or not ((values > 0) & (values < 1)).all():
+        raise ValueError(f"threshold must be one number in (0, 1), or {count}, found {chosen}")
+    return np.broadcast_to(values, (count,)).tolist()
+
+
+def _check_names(names: list[str], checkpoint: str) -> None:
+    """Check that the model names its action units, each with its own column."""
+    file = Path(checkpoint, "config.json")
+    if any(name.startswith("LABEL_") for name in names):
+        raise ValueError(f"{file} does not name the action units: id2label is {', '.join(names)}")
+    try:
+        check_au_names(names)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; correct id2label") from error
+
+
+def _check_processor(processor: AUVMAEImageProcessor, config: Any) -> None:
+    """Check that the processor makes the input that the model was trained on."""
+    side = config.image_size
+    for name, found, wanted in (
+        ("size", processor.size, {"height": side, "width": side}),
+        ("image_mean", list(processor.image_mean), list(config.image_mean)),
+        ("image_std", list(processor.image_std), list(config.image_std)),
+    ):
+        if found != wanted:
+            raise ValueError(f"{name} is {found} in the processor, but {wanted} in the model's configuration")
+
+
+def _recipe(fields: dict[str, Any]) -> CropRecipe:
+    try:
+        return CropRecipe(**fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"crop in preprocessor_config.json is no recipe of `auvmae crop`: {error}") from error
+
+
+@contextmanager
+def _no_load_report() -> Iterator[None]:
+    """Silence the table of missing weights, since the error says the same in one sentence."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_is_no_report)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_report)
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()
 
 
 def _level(name: str) -> tuple[int, float]:

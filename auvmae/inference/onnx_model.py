@@ -1,5 +1,7 @@
 """Run an exported ONNX model behind the interface that `AUDetector` calls."""
 
+import json
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,39 @@ import torch
 
 from ..configuration import AUVMAEConfig
 from ..outputs import AUVMAEForFrameAUClassificationOutput
+
+RECORD_FILE = "export.json"
+TIED_FILES = ("config.json", "preprocessor_config.json")
+"""Files that an exported model is only valid with."""
+
+
+def check_export(path: Path) -> None:
+    """Check that a model and the files beside it are those that were exported together.
+
+    Args:
+        path: Path of the .onnx file.
+
+    Raises:
+        ValueError: The SHA-256 of a file is not the one in `export.json`, or there is no such record.
+    """
+    again = "export the checkpoint again with `auvmae export`"
+    try:
+        recorded = json.loads(path.with_name(RECORD_FILE).read_bytes())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path.with_name(RECORD_FILE)} is missing or damaged, so {path.name} cannot be verified: {again}"
+        ) from error
+    for name in (path.name, *TIED_FILES):
+        if not isinstance(recorded, dict) or recorded.get(name) != file_sha256(path.with_name(name)):
+            raise ValueError(f"{path.with_name(name)} is not the file that was exported (by its SHA-256): {again}")
+
+
+def file_sha256(path: Path) -> str | None:
+    """Return the hexadecimal SHA-256 of a file, or None if it does not exist."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 class OnnxModel:
@@ -62,7 +97,9 @@ class OnnxModel:
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime errors share no base class
-            raise ValueError(f"onnxruntime cannot read {path} as a model: {error}") from error
+            raise ValueError(
+                f"onnxruntime cannot read {path} as a model: {' '.join(str(error).split())}; export the model again"
+            ) from error
 
     def eval(self) -> "OnnxModel":
         """Return the model, which has only an evaluation mode."""
@@ -89,5 +126,8 @@ class OnnxModel:
             inputs["bool_masked_pos"] = bool_masked_pos.numpy()
         # one by one, since int8 scales the inputs of a layer by the largest value in the batch
         windows = ({name: value[one : one + 1] for name, value in inputs.items()} for one in range(len(pixel_values)))
-        output: Any = torch.from_numpy(np.concatenate([self._session.run(["logits"], one)[0] for one in windows]))
+        try:
+            output: Any = torch.from_numpy(np.concatenate([self._session.run(["logits"], one)[0] for one in windows]))
+        except Exception as error:  # onnxruntime errors share no base class
+            raise ValueError(f"{self.path} cannot be run: {' '.join(str(error).split())}") from error
         return AUVMAEForFrameAUClassificationOutput(logits=output)

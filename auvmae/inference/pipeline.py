@@ -5,10 +5,10 @@ It is made by `transformers.pipeline("video-au-detection", model=...)`.
 
 from typing import Any, cast
 
-from transformers import AutoModelForVideoClassification, Pipeline
+from transformers import AutoModelForVideoClassification, Pipeline, VideoClassificationPipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from ..modeling_auvmae import AUVMAEForFrameAUClassification
+from ..modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEPreTrainedModel
 from .detector import AUDetector
 from .prediction import AUPrediction
 
@@ -56,4 +56,23 @@ class VideoAUDetectionPipeline(Pipeline):
         return model_outputs
 
 
+class OneLabelPipeline(VideoClassificationPipeline):
+    """Classify videos as before, but refuse our models, which have no label per video.
+
+    The checkpoints belong to the Hub's task "video-classification", since the Hub has none for action units.
+
+    Raises:
+        ValueError: If the model is one of ours. The message names the pipeline to use.
+    """
+
+    def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(model, AUVMAEPreTrainedModel):
+            raise ValueError(
+                f"{model.name_or_path or 'this model'} detects action units in every frame and has no label per video: "
+                f"use pipeline({TASK!r}, model=...) instead of {kwargs.get('task', 'video-classification')!r}."
+            )
+        super().__init__(model, *args, **kwargs)
+
+
+PIPELINE_REGISTRY.supported_tasks["video-classification"]["impl"] = OneLabelPipeline
 PIPELINE_REGISTRY.register_pipeline(TASK, VideoAUDetectionPipeline, pt_model=AutoModelForVideoClassification)

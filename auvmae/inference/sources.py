@@ -1,5 +1,6 @@
 """Open files, arrays and iterables as a stream of frames or face crops."""
 
+import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from ..faces.crop import CroppedFrame
 from ..faces.crop_files import index_path, read_index
 from ..faces.tracking import TrackedFace
+from ..processors import to_array
 from ..video.reading import Frame, iter_frames
 
 Source = str | Path | np.ndarray | Iterable[Any]
@@ -24,18 +26,43 @@ def open_frames(source: Source) -> Iterator[Frame]:
 
     Raises:
         VideoDecodeError: If the file does not open, or a frame is damaged.
-        ValueError: If a frame has another shape or dtype.
+        ValueError: If there is no frame, a frame has another shape or dtype, or indices or timestamps are not in order.
     """
     if isinstance(source, str | Path):
         yield from iter_frames(source)
         return
+    last, latest = -1, float("-inf")
     for number, item in enumerate(source):
-        index, timestamp, frame = item if isinstance(item, tuple) else (number, float("nan"), item)
+        index, timestamp, frame = _unpack(number, item)
+        if index <= last:
+            raise ValueError(f"frame {index} follows frame {last}: indices must rise from frame to frame")
+        if timestamp < latest:
+            raise ValueError(f"frame {index} is at {timestamp} s, but an earlier frame at {latest} s: timestamps fall")
         # copied, since a generator may reuse one array for all frames, and several frames are held at a time
-        frame = np.asarray(frame) if isinstance(source, np.ndarray) else np.array(frame)
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        frame = to_array(frame) if isinstance(source, np.ndarray) else to_array(frame).copy()
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
             raise ValueError(f"frame {index} must be uint8 of shape (H, W, 3), found {frame.dtype} of {frame.shape}")
         yield index, timestamp, frame
+        last, latest = index, max(latest, timestamp)  # max keeps the first number if the second is NaN
+    if last < 0:
+        raise ValueError("there are no frames to predict: the source is empty")
+
+
+def _unpack(number: int, item: Any) -> tuple[int, float, Any]:
+    if not isinstance(item, tuple):
+        return number, float("nan"), item
+    try:
+        index, timestamp, frame = item
+        index, timestamp = operator.index(index), float(timestamp)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"item {number} must be a frame, or (whole number, timestamp in seconds, frame): {error}"
+        ) from error
+    if index < 0 or abs(timestamp) == float("inf"):
+        raise ValueError(
+            f"frame {index} at {timestamp} s: the index must be at least 0, and the timestamp finite or NaN"
+        )
+    return index, timestamp, frame
 
 
 def iter_cropped(source: Source) -> Iterator[CroppedFrame]:

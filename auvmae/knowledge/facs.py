@@ -3,6 +3,8 @@
 Numbers and names follow Ekman, Friesen and Hager (2002).
 """
 
+from collections.abc import Sequence
+
 NOT_CODED = -100
 """Label of a frame that losses and metrics ignore because it is not coded, lost or padding."""
 
@@ -74,3 +76,16 @@ def au_column(name: str) -> str:
     """
     number = au_number(name)
     return name if number is None else f"AU{number:02d}"
+
+
+def check_au_names(names: Sequence[str]) -> None:
+    """Check that every action unit has a column of its own.
+
+    Raises:
+        ValueError: Two labels share a column, e.g. "AU1" and "AU01". The message names both.
+    """
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        other = first.setdefault(au_column(name), index)
+        if other != index:
+            raise ValueError(f"{names[other]!r} and {name!r} name one action unit ({au_column(name)})")

@@ -12,7 +12,9 @@ from typing import Any
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
 from transformers.dynamic_module_utils import get_relative_import_files
 
+from ..configuration import AUVMAEConfig
 from ..training.finetuning import CRITERION_FILE
+from ..weights import check_weights_file
 from .model_card import CARD_FILE, card_digest, metric_results, name_repository
 from .report import METRICS_FILE, WEIGHTS_FILE
 
@@ -115,13 +117,16 @@ def push_run(
 
     Raises:
         FileNotFoundError: The folder is not that of a finished run.
-        ValueError: The card does not match the weights, or the repository is public although `private` is set.
+        ValueError: The card does not match the weights, a weight is not finite, a field of the configuration is wrong,
+            or the repository is public although `private` is set.
         huggingface_hub.errors.HfHubHTTPError: The Hub rejects the push, for example after a concurrent push.
     """
     folder = Path(folder)
     files = {name: CommitOperationAdd(name, folder / name) for name in files_to_push(folder) if name != CARD_FILE}
     # The Hub verifies the upload against this hash, so it rejects a file that changes from here on.
     check_card(folder, files[WEIGHTS_FILE].upload_info.sha256.hex())
+    AUVMAEConfig.from_pretrained(folder)
+    check_weights_file(folder / WEIGHTS_FILE)
 
     api = HfApi(token=token)
     # The returned name includes the owner. With private=None, the owner's settings decide the visibility.

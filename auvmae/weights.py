@@ -1,0 +1,100 @@
+"""Check the weights of a checkpoint, and explain why a file cannot be loaded."""
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+POINTER = b"version https://git-lfs.github.com/spec/"
+POINTER_PROBLEM = "is a Git LFS pointer instead of weights. Run `git lfs pull` in its folder, or download it again."
+INDEX_SUFFIX = ".index.json"
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], source: object) -> None:
+    """Check that all weights are finite, in one pass over the memory.
+
+    Raises:
+        ValueError: A weight is NaN or infinite. The message names `source` and the tensors.
+    """
+    # A sum is not finite if any number is not, and it needs no copy. It may overflow, hence the second look.
+    wrong = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not tensor.is_meta
+        if not tensor.sum().isfinite() and not tensor.isfinite().all()
+    ]
+    if wrong:
+        raise ValueError(
+            f"{source}: {len(wrong)} of {len(tensors)} weights hold NaN or infinite numbers, the first is {wrong[0]}. "
+            "The file is damaged, or the training diverged. Copy it again, or use an earlier checkpoint."
+        )
+
+
+def check_folder(name: str) -> None:
+    """Check that what can only be a local path is the folder of a checkpoint.
+
+    Raises:
+        OSError: It is a file, does not exist, or has no `config.json`. Any other name may be one on the Hub.
+    """
+    path = Path(name)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise FileNotFoundError(f"{path} is not the folder of a checkpoint: there is no config.json.")
+    if path.is_file():
+        raise NotADirectoryError(f"{path} is a file. Pass the folder of the checkpoint, {path.parent}.")
+    is_hub_name = name.count("/") <= 1 and not name.startswith(("/", ".", "~"))
+    if not path.is_dir() and not is_hub_name:
+        raise FileNotFoundError(f"there is no folder {name}.")
+
+
+def check_weights_file(path: Path) -> None:
+    """Check that a safetensors file is whole and finite, one tensor in memory at a time.
+
+    Raises:
+        OSError: The file is damaged.
+        ValueError: A weight is NaN or infinite.
+    """
+    if problem := find_damage(path):
+        raise OSError(f"{path} {problem}")
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118  # not a mapping
+            check_finite({name: file.get_tensor(name)}, path)
+
+
+def find_damaged_file(folder: Path) -> str | None:
+    """Return a sentence about the first damaged or missing weight file of a folder, if any."""
+    for index in sorted(folder.glob(f"*{INDEX_SUFFIX}")):
+        try:
+            shards = set(json.loads(index.read_bytes())["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"{index} is damaged ({type(error).__name__}). Copy or download it again."
+        if lost := sorted(shard for shard in shards if not (folder / shard).is_file()):
+            return f"{index} names {lost[0]}, which is not in the folder. Copy or download it again."
+    files: Iterable[Path] = sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
+    return next((f"{file} {problem}" for file in files if (problem := find_damage(file))), None)
+
+
+def find_damage(path: Path) -> str | None:
+    """Return what is wrong with a file of weights, as the end of a sentence, or None if it opens."""
+    if not path.stat().st_size:
+        return "is empty. Copy or download it again."
+    if is_pointer(path):
+        return POINTER_PROBLEM
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt"):
+                return None
+        torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except SafetensorError as error:
+        return f"is damaged or not whole ({error}). Copy or download it again."
+    except Exception as error:  # torch.load documents no errors
+        return f"is no file of weights, or damaged ({type(error).__name__}). Copy or download it again."
+    return None
+
+
+def is_pointer(path: Path) -> bool:
+    """Tell whether a file is a pointer of Git LFS, left by a clone without it."""
+    with path.open("rb") as file:
+        return file.read(len(POINTER)) == POINTER
