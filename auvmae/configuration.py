@@ -105,9 +105,9 @@ class AUVMAEConfig(VideoMAEConfig):
         # The config.json of stock VideoMAE has model_type "videomae". If we kept it, saving would rename the weights
         # by the wrong mapping, and the next load would lose the query and value biases.
         kwargs.pop("model_type", None)
-        for index in self.id2label or {}:
-            if not str(index).isdecimal():
-                raise ValueError(f"the keys of id2label must be the numbers of the logits, found {index!r}.")
+        labels = {} if self.id2label is None else self.id2label
+        if not isinstance(labels, dict) or not all(str(index).isdecimal() for index in labels):
+            raise ValueError(f"id2label must name the logits by their numbers, found {labels!r}.")
         if isinstance(self.dtype, str) and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
             raise ValueError(f"dtype must be one of torch, such as float32, found {self.dtype!r}.")
         super().__post_init__(**kwargs)

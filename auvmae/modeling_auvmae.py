@@ -80,7 +80,8 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
         try:
             loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
         except Exception as error:  # safetensors, torch and pickle have no common base class
-            if Path(source).is_dir() and (damage := find_damaged_file(Path(source))):
+            only = bool(kwargs.get("use_safetensors"))
+            if Path(source).is_dir() and (damage := find_damaged_file(Path(source), only)):
                 raise OSError(damage) from error
             if isinstance(error, SafetensorError):
                 raise OSError(f"{source}: the weights are damaged ({error}). Download them again.") from error

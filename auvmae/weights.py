@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -63,7 +63,7 @@ def check_weights_file(path: Path) -> None:
             check_finite({name: file.get_tensor(name)}, path)
 
 
-def find_damaged_file(folder: Path) -> str | None:
+def find_damaged_file(folder: Path, safetensors_only: bool) -> str | None:
     """Return a sentence about the first damaged or missing weight file of a folder, if any."""
     for index in sorted(folder.glob(f"*{INDEX_SUFFIX}")):
         try:
@@ -72,7 +72,8 @@ def find_damaged_file(folder: Path) -> str | None:
             return f"{index} is damaged ({type(error).__name__}). Copy or download it again."
         if lost := sorted(shard for shard in shards if not (folder / shard).is_file()):
             return f"{index} names {lost[0]}, which is not in the folder. Copy or download it again."
-    files: Iterable[Path] = sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
+    patterns = ("*.safetensors",) if safetensors_only else ("*.safetensors", "pytorch_model*.bin")
+    files = [file for pattern in patterns for file in sorted(folder.glob(pattern))]
     return next((f"{file} {problem}" for file in files if (problem := find_damage(file))), None)
 
 

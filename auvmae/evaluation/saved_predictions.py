@@ -5,6 +5,7 @@ Every score can be recomputed from it.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..knowledge.facs import NOT_CODED
+from ..knowledge.facs import NOT_CODED, check_au_names
 
 FILE_NAME = "predictions.parquet"
 METADATA_KEY = b"auvmae"
+MEASURED = ("train_runtime", "co2_grams")
+"""What `metrics.json` says about the training itself. Without it, equal runs save equal files."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,12 @@ class FoldPredictions:
         probs: Probabilities `(frames, N)`, float32 in [0, 1].
         labels: Labels `(frames, N)`, int8: 0, 1, or -100 where not coded.
         run: Description of the run, as in `metrics.json`. It includes `dataset`, `fold`, `level`, `thresholds` (N
-            numbers; 0.5 for every AU if missing) and `tuned_on_test` (names of what was chosen on the scored data, e.g.
-            `["epoch"]`).
+            numbers in (0, 1); 0.5 for every AU if missing) and `tuned_on_test` (names of what was chosen on the scored
+            data, e.g. `["epoch"]`). The file omits `MEASURED`.
 
     Raises:
-        ValueError: The shapes do not fit together, a value is out of range, or a frame is repeated or out of order.
+        ValueError: There is no frame, the shapes do not fit together, a value is out of range, two names are one action
+            unit, or a frame or recording is repeated or out of order.
     """
 
     au_names: list[str]
@@ -53,14 +57,24 @@ class FoldPredictions:
 
     def __post_init__(self) -> None:
         shape = (len(self.frames), len(self.au_names))
+        check_au_names(self.au_names)
+        if 0 in shape:
+            raise ValueError(f"there are {shape[0]} frames and {shape[1]} action units.")
         if {self.probs.shape, self.labels.shape} != {shape} or not len(self.subjects) == len(self.videos) == shape[0]:
             raise ValueError(
                 f"probs and labels must be {shape} (frames, AUs), found {self.probs.shape} and {self.labels.shape}."
             )
-        if not ((self.probs >= 0) & (self.probs <= 1)).all():
-            raise ValueError("probabilities must be in [0, 1]; found NaN or a value outside this range.")
-        if self.thresholds.shape != shape[1:]:
-            raise ValueError(f"thresholds must be one per AU ({shape[1]}), found {self.run['thresholds']}.")
+        outside = ~((self.probs >= 0) & (self.probs <= 1))
+        if outside.any():
+            row, column = np.argwhere(outside)[0].tolist()
+            raise ValueError(
+                f"probabilities must be in [0, 1]; found {self.probs[row, column]} for {self.au_names[column]} in "
+                f"frame {self.frames[row]} of {self.subjects[row]} {self.videos[row]}."
+            )
+        if self.thresholds.shape != shape[1:] or not ((self.thresholds > 0) & (self.thresholds < 1)).all():
+            raise ValueError(
+                f"thresholds must be one number in (0, 1) per AU ({shape[1]}), found {self.run['thresholds']}."
+            )
         wrong = sorted(set(np.unique(self.labels).tolist()) - {0, 1, NOT_CODED})
         if wrong:
             raise ValueError(f"labels must be 0, 1 or {NOT_CODED}, found {wrong[:5]}.")
@@ -71,6 +85,10 @@ class FoldPredictions:
             row = int(np.argmax(same & (step <= 0))) + 1
             problem = "occurs twice" if step[row - 1] == 0 else "is out of order"
             raise ValueError(f"frame {self.frames[row]} of {self.subjects[row]} {self.videos[row]} {problem}.")
+        starts = np.flatnonzero(np.r_[True, np.diff(self.recordings) > 0])
+        recordings = [*zip(self.subjects[starts].tolist(), self.videos[starts].tolist(), strict=True)]
+        if repeated := [name for name, count in Counter(recordings).items() if count > 1]:
+            raise ValueError(f"the rows of {' '.join(repeated[0])} occur twice, or are out of order.")
 
     @classmethod
     def from_clips(
@@ -134,7 +152,8 @@ class FoldPredictions:
         }
         columns |= {f"prob_{name}": pa.array(self.probs[:, i]) for i, name in enumerate(self.au_names)}
         columns |= {f"label_{name}": pa.array(self.labels[:, i]) for i, name in enumerate(self.au_names)}
-        metadata = json.dumps({"au_names": self.au_names, "run": self.run})
+        run = {name: value for name, value in self.run.items() if name not in MEASURED}
+        metadata = json.dumps({"au_names": self.au_names, "run": run})
         path = Path(output_dir) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
@@ -160,14 +179,43 @@ class FoldPredictions:
             )
         try:
             table = pq.read_table(path)
-            metadata = json.loads(table.schema.metadata[METADATA_KEY])
-            names = metadata["au_names"]
+            names, run = _read_metadata(table)
             probs, labels = (
                 np.stack([table[f"{kind}_{name}"].to_numpy() for name in names], axis=1) for kind in ("prob", "label")
             )
             subjects, videos = (np.asarray(table[name].to_pylist(), dtype=np.str_) for name in ("subject", "video"))
-            return cls(names, subjects, videos, table["frame"].to_numpy(), probs, labels, metadata["run"])
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            return cls(names, subjects, videos, table["frame"].to_numpy(), probs, labels, run)
+        except (pa.ArrowException, OSError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} holds no AU-vMAE predictions ({error}). Recreate it with run_finetune.py --no_do_train."
+                f"{path} holds no AU-vMAE predictions ({' '.join(str(error).split())}). Recreate it with "
+                "run_finetune.py --no_do_train."
             ) from error
+
+
+def _read_metadata(table: pa.Table) -> tuple[list[str], dict[str, Any]]:
+    """Return the names of the AUs and the description of the run, and check the columns.
+
+    Raises:
+        ValueError: The description or a column is missing, or a column has empty cells or another type.
+    """
+    metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"null"))
+    names, run = (metadata.get(name) if isinstance(metadata, dict) else None for name in ("au_names", "run"))
+    if not isinstance(run, dict) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("there is no description of a run.")
+    if not isinstance(run.get("tuned_on_test", []), list):
+        raise ValueError(f"tuned_on_test must be a list, found {run['tuned_on_test']!r}.")
+    columns = {"subject": _is_text, "video": _is_text, "frame": pa.types.is_integer}
+    columns |= {f"prob_{name}": pa.types.is_floating for name in names}
+    columns |= {f"label_{name}": pa.types.is_integer for name in names}
+    for name, fits in columns.items():
+        if table.column_names.count(name) != 1:
+            raise ValueError(f"there are {table.column_names.count(name)} columns {name} instead of one.")
+        if table[name].null_count:
+            raise ValueError(f"{table[name].null_count} cells of the column {name} are empty.")
+        if not fits(table[name].type):
+            raise ValueError(f"the column {name} has the type {table[name].type}.")
+    return names, run
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind)

@@ -29,6 +29,7 @@ from transformers.utils import logging
 
 from ..processors import AUVMAEImageProcessor
 from ..system.hardware import keep_freed_memory
+from .clock import TrainingClock
 
 logger = logging.get_logger(__name__)
 
@@ -46,7 +47,7 @@ class ClipTrainer(Trainer):
     * Errors: If the loss is not finite, the error names the clips. Their names are in the batch as `clips`, and are
       removed before the model is called.
     * Logs: Training speed is logged as `clips_per_second` (over all processes), and the share of the time spent waiting
-      for data as `data_wait`.
+      for data as `data_wait`. `train_runtime` includes the sessions that a resumed run resumed.
     * Checkpoints: A checkpoint gets its name only once it is complete. A run that is killed while saving resumes from
       the previous checkpoint.
 
@@ -66,6 +67,8 @@ class ClipTrainer(Trainer):
             self.add_callback(_SetEpoch(self.train_dataset))
         self._stopwatch = Stopwatch()
         self.add_callback(self._stopwatch)
+        self._clock = TrainingClock()
+        self.add_callback(self._clock)
         self._save_dir: str | None = None  # set while a checkpoint is being written
 
     def get_batch_samples(
@@ -78,7 +81,9 @@ class ClipTrainer(Trainer):
         return found
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log the training speed."""
+        """Log the training speed, and the time of the whole training at its end."""
+        if "train_runtime" in logs:
+            logs = logs | {"train_runtime": round(self._clock.seconds, 4)}
         super().log(logs | self._stopwatch.pop() if "loss" in logs else logs, *args, **kwargs)
 
     def _get_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:

@@ -75,7 +75,8 @@ def test_the_record_says_what_stands_there(checkpoint, exports):
     record = json.loads((folder / "export.json").read_text())
     model = AUVMAEForFrameAUClassification.from_pretrained(checkpoint)
     assert record["weights_sha256"] == weights_sha256(model)
-    assert record["sha256"] == {"model.onnx": sha256((folder / "model.onnx").read_bytes()).hexdigest()}
+    files = ("model.onnx", "config.json", "preprocessor_config.json")
+    assert record["sha256"] == {name: sha256((folder / name).read_bytes()).hexdigest() for name in files}
     assert record["inputs"] == {
         "pixel_values": {"dtype": "torch.float32", "shape": ["batch", 4, 3, 20, 20]},
         "bool_masked_pos": {"dtype": "torch.bool", "shape": ["batch", 8]},

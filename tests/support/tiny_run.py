@@ -40,6 +40,7 @@ CODE = {
         "modeling_auvmae.py",
         "outputs.py",
         "processors.py",
+        "weights.py",
     )
 }
 PUSHED = CODE | {

@@ -1,5 +1,6 @@
 """Test training, logging, resuming and errors with a real Trainer on real tensors."""
 
+import json
 from importlib.metadata import version
 
 import numpy as np
@@ -119,10 +120,15 @@ def test_the_pool_counts_batches_not_steps(tmp_path):
 def test_a_resumed_run_has_the_same_losses(tmp_path, pool):
     whole = finetuner(tmp_path / "whole", pool=pool, max_steps=6, save_strategy="steps", save_steps=3)
     whole.train()
+    state = tmp_path / "whole" / "checkpoint-3" / "trainer_state.json"
+    saved = json.loads(state.read_text())
+    saved["stateful_callbacks"]["TrainingClock"]["attributes"]["seconds"] += 1000
+    state.write_text(json.dumps(saved))
     resumed = finetuner(tmp_path / "resumed", pool=pool, max_steps=6)
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
     expected = losses_of(whole)
     assert losses_of(resumed) == pytest.approx(expected, rel=1e-6)
+    assert 1000 < resumed.state.log_history[-1]["train_runtime"] < 1100  # of both sessions
     for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
