@@ -121,6 +121,39 @@ def test_predict_writes_the_same_table(checkpoint, exports, level, tmp_path):
     assert list(tables[0]) == list(tables[1])
 
 
+def test_two_exports_are_equal_byte_by_byte(checkpoint, exports, tmp_path):
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "again"), "--level", "patch"]) == 0
+    for path in exports["patch"].iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "config.json", "preprocessor_config.json", "export.json"])
+@pytest.mark.parametrize("change", ["deleted", "another"])
+def test_a_model_is_tied_to_the_files_of_its_export(exports, tmp_path, name, change):
+    folder = copytree(exports["video"], tmp_path / "model")
+    if change == "deleted":
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes((exports["frame"] / name).read_bytes().replace(b'"crop"', b'"more"') + b" ")
+    with pytest.raises((ValueError, OSError), match=r"export the checkpoint again|auvmae export|no config\.json"):
+        AUDetector.from_pretrained(folder / "model.onnx")
+
+
+def test_an_exported_output_that_is_not_a_number_is_refused(checkpoint, exports, tmp_path, monkeypatch, capsys):
+    call = OnnxModel.__call__
+
+    def broken(self, *args, **kwargs):
+        output = call(self, *args, **kwargs)
+        if "int8" in self.path.name:
+            output.logits[-1, -1, -1] = torch.nan
+        return output
+
+    monkeypatch.setattr(OnnxModel, "__call__", broken)
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out"), "--int8"]) == 2
+    assert "the output of model.int8.onnx is not a number" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_provenance_tells_files_apart(exports):
     found = [
         AUDetector.from_pretrained(exports[level] / "model.onnx").provenance([])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from auvmae.inference.detector import AUDetector, weights_sha256
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
@@ -38,10 +39,78 @@ def test_options_and_thresholds(checkpoint, video):
         ({"level": "clip"}, "unknown level 'clip'; choose from video, frame, patch"),
         ({"clip_stride": 5}, "clip_stride must lie in 1 to 4"),
         ({"batch_size": 0}, "batch_size must be positive"),
+        ({"batch_size": 2.5}, r"batch_size must be a whole number, found 2\.5"),
+        ({"batch_size": True}, "batch_size must be a whole number, found True"),
+        ({"clip_stride": 0}, "clip_stride must lie in 1 to 4"),
+        ({"clip_stride": 1.5}, r"clip_stride must be a whole number, found 1\.5"),
+        ({"clip_stride": "2"}, "clip_stride must be a whole number, found '2'"),
+        ({"threshold": float("nan")}, "threshold must be one number in"),
+        ({"threshold": [0.5, float("nan"), 0.5]}, "threshold must be one number in"),
+        ({"threshold": "high"}, "threshold must be one number in"),
         ({"dtype": "int8"}, "dtype must be one of auto, float32, bfloat16, float16, found int8"),
     ):
         with pytest.raises(ValueError, match=message):
             load(checkpoint, **wrong)
+
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (6, 20, 24, 3), np.uint8)
+IMAGE = Image.fromarray(FRAMES[0])
+
+
+def test_options_and_views_are_those_of_their_copies(checkpoint):
+    detector = load(checkpoint, cropped=True, clip_stride=np.int64(2), threshold=np.array([0.4, 0.5, 0.6]))
+    for view in (FRAMES[..., ::-1], FRAMES[:, :, ::-1], FRAMES[::-1]):
+        expected = detector(view.copy()).rows
+        read_only = view.copy()
+        read_only.flags.writeable = False
+        for source in (view, read_only, list(view), torch.from_numpy(view.copy()), map(Image.fromarray, view)):
+            np.testing.assert_array_equal(detector(source).rows, expected)
+    np.testing.assert_array_equal(
+        load(checkpoint)(FRAMES[..., ::-1]).rows, load(checkpoint)(FRAMES[..., ::-1].copy()).rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([], "there are no frames to predict"),
+        (np.zeros((0, 20, 20, 3), np.uint8), "there are no frames to predict"),
+        (np.zeros((2, 0, 20, 3), np.uint8), r"found uint8 of \(0, 20, 3\)"),
+        (FRAMES.astype(float), "frame 0 must be uint8"),
+        (FRAMES[0], r"found uint8 of \(24, 3\)"),
+        ([IMAGE.convert("YCbCr")], "An image has the mode YCbCr, not RGB"),
+        ([IMAGE.convert("HSV")], "An image has the mode HSV, not RGB"),
+        ([(0, 0.0, FRAMES[0]), (0, 0.1, FRAMES[1])], "frame 0 follows frame 0: indices must rise"),
+        ([(5, 0.0, FRAMES[0]), (3, 0.1, FRAMES[1])], "frame 3 follows frame 5: indices must rise"),
+        ([(0, 1.0, FRAMES[0]), (1, 0.5, FRAMES[1])], r"frame 1 is at 0\.5 s, but an earlier frame at 1\.0 s"),
+        ([(0.5, 1.0, FRAMES[0])], r"item 0 must be a frame, or \(whole number, timestamp"),
+        ([(0, "now", FRAMES[0])], r"item 0 must be a frame, or \(whole number, timestamp"),
+        ([(0, FRAMES[0])], r"item 0 must be a frame, or \(whole number, timestamp"),
+        ([(-1, 0.0, FRAMES[0])], r"frame -1 at 0\.0 s"),
+        ([(0, float("inf"), FRAMES[0])], "frame 0 at inf s"),
+    ],
+)
+@pytest.mark.parametrize("cropped", [True, False])
+def test_a_source_that_is_no_recording_is_refused(checkpoint, source, message, cropped):
+    with pytest.raises(ValueError, match=message) as raised:
+        load(checkpoint, cropped=cropped)(source)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_output_that_is_not_a_number_is_no_absence(checkpoint, value, monkeypatch):
+    """Half precision may overflow for a single window of a recording."""
+    detector = load(checkpoint, cropped=True, batch_size=2)
+    forward = detector.model.head.forward
+
+    def overflow(*inputs):
+        logits = forward(*inputs)
+        logits[-1, -1, -1] = value
+        return logits
+
+    monkeypatch.setattr(detector.model.head, "forward", overflow)
+    with pytest.raises(ValueError, match="the model's output is not a number in float32: predict in float32, or"):
+        detector(FRAMES)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99"])

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import transformers
+from transformers.models.auto.video_processing_auto import AutoVideoProcessor
 
 import auvmae
 
 from ..support.drawn_faces import write_video
+from ..support.tiny import stock_config
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
 
@@ -47,6 +49,35 @@ def test_no_code_of_the_checkpoint_is_asked_for(checkpoint, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: asked.append(True) or "n")
     detect_by(checkpoint)
     assert not asked
+
+
+@pytest.mark.parametrize("given", ["folder", "model"])
+def test_another_task_names_this_one_and_asks_for_no_code(checkpoint, monkeypatch, given):
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *_: asked.append(True) or "n")
+    model, options = str(checkpoint), {}
+    if given == "model":
+        model = auvmae.AUVMAEForFrameAUClassification.from_pretrained(checkpoint)
+        options["image_processor"] = auvmae.AUVMAEImageProcessor.from_pretrained(checkpoint)
+    with pytest.raises(ValueError, match=r"use pipeline\('video-au-detection', model=\.\.\.\)") as raised:
+        transformers.pipeline("video-classification", model=model, device="cpu", **options)
+    assert "\n" not in str(raised.value)
+    assert not asked
+
+
+def test_auto_classes_use_the_registered_code(checkpoint, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked to run the checkpoint's code"))
+    model = transformers.AutoModelForVideoClassification.from_pretrained(checkpoint)
+    assert type(model) is auvmae.AUVMAEForFrameAUClassification
+    for auto in (transformers.AutoImageProcessor, transformers.AutoProcessor, AutoVideoProcessor):
+        assert type(auto.from_pretrained(checkpoint)) is auvmae.AUVMAEImageProcessor
+
+
+def test_other_video_classifiers_keep_their_pipeline(checkpoint):
+    stock = transformers.VideoMAEForVideoClassification(stock_config())
+    processor = auvmae.AUVMAEImageProcessor.from_pretrained(checkpoint)
+    pipeline = transformers.pipeline("video-classification", model=stock, image_processor=processor, device="cpu")
+    assert isinstance(pipeline, transformers.VideoClassificationPipeline)
 
 
 def test_batches_are_of_windows(checkpoint, tmp_path, monkeypatch):
