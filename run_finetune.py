@@ -10,6 +10,7 @@ The scores are those of the test subjects, who are not seen in training.
 Pass a recipe first; any flag of `transformers.TrainingArguments` after it overrides the recipe.
 """
 
+import sys
 from pathlib import Path
 
 from transformers import EarlyStoppingCallback, set_seed
@@ -27,6 +28,7 @@ from auvmae.runs.hub import push_run
 from auvmae.runs.protocol import run_protocol
 from auvmae.runs.report import FoldReport
 from auvmae.runs.run_folder import save_run
+from auvmae.system.expected_errors import report_expected
 from auvmae.training.finetuning import AUVMAETrainer, FrameAUMetrics
 from auvmae.training.lora import MergeLora
 from auvmae.training.seen_subjects import trained_on
@@ -98,4 +100,4 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(report_expected(main, Path(__file__).name))

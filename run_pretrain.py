@@ -9,6 +9,7 @@ Labels, if the dataset has any, are ignored.
 Pass a recipe first; any flag of `transformers.TrainingArguments` after it overrides the recipe.
 """
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from auvmae.runs.hub import push_run
 from auvmae.runs.model_card import render_pretraining_card, save_card
 from auvmae.runs.recipe import parse_arguments
 from auvmae.runs.report import save_metrics
+from auvmae.system.expected_errors import report_expected
 from auvmae.training.pretraining import PretrainTrainer
 from auvmae.training.trainer import train
 
@@ -78,4 +80,4 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(report_expected(main, Path(__file__).name))

@@ -1,7 +1,6 @@
 """Compute, save and plot the label statistics of a fold (`auvmae stats`)."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,9 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="AU",
         help="AUs to augment (default: those in --dataset_options, else the paper's, else those with a weight > 1)",
     )
-    parser.add_argument(
-        "--dataset_options", type=json.loads, default={}, help="options of the dataset builder, as JSON"
-    )
+    parser.add_argument("--dataset_options", default="{}", help="options of the dataset builder, as JSON")
     parser.add_argument("--num_proc", type=int, help="number of processes that index the dataset")
 
 
@@ -82,8 +79,11 @@ def _count(arguments: argparse.Namespace) -> "FoldStatistics":
     from ..data.clips import RARE_AUS, find_rare_aus, video_labels
     from ..data.statistics import fold_statistics
     from ..knowledge.facs import au_label
+    from ..system.settings import parse_options
 
-    options = {"clip_length": arguments.clip_length, **arguments.dataset_options}
+    flags = {"name": "--dataset"} | {name: f"--{name}" for name in ("data_dir", "fold", "clip_length", "num_proc")}
+    given = parse_options(arguments.dataset_options, "--dataset_options", flags)
+    options = {"clip_length": arguments.clip_length, **given}
     splits = load_au_dataset(
         arguments.dataset, arguments.data_dir, arguments.fold, num_proc=arguments.num_proc, **options
     )
@@ -102,7 +102,8 @@ def _count(arguments: argparse.Namespace) -> "FoldStatistics":
     unknown = set(rare) - set(names)
     if unknown:
         raise ValueError(f"unknown --rare_aus {', '.join(sorted(unknown))}: choose from {', '.join(names)}")
-    source = {name: getattr(arguments, name) for name in ("dataset", "fold", "split", "dataset_options")}
+    source = {name: getattr(arguments, name) for name in ("dataset", "fold", "split")}
+    source["dataset_options"] = given
     subjects = dict(zip(rows["video"], rows["subject"], strict=True)).values()
     return fold_statistics(
         video_labels(rows), names, [*map(names.index, rare)], options["clip_length"], list(subjects), source

@@ -1,28 +1,25 @@
 """Read a user's own coded recordings from a folder of videos and one label table."""
 
-import csv
-import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from transformers.utils import logging
 
 from ..knowledge.facs import NOT_CODED, au_label
+from ..system.names import find_path, nfc
 from ..video.reading import VIDEO_SUFFIXES
 from .builder import AUClipBuilder, AUClipConfig, Recording
 from .clips import find_rare_aus
-from .files import LabelError, find_videos, frame_numbers
+from .files import LabelError, find_files, find_videos, frame_numbers, index_files
 from .folds import k_fold_subjects
+from .tables import AU_NAME, au_columns, real_number, table_rows, whole_number
 
 logger = logging.get_logger(__name__)
 
-AU_NAME = re.compile(r"(?:AU)?\s*0*([1-9]\d{0,2})", re.IGNORECASE)
-FRAME = re.compile(r"(\d{1,9})(?:\.0*)?")  # pandas writes a column of integers as 12.0 once it has held a missing value
 LISTED = 5
 
 
@@ -64,8 +61,8 @@ class AUVideoFolder(AUClipBuilder):
 
     * The table `labels.csv` is wide or long. A wide table has the columns `video`, `frame` and one per AU (`AU1`,
       `AU12`, ...). A long table has the columns `video`, `frame`, `au` (`AU12` or `12`) and `value`.
-    * The table is UTF-8, separated by commas, semicolons or tabs, with its rows in any order. Other columns are
-      ignored.
+    * The table is UTF-8, or UTF-16 with a byte order mark, separated by commas, semicolons or tabs, with its rows in
+      any order. A cell holds no line break. Other columns are ignored.
     * `video` names a video file or a folder of images. Its parent folders and its suffix are optional.
     * `frame` counts from 0; see `frame_offset`. A value is 1 (active) or 0; see `intensity_threshold`. An empty cell
       and an unlisted frame are not coded (-100). A video is used from its first listed frame to its last.
@@ -91,10 +88,15 @@ class AUVideoFolder(AUClipBuilder):
             DatasetLayoutError: The table, or a video that it names, does not exist.
             LabelError: The table cannot be read. The message names the line and the value found.
         """
-        self.table = self.root / self.config.label_file
+        self.table = find_path(self.root / self.config.label_file)
         if not self.table.is_file():
             raise self.layout_error(f"the label table {self.config.label_file} is missing.", self.root)
+        tables = find_files(self.root, r"labels\.(csv|tsv|txt)")
+        if self.table in tables and len(tables) > 1:
+            names = " and ".join(table.name for table in tables)
+            raise self.layout_error(f"there are two label tables, {names}. Keep one, or rename the other.", self.root)
         self.videos = find_videos(self.video_root)
+        index_files((self._relative(video), video) for video in self.videos)  # two normal forms of one name
         aus, cells = self._read_table()
         self.aus = tuple(sorted(aus))
         order = np.argsort(np.argsort(aus))  # column of the table -> column of the labels
@@ -152,9 +154,9 @@ class AUVideoFolder(AUClipBuilder):
 
     def _read_table(self) -> tuple[list[int], dict[Path, _Cells]]:
         """Read the AUs, in the column order of the cells, and the cells of each video."""
-        lines = self._lines()
-        _, header = next(lines, (1, []))
-        places, columns = self._read_header(header)
+        lines = table_rows(self.table)
+        header_line, header = next(lines, (1, []))
+        places, columns = self._read_header(header, header_line)
         aus = list(columns.values())
         cells: dict[Path, _Cells] = {}
         paths: dict[str, Path] = {}
@@ -165,10 +167,10 @@ class AUVideoFolder(AUClipBuilder):
                 raise LabelError.at(
                     self.table, number, f"{len(row)} cells", f"There must be {len(header)}, as in the header."
                 )
-            name = row[places["video"]]
+            name = nfc(row[places["video"]])
             if name not in paths:
                 paths[name] = self._find_video(name, names, number)
-            subject = row[places["subject"]] if "subject" in places else None
+            subject = nfc(row[places["subject"]]) if "subject" in places else None
             video = cells.setdefault(paths[name], _Cells(subject))
             if subject == "" or subject != video.subject:
                 remedy = f"Each video shows one subject; {name!r} began with {video.subject!r}."
@@ -192,36 +194,25 @@ class AUVideoFolder(AUClipBuilder):
             raise LabelError.at(self.table, None, "no label", "Add one line per coded frame.")
         return aus, cells
 
-    def _lines(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number and the cells of each line that is not empty."""
-        try:
-            text = self.table.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            found = f"the byte {error.object[error.start]:#x}"
-            raise LabelError.at(self.table, None, found, "Save the table as UTF-8 (in Excel: CSV UTF-8).") from None
-        lines = csv.reader(StringIO(text, newline=""), delimiter=max(",;\t", key=text.partition("\n")[0].count))
-        for line in lines:
-            row = [cell.strip() for cell in line]
-            if any(row):
-                yield lines.line_num, row
-
-    def _read_header(self, header: list[str]) -> tuple[dict[str, int], dict[int, int]]:
+    def _read_header(self, header: list[str], line: int) -> tuple[dict[str, int], dict[int, int]]:
         """Locate the columns of the table.
 
         Returns:
             The position of each column that is used, and the AU at each position of a wide table.
         """
-        places = {name.lower(): place for place, name in reversed(list(enumerate(header)))}
-        places = {name: places[name] for name in ("video", "frame", "subject", "au", "value") if name in places}
-        columns = {place: int(match[1]) for place, name in enumerate(header) if (match := AU_NAME.fullmatch(name))}
+        names = [name.lower() for name in header]
+        places: dict[str, int] = {
+            name: names.index(name) for name in ("video", "frame", "subject", "au", "value") if name in names
+        }
+        columns = au_columns(self.table, line, header)
         long = {"au", "value"} <= places.keys()
         if not {"video", "frame"} <= places.keys() or long == bool(columns):
             remedy = (
                 "The header must name video, frame and either one column per AU (AU1, AU12, ...) or both au and value."
             )
-            raise LabelError.at(self.table, 1, f"the columns {', '.join(header) or '(none)'}", remedy)
-        if len(set(columns.values())) < len(columns):
-            raise LabelError.at(self.table, 1, "two columns for the same AU", "Keep one column per AU.")
+            raise LabelError.at(self.table, line, f"the columns {', '.join(header) or '(none)'}", remedy)
+        if twice := [name for name in places if names.count(name) > 1]:
+            raise LabelError.at(self.table, line, f"two columns named {twice[0]}", "Keep one of them.")
         unread = [name for place, name in enumerate(header) if place not in {*places.values(), *columns}]
         if unread:
             logger.warning(f"{self.table}: the columns {', '.join(unread)} are ignored.")
@@ -256,15 +247,15 @@ class AUVideoFolder(AUClipBuilder):
         return exact[0] if exact else next(iter(videos))
 
     def _relative(self, video: Path) -> str:
-        return video.relative_to(self.video_root).as_posix()
+        return nfc(video.relative_to(self.video_root).as_posix())
 
     def _own_name(self, video: Path) -> str:
         path = video.relative_to(self.video_root)
-        return (path if video.is_dir() else path.with_suffix("")).as_posix()
+        return nfc((path if video.is_dir() else path.with_suffix("")).as_posix())
 
     def _frame(self, cell: str, line: int) -> int:
-        match = FRAME.fullmatch(cell)
-        frame = int(match[1]) + self.config.frame_offset if match else -1
+        number = whole_number(cell)
+        frame = -1 if number is None or number < 0 else number + self.config.frame_offset
         if frame < 0:
             remedy = (
                 "Frames must be whole numbers that are not negative after adding "
@@ -281,14 +272,11 @@ class AUVideoFolder(AUClipBuilder):
 
     def _code(self, cell: str, line: int) -> int:
         threshold = self.config.intensity_threshold
-        try:
-            value = float(cell)
-        except ValueError:
-            value = -1
+        value = real_number(cell)
         if threshold is None and value not in (0, 1):
             remedy = "Values must be 0 or 1, or empty if not coded. Set intensity_threshold to read intensities."
             raise LabelError.at(self.table, line, f"the value {cell!r}", remedy)
-        if not 0 <= value <= 5:
+        if value is None or not 0 <= value <= 5:
             remedy = "Intensities must be 0 to 5, or empty if not coded."
             raise LabelError.at(self.table, line, f"the value {cell!r}", remedy)
         return int(value >= (1 if threshold is None else threshold))

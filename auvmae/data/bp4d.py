@@ -1,14 +1,14 @@
 """Read BP4D as distributed."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ..knowledge.facs import BP4D_AUS, NOT_CODED
 from .builder import AUClipBuilder, AUClipConfig, Recording
 from .clips import RARE_AUS
-from .files import VIDEO_FILE, LabelError, check_values, find_files, frame_numbers, read_label_file
+from .files import VIDEO_FILE, LabelError, find_files, frame_numbers, index_files
+from .tables import au_columns, check_values, read_label_file
 
 UNCODABLE = 9
 
@@ -56,16 +56,17 @@ class Bp4d(AUClipBuilder):
 
     def find_recordings(self) -> list[Recording]:
         """List the tasks, each with its labels and its images or video."""
-        labels: dict[tuple[str, str], Path] = {}
-        for folder in ("AUCoding", "AUCoding/AU_OCC"):  # the older release, then the newer one
-            for path in find_files(self.root, rf"{folder}/[FM]\d{{3}}_T[1-8]\.csv"):
-                labels[path.stem.upper()[:4], path.stem.upper()[5:]] = path
-        videos: dict[tuple[str, str], Path] = {}
-        for folder in ("", "(Sequences.*|BP4D-training)/"):
-            for name in (rf"[FM]\d{{3}}_T[1-8]{VIDEO_FILE}", rf"[FM]\d{{3}}/T[1-8]({VIDEO_FILE})?"):
-                for path in find_files(self.video_root, folder + name):
-                    stem = path.stem if "_" in path.stem else f"{path.parent.name}_{path.stem}"
-                    videos[stem.upper()[:4], stem.upper()[5:]] = path
+        labels = index_files(
+            (_key(path.stem), path)
+            for folder in ("AUCoding", "AUCoding/AU_OCC")  # the older release, the newer one
+            for path in find_files(self.root, rf"{folder}/[FM]\d{{3}}_T[1-8]\.csv")
+        )
+        videos = index_files(
+            (_key(path.stem if "_" in path.stem else f"{path.parent.name}_{path.stem}"), path)
+            for folder in ("", "(Sequences.*|BP4D-training)/")
+            for name in (rf"[FM]\d{{3}}_T[1-8]{VIDEO_FILE}", rf"[FM]\d{{3}}/T[1-8]({VIDEO_FILE})?")
+            for path in find_files(self.video_root, folder + name)
+        )
         for subject, task in sorted(videos.keys() ^ labels.keys()):
             lack, root = ("labels", self.root) if (subject, task) in videos else ("images or video", self.video_root)
             raise self.layout_error(f"{subject} {task} has no {lack}.", root)
@@ -74,14 +75,14 @@ class Bp4d(AUClipBuilder):
     def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
         """Read the occurrence of the 12 AUs, finding their columns by the header."""
         (path,) = recording.label_files
-        header, table = read_label_file(path, header=True)
-        columns = {cell.strip(): column for column, cell in enumerate(header) if column}
-        missing = [str(au) for au in self.aus if str(au) not in columns]
+        header, table, lines = read_label_file(path, header=True)
+        columns = {au: place for place, au in au_columns(path, lines[0], ["", *header[1:]]).items()}
+        missing = [str(au) for au in self.aus if au not in columns]
         if missing:
             raise LabelError.at(
-                path, 1, f"no column {', '.join(missing)}", "The header must name the AU of each column."
+                path, lines[0], f"no column {', '.join(missing)}", "The header must name the AU of each column."
             )
-        values = check_values(path, table[:, [columns[str(au)] for au in self.aus]], (0, 1, UNCODABLE), first_line=2)
+        values = check_values(path, table[:, [columns[au] for au in self.aus]], (0, 1, UNCODABLE), lines[1:])
         labels = np.where(values == UNCODABLE, NOT_CODED, values).astype(np.int8)
         frames = frame_numbers(recording.video)
         offset = self.config.frame_offset
@@ -98,3 +99,8 @@ class Bp4d(AUClipBuilder):
             raise LabelError.at(path, None, f"codes for frames {table[0, 0]} to {table[-1, 0]}", remedy)
         first = table[0, 0] + (offsets[-1] if 0 in frames else offsets[0])
         return int(first if recording.video.is_dir() else np.searchsorted(frames, first)), labels
+
+
+def _key(name: str) -> tuple[str, str]:
+    subject, task = name.upper().split("_")
+    return subject, task

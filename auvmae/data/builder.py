@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import datasets
 import numpy as np
@@ -20,12 +20,25 @@ from transformers.utils import logging
 
 from ..faces.crop_files import index_path, read_index
 from ..knowledge.facs import NOT_CODED, au_label
+from ..system.names import find_path
+from ..system.settings import check_range, check_type
 from ..video.reading import num_frames
 from .clips import fit_clip, rare_au_clips, segment_clips
 from .files import DatasetLayoutError
 from .folds import PARTS, fold_side, fold_subjects, k_fold_subjects, protocol_subjects, read_folds
 
 logger = logging.get_logger(__name__)
+
+INHERITED = {field.name for field in fields(datasets.BuilderConfig)} | {"config_id"}
+RANGES = {
+    "clip_length": "[1, inf)",
+    "clip_stride": "[1, inf)",
+    "fold": "[1, inf)",
+    "repetition": "[0, inf)",
+    "num_folds": "[2, inf)",
+    "intensity_threshold": "(0, 5]",
+}
+"""Interval of each option, as for `check_range`."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +88,6 @@ class AUClipConfig(ClipConfig):
         rare_au_clips: Add the appendix's clips around rare AUs to the training side.
         clip_stride: Add overlapping clips to the training side, one every `clip_stride` frames. Clips that are always
             cut at the same frames of few subjects are soon overfitted. None, as in the paper, keeps only the tiles.
-
-    Raises:
-        ValueError: `clip_stride` is not positive.
     """
 
     video_dir: str | None = None
@@ -91,8 +101,6 @@ class AUClipConfig(ClipConfig):
         super().__post_init__()
         if match := re.fullmatch(r"fold(\d+)", self.name):
             self.fold = int(match[1])
-        if self.clip_stride is not None and self.clip_stride < 1:
-            raise ValueError(f"clip_stride must be at least 1 frame, found {self.clip_stride}.")
 
 
 class ClipBuilder(datasets.GeneratorBasedBuilder):
@@ -114,6 +122,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
     size and modification time, image folders by the names in them.
 
     Raises:
+        ValueError: An option is unknown, or its value is of another type or out of range.
         DatasetLayoutError: The layout of the folder is not that of the dataset.
     """
 
@@ -155,16 +164,16 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
 
     def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[ClipConfig, str]:
         # this is the only hook of `datasets` that can extend the cache key before the cache is searched
-        known = {
-            "config_name",
-            "custom_features",
-            "config_id",
-            *(field.name for field in fields(self.BUILDER_CONFIG_CLASS)),
-        }
-        unknown = [f"{name}={value!r}" for name, value in kwargs.items() if name not in known]
+        own = [field.name for field in fields(self.BUILDER_CONFIG_CLASS) if field.name not in INHERITED]
+        unknown = [name for name in kwargs if name not in {*own, *INHERITED, "custom_features", "config_name"}]
         if unknown:
-            raise ValueError(f"{self.name} has no option {', '.join(unknown)}.")
+            raise ValueError(f"{self.name} has no option {', '.join(unknown)}; its options are {', '.join(own)}.")
         self.config, config_id = super()._create_builder_config(*args, **kwargs)
+        hints = get_type_hints(self.BUILDER_CONFIG_CLASS)
+        for name in own:
+            check_type(name, getattr(self.config, name), hints[name])
+            if name in RANGES:
+                check_range(name, getattr(self.config, name), RANGES[name])
         if self.config.data_dir is None:
             raise self.layout_error("data_dir is missing. Set it to the folder of the dataset.", None)
         for root in {self.root, self.video_root}:
@@ -330,7 +339,7 @@ def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:
 
 
 def _absolute(path: str | None) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(path or "")))
+    return find_path(os.path.abspath(os.path.expanduser(path or "")))
 
 
 def _fingerprint(recordings: list[Recording]) -> str:

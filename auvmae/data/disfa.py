@@ -8,7 +8,8 @@ import numpy as np
 from ..knowledge.facs import DISFA_AUS, NOT_CODED
 from .builder import AUClipBuilder, AUClipConfig, Recording, match_length
 from .clips import RARE_AUS
-from .files import VIDEO_FILE, LabelError, check_values, find_files, read_label_file
+from .files import VIDEO_FILE, DatasetLayoutError, LabelError, find_files, index_files
+from .tables import check_values, read_label_file
 
 # 0-based, inclusive frame ranges in which the tracker of the dataset's authors lost the face
 BAD_FRAMES: dict[str, tuple[tuple[int, int], ...]] = {
@@ -74,20 +75,20 @@ class Disfa(AUClipBuilder):
         camera = self.config.camera
         if camera not in ("left", "right"):
             raise ValueError(f"camera must be 'left' or 'right', found {camera!r}.")
-        labels: dict[str, dict[int, Path]] = {}
-        for path in find_files(self.root, r"ActionUnits?(_Labels)?/SN\d{3}/SN\d{3}_au\d+\.txt"):
-            subject, au = path.stem.upper().split("_AU")
-            labels.setdefault(subject, {})[int(au)] = path
+        labels = index_files(
+            (_subject_and_au(path), path)
+            for path in find_files(self.root, r"ActionUnits?(_Labels)?/SN\d{3}/SN\d{3}_au\d+\.txt")
+        )
         pattern = rf"Videos?_{camera}Camera/{camera}VideoSN\d{{3}}_comp{VIDEO_FILE}"
-        videos = {path.stem.upper()[-10:-5]: path for path in find_files(self.video_root, pattern)}
+        videos = index_files((path.stem.upper()[-10:-5], path) for path in find_files(self.video_root, pattern))
         recordings = []
-        for subject in sorted(videos.keys() | labels.keys()):
-            missing = [f"{subject}_au{au}.txt" for au in self.aus if au not in labels.get(subject, {})]
+        for subject in sorted(videos.keys() | {subject for subject, _ in labels}):
+            missing = [f"{subject}_au{au}.txt" for au in self.aus if (subject, au) not in labels]
             if missing:
                 raise self.layout_error(f"{subject} has no label file {', '.join(missing)}.", self.root)
             if subject not in videos:
                 raise self.layout_error(f"{subject} has no {camera} video.", self.video_root)
-            recordings.append(Recording(videos[subject], tuple(labels[subject][au] for au in self.aus), subject))
+            recordings.append(Recording(videos[subject], tuple(labels[subject, au] for au in self.aus), subject))
         return recordings
 
     def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
@@ -97,10 +98,10 @@ class Disfa(AUClipBuilder):
         """
         columns = []
         for path in recording.label_files:
-            _, table = read_label_file(path)
+            _, table, lines = read_label_file(path)
             if table[0, 0] != 1:
-                raise LabelError.at(path, 1, f"frame {table[0, 0]}", "The first frame must be 1.")
-            columns.append(check_values(path, table[:, 1], range(6)) >= 2)
+                raise LabelError.at(path, lines[0], f"frame {table[0, 0]}", "The first frame must be 1.")
+            columns.append(check_values(path, table[:, 1], range(6), lines) >= 2)
             if len(columns[-1]) != len(columns[0]):
                 remedy = f"{recording.label_files[0].name} has {len(columns[0])}. Both must code the same frames."
                 raise LabelError.at(path, None, f"{len(columns[-1])} frames", remedy)
@@ -109,3 +110,10 @@ class Disfa(AUClipBuilder):
             for first, last in BAD_FRAMES.get(recording.subject, ()):
                 labels[first : last + 1] = NOT_CODED
         return 0, labels
+
+
+def _subject_and_au(path: Path) -> tuple[str, int]:
+    subject, au = path.stem.upper().split("_AU")
+    if path.parent.name.upper() != subject:
+        raise DatasetLayoutError(f"{path} lies in the folder of another subject. Move it to {subject}.")
+    return subject, int(au)

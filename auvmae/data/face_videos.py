@@ -12,6 +12,7 @@ import numpy as np
 from transformers.utils import logging
 
 from ..faces.crop_files import read_index
+from ..system.names import nfc
 from ..video.container import VideoDecodeError
 from ..video.random_access import read_frames
 from ..video.reading import image_files, iter_frames, num_frames
@@ -148,11 +149,11 @@ def subject_of(video: Path, root: Path) -> str:
     >>> subject_of(Path("/d/anna/monday.mp4"), Path("/d")), subject_of(Path("/d/monday.mp4"), Path("/d"))
     ('anna', 'monday')
     """
-    path = video.relative_to(root.parent).as_posix()
+    path = nfc(video.relative_to(root.parent).as_posix())
     for pattern in SUBJECTS.values():
         if match := pattern.search(path):
             return match[1]
-    return video.stem if video.parent in (root, root.parent) else video.parent.name
+    return nfc(video.stem if video.parent in (root, root.parent) else video.parent.name)
 
 
 def _note(video: Path, error: VideoDecodeError, report: Path | None) -> None:

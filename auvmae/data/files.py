@@ -1,11 +1,11 @@
-"""Find the files of a dataset, number its frames and parse its labels."""
+"""Find the files of a dataset and number its frames."""
 
-import csv
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Iterable
 from pathlib import Path
 from textwrap import dedent
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from ..video.reading import VIDEO_SUFFIXES, image_files, num_frames
 from ..video.reading import find_videos as find_sources
 
 MAX_LISTED = 24
+
+Key = TypeVar("Key")
 
 
 class DatasetLayoutError(ValueError):
@@ -88,51 +90,14 @@ def find_files(root: Path, pattern: str) -> list[Path]:
     return paths
 
 
-def read_label_file(path: Path, header: bool = False) -> tuple[list[str], np.ndarray]:
-    """Read a comma-separated file of integers whose first column is the frame.
-
-    Args:
-        path: The file.
-        header: Whether the first line names the columns.
-
-    Returns:
-        The cells of the header ([] without one), and an int64 array (rows, columns).
+def index_files(paths: Iterable[tuple[Key, Path]]) -> dict[Key, Path]:
+    """Map the key of each file to the file.
 
     Raises:
-        LabelError: A cell is not an integer, the rows differ in length, the frames do not increase by one, or there is
-            no row.
+        DatasetLayoutError: Two files have the same key.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
-    names = lines.pop(0)[1] if header and lines else []
-    rows: list[list[int]] = []
-    for number, line in lines:
-        try:
-            rows.append([int(cell) for cell in line])
-        except ValueError:
-            raise LabelError.at(path, number, repr(",".join(line)), "Every cell must be an integer.") from None
-        if len(line) != len(names or rows[0]) or len(line) < 2:
-            raise LabelError.at(path, number, f"{len(line)} cells", f"There must be {len(names or rows[0])}.")
-        if len(rows) > 1 and rows[-1][0] != rows[-2][0] + 1:
-            remedy = f"Frame {rows[-2][0]} must be followed by {rows[-2][0] + 1}: list each frame once, in order."
-            raise LabelError.at(path, number, f"frame {rows[-1][0]}", remedy)
-    if not rows:
-        raise LabelError.at(path, None, "no label", "Add one line per coded frame.")
-    return names, np.array(rows)
-
-
-def check_values(path: Path, values: np.ndarray, allowed: Collection[int], first_line: int = 1) -> np.ndarray:
-    """Check that all values are allowed, and return them.
-
-    `values` has the shape (rows,) or (rows, columns).
-
-    Raises:
-        LabelError: A value is not allowed. The message names the first one.
-    """
-    wrong = np.argwhere(~np.isin(values, list(allowed)))
-    if len(wrong):
-        found = f"the value {values[tuple(wrong[0])]}"
-        raise LabelError.at(
-            path, first_line + int(wrong[0][0]), found, f"Values must be {', '.join(map(str, allowed))}."
-        )
-    return values
+    found: dict[Key, Path] = {}
+    for key, path in paths:
+        if found.setdefault(key, path) != path:
+            raise DatasetLayoutError(f"{found[key]} and {path} are the same recording. Keep one of them.")
+    return found

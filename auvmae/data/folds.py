@@ -7,6 +7,9 @@ from pathlib import Path
 import datasets
 import numpy as np
 
+from ..system.names import find_path, nfc
+from .tables import read_text
+
 # identical in four public implementations; fold k of the protocol tests on part 4 - k
 PARTS: dict[str, tuple[str, ...]] = {
     "bp4d": (
@@ -94,18 +97,19 @@ def read_folds(path: str | Path, subjects: Iterable[str] | None = None) -> list[
             names the subjects.
     """
     try:
-        folds = json.loads(Path(path).read_text())
+        folds = json.loads(read_text(find_path(path)))
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no {path}. It should list the test subjects of each fold.") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     lists = isinstance(folds, list) and all(isinstance(fold, list) and fold for fold in folds)
     if not lists or len(folds) < 2 or not all(isinstance(subject, str) for fold in folds for subject in fold):
         raise ValueError(
             f'{path} must hold one list of subjects per fold, at least two, as in [["F001", ...], ["M001"]].'
         )
+    folds = [list(map(nfc, fold)) for fold in folds]
     listed = [subject for fold in folds for subject in fold]
-    known = set(listed if subjects is None else subjects)
+    known = set(listed if subjects is None else map(nfc, subjects))
     problems = [
         f"{', '.join(sorted(wrong))} {problem}"
         for wrong, problem in (

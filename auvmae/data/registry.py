@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 from filelock import FileLock
 
+from ..system.settings import check_range, check_type
 from .au_video_folder import AUVideoFolder
 from .bp4d import Bp4d
 from .builder import ClipBuilder
@@ -47,6 +48,8 @@ def load_au_dataset(
     """
     if name not in DATASETS:
         raise ValueError(f"unknown dataset {name!r}; choose from {', '.join(DATASETS)}.")
+    check_type("fold", fold, int)
+    check_range("fold", fold, "[1, inf)")
     return DATASETS[name](data_dir, fold, **options)
 
 
@@ -87,6 +90,10 @@ def _load_rendered(
     `sizes` maps the parameters of `write` to their defaults.
     """
     parameters = {name: options.pop(name, default) for name, default in sizes.items()}
+    for name, value in parameters.items():
+        check_type(name, value, type(sizes[name]))
+        if name != "rates":
+            check_range(name, value, "[0, 4294967295]" if name == "seed" else "[1, inf)")
     count, frames, image_size, seed, *more = parameters.values()
     if data_dir is None:
         cache = Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE) / "auvmae"
@@ -100,7 +107,9 @@ def _load_rendered(
 
 
 def _load_unlabelled(data_dir: str | Path | None, fold: int, **options: Any) -> datasets.DatasetDict:
-    return _load(FaceVideos, data_dir, None, **options)  # there are no folds: nothing is held out
+    if fold != 1:
+        raise ValueError(f"unlabelled video has no folds, found fold {fold}. All of it is for training.")
+    return _load(FaceVideos, data_dir, None, **options)
 
 
 DATASETS: dict[str, Callable[..., datasets.DatasetDict]] = {

@@ -3,8 +3,8 @@
 Defaults follow the paper and quote it. Where the paper is silent, the help text says so.
 """
 
-import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..configuration import LEVELS, AUVMAEConfig, Level
 from ..data.clips import au_names, video_labels
 from ..knowledge.losses import KnowledgeGuidedLoss
 from ..modeling_auvmae import AUVMAEPreTrainedModel
+from ..system.settings import parse_json, parse_options
 
 TINY_ENCODER = Path(__file__).parents[1] / "tiny_encoder"
 """The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
@@ -41,7 +42,7 @@ class RunArguments(TrainingArguments):
     """Change the defaults of `TrainingArguments` to those that every run needs.
 
     Raises:
-        ValueError: A flag in `REFUSED` has another value.
+        ValueError: A flag in `REFUSED` has another value, or `output_dir` is a file.
     """
 
     do_train: bool = field(
@@ -65,6 +66,11 @@ class RunArguments(TrainingArguments):
         for name, (only, reason) in REFUSED.items():
             if (value := getattr(self, name)) != only:
                 raise ValueError(f"--{name} {value} is not supported: {reason}. Omit this flag.")
+        if self.output_dir is not None:
+            output = Path(self.output_dir).absolute()
+            found = next(path for path in (output, *output.parents) if path.exists())
+            if not found.is_dir():
+                raise ValueError(f"--output_dir {self.output_dir} must be a folder, but {found} is a file.")
         super().__post_init__()
 
 
@@ -88,6 +94,7 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
+        parse_json(self.model_config, "--model_config")
         if self.model_name_or_path == "tiny":
             self.model_name_or_path = str(TINY_ENCODER)
         elif self.model_name_or_path == "none":  # overrides the checkpoint of a recipe
@@ -109,12 +116,12 @@ class ModelArguments:
         """
         if self.model_name_or_path is None:
             return model_class(self.configure(**fields))
-        fields |= json.loads(self.model_config)
+        fields |= parse_json(self.model_config, "--model_config")
         return model_class.from_pretrained(self.model_name_or_path, dtype=torch.float32, **fields)
 
     def configure(self, **fields: Any) -> AUVMAEConfig:
         """Build the configuration of the model that `build` returns."""
-        fields |= json.loads(self.model_config)
+        fields |= parse_json(self.model_config, "--model_config")
         start = self.model_name_or_path
         return AUVMAEConfig(**fields) if start is None else AUVMAEConfig.from_pretrained(start, **fields)
 
@@ -150,13 +157,25 @@ class DataArguments:
         },
     )
 
+    def __post_init__(self) -> None:
+        self.builder_options()
+
+    def builder_options(self) -> dict[str, Any]:
+        """Return the options in `dataset_options`.
+
+        Raises:
+            ValueError: They are not a JSON mapping, or one of them is also a flag.
+        """
+        flags = {"name": "--dataset"} | {one.name: f"--{one.name}" for one in fields(self)}
+        return parse_options(self.dataset_options, "--dataset_options", flags)
+
     def load_options(self) -> dict[str, Any]:
         """Return the keyword arguments of `load_au_dataset`.
 
         Raises:
             ValueError: `fold` is not a number.
         """
-        if not self.fold.isdecimal():
+        if not re.fullmatch("[0-9]{1,9}", self.fold) or not int(self.fold):
             raise ValueError(f"--fold must be a number from 1 (or, to fine-tune, `all`), found {self.fold!r}.")
         return {
             "name": self.dataset,
@@ -164,7 +183,7 @@ class DataArguments:
             "fold": int(self.fold),
             "clip_length": self.clip_length,
             "num_proc": self.num_proc,
-            **json.loads(self.dataset_options),
+            **self.builder_options(),
         }
 
 

@@ -1,7 +1,6 @@
 """Define the arguments that select the subjects and datasets to train and test on."""
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,15 @@ from ..data import au_names, load_au_dataset
 from ..data.folds import inner_split, read_folds
 from ..data.transfer import over_shared_aus, select_aus
 from ..knowledge.facs import au_label
+from ..system.settings import check_range, check_type, parse_json, parse_options, refuse_repeated
 from .arguments import DataArguments
 
 PUBLISHED_FOLDS = 3
+SHARED = {
+    name: f"--{name}"
+    for name in ("fold", "clip_length", "num_proc", "rare_au_clips", "clip_stride", "repetition", "folds_file")
+}
+"""Flag of each option that holds for all datasets of a run."""
 
 
 @dataclass
@@ -89,8 +94,10 @@ class ProtocolArguments(DataArguments):
     )
 
     def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise ValueError(f"--repeats must be at least 1, found {self.repeats}.")
+        super().__post_init__()
+        check_range("--repeats", self.repeats, "[1, inf)")
+        self.test_options()
+        more_datasets = self.more_options()
         if self.folds_file is not None and (self.repeats > 1 or self.repetition):
             raise ValueError(
                 "--repeats and --repetition resplit the subjects, but --folds_file fixes the folds. "
@@ -101,7 +108,7 @@ class ProtocolArguments(DataArguments):
                 "--folds_file splits the subjects of one dataset, but --test_dataset takes the same published fold of "
                 "two datasets. Give only one of them."
             )
-        if self.test_dataset is None and json.loads(self.more_datasets):
+        if self.test_dataset is None and more_datasets:
             raise ValueError("--more_datasets needs --test_dataset, the dataset left out of training to test on.")
 
     @property
@@ -111,7 +118,23 @@ class ProtocolArguments(DataArguments):
             return [int(self.load_options()["fold"])]
         if self.folds_file is not None:
             return list(range(1, len(read_folds(self.folds_file)) + 1))
-        return list(range(1, json.loads(self.dataset_options).get("num_folds", PUBLISHED_FOLDS) + 1))
+        number = self.builder_options().get("num_folds", PUBLISHED_FOLDS)
+        check_type("num_folds", number, int)
+        return list(range(1, number + 1))
+
+    def test_options(self) -> dict[str, Any]:
+        """Return the options in `test_dataset_options`; see `builder_options`."""
+        flags = SHARED | {"name": "--test_dataset", "data_dir": "--test_data_dir"}
+        return parse_options(self.test_dataset_options, "--test_dataset_options", flags)
+
+    def more_options(self) -> list[dict[str, Any]]:
+        """Return the options of each dataset in `more_datasets`; see `builder_options`."""
+        datasets = parse_json(self.more_datasets, "--more_datasets", list)
+        for more in datasets:
+            if not isinstance(more, dict) or "name" not in more:
+                raise ValueError(f"--more_datasets must list mappings with a name, found {more!r}.")
+            refuse_repeated(more, "--more_datasets", SHARED)
+        return datasets
 
     def load(self) -> datasets.DatasetDict:
         """Open the rows to train and to test on; see `load_au_dataset`.
@@ -130,9 +153,9 @@ class ProtocolArguments(DataArguments):
         rows = load_au_dataset(**options)
         if self.test_dataset is not None:
             shared = common | {name: options[name] for name in ("fold", "clip_length", "num_proc")}
-            others = [load_au_dataset(**shared | more) for more in json.loads(self.more_datasets)]
+            others = [load_au_dataset(**shared | more) for more in self.more_options()]
             test: dict[str, Any] = {"name": self.test_dataset, "data_dir": self.test_data_dir, **shared}
-            tested = load_au_dataset(**test | json.loads(self.test_dataset_options))
+            tested = load_au_dataset(**test | self.test_options())
             rows = over_shared_aus([rows, *others], tested)
         if self.aus is None:
             return rows
@@ -157,7 +180,7 @@ class ProtocolArguments(DataArguments):
     @property
     def trained_datasets(self) -> list[str]:
         """Return the names of the datasets to train on."""
-        return [self.dataset, *(more["name"] for more in json.loads(self.more_datasets))]
+        return [self.dataset, *(more["name"] for more in self.more_options())]
 
     def describe(self) -> dict[str, Any]:
         """Describe the protocol to readers, without the paths of this machine."""
@@ -165,9 +188,9 @@ class ProtocolArguments(DataArguments):
         return {
             "dataset": self.test_dataset or self.dataset,
             "train_datasets": self.trained_datasets if self.test_dataset else None,
-            "dataset_options": _without_paths(json.loads(self.dataset_options)),
-            "test_dataset_options": _without_paths(json.loads(self.test_dataset_options)),
-            "more_datasets": [_without_paths(more) for more in json.loads(self.more_datasets)],
+            "dataset_options": _without_paths(self.builder_options()),
+            "test_dataset_options": _without_paths(self.test_options()),
+            "more_datasets": [_without_paths(more) for more in self.more_options()],
             "fold": int(self.fold),
             "repetition": self.repetition,
             "folds_file": folds and f"{folds.name} (sha256 {hashlib.sha256(folds.read_bytes()).hexdigest()[:8]})",

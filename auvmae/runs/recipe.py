@@ -1,6 +1,7 @@
 """Parse a recipe and the command-line flags that override it.
 
-A recipe is a YAML file of command-line flags without their dashes. The value `null` omits a flag.
+A recipe is a YAML file of command-line flags without their dashes. The value `null` omits a flag. Scalars are those of
+YAML 1.2: `no` is text, and `1e-4` is a number.
 """
 
 import argparse
@@ -10,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import HfArgumentParser
+
+from ..system.yaml_file import read_yaml
+from .ranges import RANGES, check_flags
 
 
 def parse_arguments(
@@ -29,9 +32,10 @@ def parse_arguments(
 
     Raises:
         FileNotFoundError: The recipe does not exist.
-        ValueError: The recipe is not a mapping, or contains an unknown flag.
+        ValueError: The recipe is not a mapping, contains an unknown flag, or a value is out of its range.
     """
     parser, arguments = _parser_and_arguments(argument_classes, argv, default_recipe)
+    check_flags(vars(parser.parse_known_args(arguments)[0]), {name: parser.get_default(name) for name in RANGES})
     return parser.parse_args_into_dataclasses(arguments)
 
 
@@ -60,11 +64,11 @@ def _parser_and_arguments(
 def _recipe_arguments(path: Path, parser: HfArgumentParser, overrides: list[str]) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"Recipe {str(path)!r} not found. The published recipes are in recipes/.")
-    recipe = yaml.safe_load(path.read_text())
+    recipe = read_yaml(path)
     if not isinstance(recipe, dict):
         raise ValueError(f"{path}: a recipe must be a mapping of flags to values, found {type(recipe).__name__}.")
     known = {option.removeprefix("--"): action for action in parser._actions for option in action.option_strings}
-    unknown = sorted(recipe.keys() - known.keys())
+    unknown = sorted(map(str, recipe.keys() - known.keys()))
     if unknown:
         raise ValueError(f"{path}: unknown flags: {', '.join(unknown)}. `--help` lists all flags.")
     dataset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -230,6 +231,9 @@ def train(trainer: Trainer) -> None:
     `true` resumes from the last checkpoint in `output_dir`, or starts from scratch if there is none. The same command
     can thus be repeated until the run is finished. With `--no_do_train`, nothing is trained or saved. Each file of the
     model is moved into place once it is complete.
+
+    Raises:
+        ValueError: The checkpoint was trained with another batch size.
     """
     args, folder = trainer.args, str(trainer.args.output_dir)
     if not args.do_train:
@@ -239,6 +243,8 @@ def train(trainer: Trainer) -> None:
     resume = checkpoint_to_resume(args)
     if args.resume_from_checkpoint and resume is None:
         logger.warning(f"Found no checkpoint to resume from in {folder}. Training starts from scratch.")
+    if resume is not None:
+        _check_batch_size(args, resume)
     trainer.train(resume_from_checkpoint=resume)
     written = os.path.join(folder, UNFINISHED_DIR)
     trainer.save_model(written)
@@ -247,6 +253,18 @@ def train(trainer: Trainer) -> None:
             os.replace(os.path.join(written, name), os.path.join(folder, name))
         os.rmdir(written)
     trainer.save_state()
+
+
+def _check_batch_size(args: TrainingArguments, checkpoint: str) -> None:
+    state = Path(checkpoint, TRAINER_STATE_NAME)
+    before = TrainerState.load_from_json(str(state)).train_batch_size if state.is_file() else None
+    if before not in (None, args.train_batch_size) and not args.auto_find_batch_size:
+        # Trainer would find its place in the epoch by counting steps of the new size.
+        raise ValueError(
+            f"{checkpoint} was trained with {before} clips per batch and device, but "
+            f"--per_device_train_batch_size asks for {args.train_batch_size}. Resume with {before}, or start anew in "
+            "another --output_dir."
+        )
 
 
 class Stopwatch(TrainerCallback):
