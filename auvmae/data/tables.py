@@ -101,7 +101,9 @@ def real_number(cell: str) -> float | None:
 
 
 def au_columns(path: Path, line: int, header: Sequence[str]) -> dict[int, int]:
-    """Return the AU at each position of a header that names one (`AU12`, `AU06` or `12`).
+    """Return the AU at each position of a header that names one.
+
+    An AU is written `AU12`, `AU06` or `12`.
 
     Raises:
         LabelError: Two columns name the same AU.

@@ -26,6 +26,6 @@ def report_expected(command: Callable[[], Any], name: str) -> int:
     except EXPECTED as error:
         if getattr(error, "errno", None) in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT):
             raise
-        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{name}: {error}\n")
         return 2
     return 0

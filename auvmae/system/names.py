@@ -16,7 +16,9 @@ def nfc(name: str) -> str:
 
 
 def find_path(path: str | Path) -> Path:
-    """Return the path on disk whose name is this one in another normal form, or else the path itself.
+    """Find a path on disk, in whatever normal form its name is written.
+
+    A path that does not exist is returned as it is.
 
     Raises:
         ValueError: Several names on disk differ in their normal form only.

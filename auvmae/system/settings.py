@@ -32,7 +32,8 @@ def check_range(name: str, value: Any, interval: str) -> None:
     below = value <= high if parts[4] == "]" else value < high
     if not (above and below and math.isfinite(value)):
         smallest = f"at least {low:g}" if parts[1] == "[" else f"above {low:g}"
-        expected = f"a finite number {smallest}" if math.isinf(high) else f"a number in {interval}"
+        finite = "" if math.isfinite(value) else "a finite number "
+        expected = f"{finite}{smallest}" if math.isinf(high) else f"a number in {interval}"
         raise ValueError(f"{name} must be {expected}, found {value!r}.")
 
 

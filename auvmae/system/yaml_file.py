@@ -11,12 +11,15 @@ AMBIGUOUS = re.compile(r"[-+]?(0[0-9_]+|0[xob]\w+|[0-9][0-9_]*_[0-9_.]*|[0-9][0-
 
 
 class _Loader(yaml.SafeLoader):
-    """Load the scalars of YAML 1.2, where `no` is text and `1e-4` a number, and every key once."""
+    """Load each key once, and the scalars of YAML 1.2.
+
+    There, `no` is text and `1e-4` is a number.
+    """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Construct a mapping whose keys are all different texts."""
+        """Build a mapping without repeated keys."""
         seen = set()
         for key, _ in node.value:
             if key.value in seen:

@@ -262,7 +262,7 @@ def _check_batch_size(args: TrainingArguments, checkpoint: str) -> None:
         # Trainer would find its place in the epoch by counting steps of the new size.
         raise ValueError(
             f"{checkpoint} was trained with {before} clips per batch and device, but "
-            f"--per_device_train_batch_size asks for {args.train_batch_size}. Resume with {before}, or start anew in "
+            f"--per_device_train_batch_size asks for {args.train_batch_size}. Resume with {before}, or choose "
             "another --output_dir."
         )
 

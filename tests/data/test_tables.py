@@ -167,7 +167,7 @@ def test_names_compare_in_one_normal_form(tree: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fold": -1}, "fold must be a finite number at least 1, found -1"),
+        ({"fold": -1}, "fold must be at least 1, found -1"),
         ({"fold": "2"}, "fold must be a whole number, found '2'"),
         ({"fold": True}, "fold must be a whole number, found True"),
         ({"fold": 4}, "folds are 1 to 3"),
@@ -176,7 +176,7 @@ def test_names_compare_in_one_normal_form(tree: Path, tmp_path: Path) -> None:
         ({"intensity_threshold": float("nan")}, r"intensity_threshold must be a number in \(0, 5\], found nan"),
         ({"intensity_threshold": float("inf")}, "intensity_threshold must be a number in"),
         ({"rare_aus": ["AU1"]}, "rare_aus must be a list of whole numbers, found"),
-        ({"num_folds": 1}, "num_folds must be a finite number at least 2"),
+        ({"num_folds": 1}, "num_folds must be at least 2"),
         ({"label_fil": "x"}, "has no option label_fil; its options are .*label_file, intensity_threshold"),
     ],
 )

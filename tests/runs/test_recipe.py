@@ -56,7 +56,7 @@ def test_scalars_are_those_of_yaml_1_2(tmp_path):
         (["--test_dataset", "disfa", "--more_datasets", '[{"name": "bp4d", "fold": 2}]'], "--more_datasets sets fold"),
         (["--test_dataset", "disfa", "--more_datasets", '["bp4d"]'], "must list mappings with a name, found 'bp4d'"),
         (["--model_config", "8"], "--model_config must be JSON"),
-        (["--max_steps", "-5"], "--max_steps must be a finite number at least 1, found -5"),
+        (["--max_steps", "-5"], "--max_steps must be at least 1, found -5"),
         (["--max_steps", "0"], "--max_steps must be"),
         (["--learning_rate", "nan"], "--learning_rate must be a finite number at least 0, found nan"),
         (["--train_share", "0"], r"--train_share must be a number in \(0, 1\], found 0\.0"),
