@@ -44,7 +44,7 @@ They lie far above what can be trained. Without them, one damaged digit in `conf
 
 
 def _raise_value_errors(cls: type) -> type:
-    """Raise the errors of a strict dataclass as one-line `ValueError`s, like Python's own."""
+    """Raise the errors of a strict dataclass as `ValueError`s of one line."""
     init: Callable[..., None] = cls.__init__  # type: ignore[misc]
 
     @wraps(init)

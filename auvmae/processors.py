@@ -173,6 +173,6 @@ def _is_side(value: Any) -> bool:
 
 
 AutoImageProcessor.register(AUVMAEConfig, AUVMAEImageProcessor, exist_ok=True)
-# Pipelines look for a video processor, too, and would otherwise ask to run the code that is saved with a checkpoint.
+# Pipelines load a video processor, too, and would otherwise ask to run the code that is saved with a checkpoint.
 AutoVideoProcessor.register(AUVMAEConfig, AUVMAEImageProcessor, exist_ok=True)
 AUVMAEImageProcessor.register_for_auto_class()

@@ -50,7 +50,7 @@ def check_folder(name: str) -> None:
 
 
 def check_weights_file(path: Path) -> None:
-    """Check that a safetensors file is whole and finite, one tensor in memory at a time.
+    """Check that a safetensors file is whole and finite, tensor by tensor.
 
     Raises:
         OSError: The file is damaged.
@@ -64,7 +64,7 @@ def check_weights_file(path: Path) -> None:
 
 
 def find_damaged_file(folder: Path, safetensors_only: bool) -> str | None:
-    """Return a sentence about the first damaged or missing weight file of a folder, if any."""
+    """Describe the first damaged or missing weight file of a folder, if any."""
     for index in sorted(folder.glob(f"*{INDEX_SUFFIX}")):
         try:
             shards = set(json.loads(index.read_bytes())["weight_map"].values())
@@ -78,7 +78,7 @@ def find_damaged_file(folder: Path, safetensors_only: bool) -> str | None:
 
 
 def find_damage(path: Path) -> str | None:
-    """Return what is wrong with a file of weights, as the end of a sentence, or None if it opens."""
+    """Describe the damage of a file of weights, or return None if it opens."""
     if not path.stat().st_size:
         return "is empty. Copy or download it again."
     if is_pointer(path):

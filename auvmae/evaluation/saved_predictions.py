@@ -193,7 +193,7 @@ class FoldPredictions:
 
 
 def _read_metadata(table: pa.Table) -> tuple[list[str], dict[str, Any]]:
-    """Return the names of the AUs and the description of the run, and check the columns.
+    """Read the names of the AUs and the description of the run, and check columns.
 
     Raises:
         ValueError: The description or a column is missing, or a column has empty cells or another type.

@@ -368,7 +368,7 @@ def _recipe(fields: dict[str, Any]) -> CropRecipe:
 
 @contextmanager
 def _no_load_report() -> Iterator[None]:
-    """Silence the table of missing weights, since the error says the same in one sentence."""
+    """Hide the table of missing weights, since the error says the same."""
     logger = logging.getLogger("transformers.modeling_utils")
     logger.addFilter(_is_no_report)
     try:

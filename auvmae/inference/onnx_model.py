@@ -17,7 +17,7 @@ TIED_FILES = ("config.json", "preprocessor_config.json")
 
 
 def check_export(path: Path) -> None:
-    """Check that a model and the files beside it are those that were exported together.
+    """Check that a model and the files beside it were exported together.
 
     Args:
         path: Path of the .onnx file.

@@ -57,7 +57,7 @@ class VideoAUDetectionPipeline(Pipeline):
 
 
 class OneLabelPipeline(VideoClassificationPipeline):
-    """Classify videos as before, but refuse our models, which have no label per video.
+    """Refuse our models, which have no label per video, and run all others.
 
     The checkpoints belong to the Hub's task "video-classification", since the Hub has none for action units.
 

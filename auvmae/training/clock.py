@@ -10,7 +10,7 @@ from transformers.trainer_callback import ExportableState
 class TrainingClock(TrainerCallback, ExportableState):
     """Count the seconds of a training, and keep them in its checkpoints.
 
-    Trainer saves the `state` of its callbacks with every checkpoint. A resumed run thus goes on counting.
+    Trainer saves the `state` of its callbacks with every checkpoint. A resumed run adds to their seconds.
     """
 
     def __init__(self) -> None:
