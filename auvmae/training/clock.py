@@ -30,6 +30,7 @@ class TrainingClock(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start to count, from the seconds of the checkpoint if there is one."""
-        saved: Any = (state.stateful_callbacks or {}).get(type(self).__name__, {})  # absent from older checkpoints
+        callbacks: Any = state.stateful_callbacks or {}
+        saved = callbacks.get(type(self).__name__, {})  # absent from older checkpoints
         self._before = float(saved.get("attributes", {}).get("seconds", 0.0))
         self._started = time.perf_counter()
