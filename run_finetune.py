@@ -28,7 +28,7 @@ from auvmae.runs.hub import push_run
 from auvmae.runs.protocol import run_protocol
 from auvmae.runs.report import FoldReport
 from auvmae.runs.run_folder import save_run
-from auvmae.system.expected_errors import report_expected
+from auvmae.system.endings import EXPECTED, run_command
 from auvmae.training.finetuning import AUVMAETrainer, FrameAUMetrics
 from auvmae.training.lora import MergeLora
 from auvmae.training.seen_subjects import trained_on
@@ -100,4 +100,4 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
 
 
 if __name__ == "__main__":
-    sys.exit(report_expected(main, Path(__file__).name))
+    sys.exit(run_command(main, Path(__file__).name, EXPECTED))

@@ -28,7 +28,7 @@ from auvmae.runs.hub import push_run
 from auvmae.runs.model_card import render_pretraining_card, save_card
 from auvmae.runs.recipe import parse_arguments
 from auvmae.runs.report import save_metrics
-from auvmae.system.expected_errors import report_expected
+from auvmae.system.endings import EXPECTED, run_command
 from auvmae.training.pretraining import PretrainTrainer
 from auvmae.training.trainer import train
 
@@ -80,4 +80,4 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
 
 
 if __name__ == "__main__":
-    sys.exit(report_expected(main, Path(__file__).name))
+    sys.exit(run_command(main, Path(__file__).name, EXPECTED))

@@ -20,7 +20,7 @@ from hardware import describe_machine
 
 from auvmae.faces import crop, crop_files, detection, tracking
 from auvmae.video import writing
-from auvmae.video.reading import find_videos
+from auvmae.video.finding import find_videos
 
 SPENT: dict[str, float] = {}
 

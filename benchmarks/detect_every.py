@@ -23,7 +23,8 @@ from hardware import describe_machine
 from auvmae.faces.crop import TEMPLATE, CropRecipe
 from auvmae.faces.detection import load_detector
 from auvmae.faces.tracking import TrackedFace, overlap, track_face
-from auvmae.video.reading import find_videos, iter_frames
+from auvmae.video.finding import find_videos
+from auvmae.video.reading import iter_frames
 
 SETTINGS = list(product((1, 2, 3, 5), ("frame", "near")))
 

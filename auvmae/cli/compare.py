@@ -4,8 +4,9 @@ The bootstrap shows whether the difference would hold for other test subjects.
 """
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
+
+from ..system.endings import failed
 
 if TYPE_CHECKING:
     from ..evaluation.experiments import Experiment
@@ -46,8 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         first, second = _load(arguments.first), _load(arguments.second)
         found = compare(first, second, arguments.draws, arguments.seed)
     except (ValueError, OSError) as error:
-        print(f"auvmae compare: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae compare", error)
     print(f"A: {arguments.first} ({first.dataset}: {first.description})")
     print(f"B: {arguments.second} ({second.dataset}: {second.description})")
     average = f"mean over {found.num_folds} folds" if found.num_folds > 1 else "pooled over subjects"

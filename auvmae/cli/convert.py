@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import sys
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..system.endings import failed
 from ..system.files import check_output, replacing_folder
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         conversion = convert_checkpoint(source, arguments.config)
         save_conversion(conversion, source, output)
     except (ValueError, OSError) as error:
-        print(f"auvmae convert: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae convert", error)
     config = conversion.model.config
     print(
         f"{conversion.format}: {config.num_hidden_layers} layers of {config.hidden_size}, tubelets of "

@@ -1,10 +1,10 @@
 """Crop the faces of videos, and index the crops (`auvmae crop`)."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from ..faces.crop import CropRecipe
+from ..system.endings import failed
 
 HELP = "detect, align and crop the faces in videos"
 
@@ -71,6 +71,5 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         results = crop_folder(arguments.input, arguments.output, CropRecipe(**fields), arguments.num_proc)
     except (ValueError, OSError, ImportError) as error:
-        print(f"auvmae crop: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae crop", error)
     return print_summary(results, "cropped", Path(arguments.output, REPORT_FILE))

@@ -1,7 +1,8 @@
 """Serve a page to try a model, or export it as a Space (`auvmae demo`)."""
 
 import argparse
-import sys
+
+from ..system.endings import failed
 
 HELP = "serve a web page to try a model, or export it as a Space"
 
@@ -51,6 +52,5 @@ def run(arguments: argparse.Namespace) -> int:
         options = {name: getattr(arguments, name) for name in ("examples", "cropped", "device", "host", "port")}
         serve_page(arguments.model, limits, **options)
     except (ValueError, OSError, ImportError) as error:
-        print(f"auvmae demo: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae demo", error)
     return 0

@@ -1,8 +1,9 @@
 """Export a fine-tuned checkpoint to ONNX (`auvmae export`)."""
 
 import argparse
-import sys
 from pathlib import Path
+
+from ..system.endings import failed
 
 HELP = "export a fine-tuned model to ONNX, in float32 and int8"
 
@@ -53,8 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         detector = AUDetector.from_pretrained(arguments.model, device="cpu", dtype="float32", level=arguments.level)
         record = export_model(detector, output, arguments.int8)
     except (ValueError, OSError, ImportError) as error:
-        print(f"auvmae export: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae export", error)
     for name, largest in record["largest_difference"].items():
         print(
             f"{output / name}: on random windows, logits differ from the PyTorch model's by at most "

@@ -8,6 +8,7 @@ import argparse
 import sys
 from io import TextIOWrapper
 
+from ..system.endings import run_command
 from . import compare, convert, crop, demo, export, predict, push, reconstruct, stats, summarize
 
 COMMANDS = {
@@ -49,8 +50,12 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an unencodable file name must not crash a command
-    arguments = build_parser().parse_args(argv)
-    return arguments.run(arguments)
+
+    def run() -> int:
+        arguments = build_parser().parse_args(argv)
+        return arguments.run(arguments)
+
+    return run_command(run, "auvmae")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Predict recordings, and write tables, events and figures (`auvmae predict`)."""
 
 import argparse
-import sys
 from pathlib import Path
+
+from ..system.endings import failed
 
 HELP = "detect action units in videos"
 
@@ -136,8 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
             return run_live(detector, arguments.webcam, arguments.output)
         results = predict_folder(detector, arguments.inputs, arguments.output, arguments.format, extras)
     except (ValueError, OSError, ImportError) as error:
-        print(f"auvmae predict: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae predict", error)
     return print_summary(results, "predicted", Path(arguments.output, REPORT_FILE))
 
 

@@ -1,7 +1,8 @@
 """Push a finished run and its model card to the Hub (`auvmae push`)."""
 
 import argparse
-import sys
+
+from ..system.endings import failed
 
 HELP = "push a finished run to the Hub"
 
@@ -52,7 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         commit = push_run(arguments.folder, arguments.repo_id, arguments.private, arguments.revision)
     except (ValueError, OSError, HTTPError, RuntimeError) as error:
-        print(f"auvmae push: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae push", error)
     print(f"pushed {', '.join(files_to_push(arguments.folder))}\n{commit.commit_url}")
     return 0

@@ -1,12 +1,14 @@
 """Compute, save and plot the label statistics of a fold (`auvmae stats`)."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ..system.endings import failed
+from ..system.files import check_writable
 
 if TYPE_CHECKING:
     from ..data.statistics import FoldStatistics
@@ -60,15 +62,18 @@ def run(arguments: argparse.Namespace) -> int:
     The exit code is 2 if the dataset cannot be read.
     """
     try:
+        if arguments.output:
+            check_writable(Path(arguments.output))
         found = _count(arguments)
         pairs = [found.pair(*pair) for pair in arguments.pair or [_closest_pair(found)]]
     except (ValueError, OSError) as error:
-        print(f"auvmae stats: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae stats", error)
+    written = []
+    if arguments.output:  # saved first, as the reader of a pipe may close it
+        written = [*found.save(arguments.output), *_draw(found, pairs, Path(arguments.output))]
     _report(found, pairs)
-    if arguments.output:
-        for path in [*found.save(arguments.output), *_draw(found, pairs, Path(arguments.output))]:
-            print(f"written: {path}")
+    for path in written:
+        print(f"written: {path}")
     return 0
 
 

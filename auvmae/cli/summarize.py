@@ -1,7 +1,10 @@
 """Tabulate the scores of runs from their saved predictions (`auvmae summarize`)."""
 
 import argparse
-import sys
+from pathlib import Path
+
+from ..system.endings import failed
+from ..system.files import check_writable
 
 HELP = "tabulate F1, accuracy and more from saved predictions"
 
@@ -45,14 +48,15 @@ def run(arguments: argparse.Namespace) -> int:
     from ..evaluation.summary import summary_tables
 
     try:
+        if arguments.output:
+            check_writable(Path(arguments.output))
         runs = [run for path in arguments.runs for run in load_runs(path)]
         tables = summary_tables(runs, arguments.metrics, arguments.by_subject, arguments.draws, arguments.seed)
     except (ValueError, OSError, ImportError) as error:
-        print(f"auvmae summarize: {error}", file=sys.stderr)
-        return 2
+        return failed("auvmae summarize", error)
+    # saved first, as the reader of a pipe may close it
+    written = [path for table in tables for path in table.save(arguments.output)] if arguments.output else []
     print("\n".join(table.markdown() for table in tables), end="")
-    if arguments.output:
-        for table in tables:
-            for path in table.save(arguments.output):
-                print(f"written: {path}")
+    for path in written:
+        print(f"written: {path}")
     return 0

@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from ..faces.crop_files import index_path, read_index
+from ..video.finding import find_videos as find_sources
 from ..video.reading import VIDEO_SUFFIXES, image_files, num_frames
-from ..video.reading import find_videos as find_sources
 
 MAX_LISTED = 24
 

@@ -5,7 +5,6 @@ The weights and priors of the loss are computed by the same functions.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.numpy import save
 from ..knowledge.facs import NOT_CODED
 from ..knowledge.fsm import CooccurrenceCounts, TransitionCounts, cooccurrence_counts, transition_counts
 from ..knowledge.losses import label_weights, occurrence_rates
+from ..system.files import whole_file
 from .clips import fit_clip, rare_au_clips, segment_clips
 
 SELF_LOOPS = (0, 5, 10, 15)
@@ -113,9 +113,8 @@ class FoldStatistics:
             folder / "statistics.safetensors": save(arrays, {"au_names": ",".join(self.au_names)}),
         }
         for path, content in files.items():
-            temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
+            with whole_file(path) as temporary:
+                temporary.write_bytes(content)
         return list(files)
 
     def _items(self) -> list[tuple[str, Any]]:

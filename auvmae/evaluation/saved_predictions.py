@@ -4,7 +4,6 @@ Every score can be recomputed from it.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..knowledge.facs import NOT_CODED, check_au_names
+from ..system.files import whole_file
 
 FILE_NAME = "predictions.parquet"
 METADATA_KEY = b"auvmae"
@@ -156,9 +156,8 @@ class FoldPredictions:
         metadata = json.dumps({"au_names": self.au_names, "run": run})
         path = Path(output_dir) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
-        pq.write_table(pa.table(columns).replace_schema_metadata({METADATA_KEY: metadata.encode()}), temporary)
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            pq.write_table(pa.table(columns).replace_schema_metadata({METADATA_KEY: metadata.encode()}), temporary)
         return path
 
     @classmethod

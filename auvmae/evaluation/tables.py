@@ -2,10 +2,11 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ..system.files import whole_file
 
 LATEX_ESCAPES = {ord(character): f"\\{character}" for character in "&%$#_{}"} | {
     ord("~"): r"\textasciitilde{}",
@@ -108,9 +109,8 @@ class Table:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for suffix, text in (("md", self.markdown()), ("csv", self.csv()), ("tex", self.latex())):
             paths.append(Path(folder) / f"{self.name}.{suffix}")
-            temporary = paths[-1].with_suffix(f".{suffix}.{os.getpid()}.tmp")
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, paths[-1])
+            with whole_file(paths[-1]) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         return paths
 
     @property

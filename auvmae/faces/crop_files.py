@@ -2,12 +2,12 @@
 
 Frame i of the crop `X.mp4` shows the face of frame i of the input. `X.faces.csv` is the index, with one row per frame:
 the frame number in the input (the integer stem of an image), the timestamp, the face in pixels of the input, and
-whether a face was found. `X.faces.json` is the completion mark, which records the recipe and the input. It is written
-last, so that a crop without it is unfinished. A crop with another recipe or input is out of date.
+whether a face was found. `X.faces.json` is the completion mark, which records the recipe, the input and the checksums
+of both files. It is written last, so that a crop without it is unfinished, and so is one whose files or mark are
+damaged. A crop with another recipe or input is out of date.
 """
 
 import csv
-import glob
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from typing import Any, TextIO
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..system.files import replacing
+from ..system.files import are_whole, checksums, read_json_object, replacing
+from ..system.leftovers import remove_leftovers
 from ..video.reading import frame_rate, iter_frames, num_frames
 from ..video.writing import VideoWriter
 from .crop import CroppedFrame, CropRecipe, iter_crops
@@ -66,7 +67,7 @@ def read_index(video: str | Path) -> CropIndex:
 
     Raises:
         FileNotFoundError: The index does not exist, so the video is not a finished crop.
-        ValueError: The file does not have the columns of an index.
+        ValueError: The file does not have the columns of an index, or is damaged.
     """
     path = index_path(video)
     if not path.is_file():
@@ -74,11 +75,14 @@ def read_index(video: str | Path) -> CropIndex:
             f"{video} is not a finished face crop, because {path} does not exist. Crop the videos with `auvmae crop`, "
             "or do not set drop_lost_faces"
         )
-    with path.open(newline="") as file:
-        header, *rows = csv.reader(file)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(header))
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged or not the index of a face crop. Run `auvmae crop` again") from error
     if tuple(header) != INDEX_COLUMNS:
         raise ValueError(f"{path} is not the index of a face crop: its columns are {', '.join(header)}")
-    table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(header))
     return CropIndex(
         frame=table[:, 0].astype(np.int64),
         timestamp=table[:, 1],
@@ -117,7 +121,7 @@ def crop_video(
         FileExistsError: `output` exists and is not a face crop.
     """
     source, output = Path(source), Path(output)
-    if output.exists() and not index_path(output).exists():
+    if output.exists() and not index_path(output).exists() and not _mark_path(output).exists():
         raise FileExistsError(f"{output} exists and is not a face crop, so it will not be replaced")
     remove_crop(output)
     total = num_frames(source)
@@ -131,8 +135,13 @@ def crop_video(
         count, found = _write(iter_crops(frames, recipe, detector), writer, file)
         if not found:
             raise NoFaceError(f"none of the {count} frames of {source} shows a face")
+    mark = {
+        "recipe": recipe.to_dict(),
+        "source": source_stamp(source),
+        "counts": [count, found],
+        "checksums": checksums([output, index_path(output)]),
+    }
     with replacing(_mark_path(output)) as file:
-        mark = {"recipe": recipe.to_dict(), "source": source_stamp(source), "counts": [count, found]}
         json.dump(mark, file, indent=1)
     return count, found
 
@@ -140,14 +149,14 @@ def crop_video(
 def finished_counts(source: Path, output: Path, recipe: CropRecipe) -> tuple[int, int] | None:
     """Return the result of `crop_video` if the crop is up to date, else None.
 
-    A crop is up to date if it is complete, and its recipe and its source have not changed.
+    A crop is up to date if its files are whole, and its recipe and its source have not changed. A damaged mark counts
+    as none.
     """
-    try:
-        mark = json.loads(_mark_path(output).read_text())
-    except FileNotFoundError:
+    mark = read_json_object(_mark_path(output))
+    current = {"recipe": recipe.to_dict(), "source": source_stamp(source)}
+    if any(mark.get(name) != value for name, value in current.items()):
         return None
-    complete = output.exists() and index_path(output).exists()
-    if not complete or mark["recipe"] != recipe.to_dict() or mark["source"] != source_stamp(source):
+    if not are_whole([output, index_path(output)], mark.get("checksums")):
         return None
     count, found = mark["counts"]
     return count, found
@@ -157,12 +166,16 @@ def shared_recipe(videos: Iterable[str | Path]) -> CropRecipe | None:
     """Return the recipe of all given crops, or None if they are not face crops.
 
     Raises:
-        ValueError: The videos were not all cropped with the same recipe.
+        ValueError: The videos were not all cropped with the same recipe, or a mark is damaged.
     """
     examples: dict[CropRecipe | None, Path] = {}
     for video in map(Path, videos):
         mark = _mark_path(video)
-        examples.setdefault(CropRecipe(**json.loads(mark.read_text())["recipe"]) if mark.is_file() else None, video)
+        try:
+            recipe = CropRecipe(**read_json_object(mark)["recipe"]) if mark.is_file() else None
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{mark}, the mark of a face crop, is damaged. Run `auvmae crop` again") from error
+        examples.setdefault(recipe, video)
     if len(examples) > 1:
         first, second, *_ = examples.values()
         raise ValueError(
@@ -179,11 +192,10 @@ def source_stamp(source: Path) -> dict[str, Any]:
 
 
 def remove_crop(output: Path) -> None:
-    """Remove a crop, its index, its mark, and leftover temporary files."""
+    """Remove a crop, its index and its mark, and what dead processes left beside them."""
     for path in (output, index_path(output), _mark_path(output)):
         path.unlink(missing_ok=True)
-        for leftover in output.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
-            leftover.unlink(missing_ok=True)
+    remove_leftovers(output.parent)
 
 
 def _write(crops: Iterator[CroppedFrame], writer: VideoWriter, file: TextIO) -> tuple[int, int]:

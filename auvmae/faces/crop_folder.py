@@ -3,12 +3,12 @@
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -16,13 +16,17 @@ from queue import SimpleQueue
 
 from tqdm.auto import tqdm
 
-from ..system.files import replacing
-from ..system.folder_report import VideoResult, summarise
-from ..video.reading import VIDEO_SUFFIXES, find_videos
+from ..system.endings import is_disk_full
+from ..system.files import check_writable, replacing
+from ..system.folder_report import VideoResult, save_report
+from ..system.leftovers import remove_leftovers
+from ..video.finding import LeftOut, find_videos, own_outputs
+from ..video.reading import VIDEO_SUFFIXES
 from .crop import CropRecipe
 from .crop_files import crop_video, finished_counts, remove_crop
 from .detection import FaceDetector, load_detector
 
+CROP_SUFFIXES = (".mp4", ".faces.csv", ".faces.json")
 RECIPE_FILE = "crop_recipe.json"
 REPORT_FILE = "crop_report.json"
 
@@ -36,10 +40,11 @@ def crop_folder(
 ) -> list[VideoResult]:
     """Crop every video under a folder into the same folder structure.
 
-    `A/B.avi` gives `A/B.mp4`, and the folder of images `F001/T1/` gives `F001/T1.mp4`; `crop_files` describes the files
-    that belong to a crop. A video that is already cropped is skipped if neither the recipe nor the video has changed. A
-    video that fails is reported and does not stop the others. The output folder also contains the recipe,
-    `crop_recipe.json`, and the results of the latest run, `crop_report.json`.
+    `A/B.avi` gives `A/B.mp4`, and the folder of images `F001/T1/` gives `F001/T1.mp4`; of two videos `A/B`, the second
+    gives `A/B.webm.mp4`. `crop_files` describes the files that belong to a crop. A video that is already cropped is
+    skipped if neither the recipe nor the video has changed. A video that fails is reported and does not stop the
+    others, except on a full disk. The output folder also contains the recipe, `crop_recipe.json`, and the results of
+    the latest run, `crop_report.json`.
 
     Args:
         source: Folder, searched recursively (except hidden files and `output`), or a single video.
@@ -62,11 +67,15 @@ def crop_folder(
         raise ValueError(f"cannot write the crops of {source} into {source} itself. Choose another output folder")
     make_detector = make_detector or partial(load_detector, recipe.detector, recipe.min_face)
     make_detector()  # a detector that cannot be built fails here once, not once per video
-    videos = find_videos(source, output)
+    left_out: list[LeftOut] = []
+    found = own_outputs(find_videos(source, output, left_out), CROP_SUFFIXES)
+    videos = [(video, folder / f"{name}.mp4") for video, folder, name in found]
     if not videos:
         kinds = ", ".join(VIDEO_SUFFIXES)
         raise FileNotFoundError(f"no video under {source}: expected files ({kinds}) or folders of numbered images")
-    output.mkdir(parents=True, exist_ok=True)
+    check_writable(output)
+    for folder in {output, *(crop.parent for _, crop in videos)}:
+        remove_leftovers(folder)
     with replacing(output / RECIPE_FILE) as file:
         json.dump(recipe.to_dict(), file, indent=1)
     results, pending = _select_pending(videos, output, recipe)
@@ -77,9 +86,7 @@ def crop_folder(
         num_proc = min(num_proc or os.cpu_count() or 1, len(pending))
         results.extend(tqdm(_in_processes(crop_one, pending, num_proc), "crop", len(pending), unit="video"))
     results.sort(key=lambda result: result.source)
-    with replacing(output / REPORT_FILE) as file:
-        report = {"recipe": recipe.to_dict(), **summarise(results), "videos": [asdict(result) for result in results]}
-        json.dump(report, file, indent=1)
+    save_report(output / REPORT_FILE, results, left_out, recipe=recipe.to_dict())
     return results
 
 
@@ -89,13 +96,16 @@ def _select_pending(
     """Separate finished and refused videos from those left to crop."""
     results: list[VideoResult] = []
     pending: list[tuple[Path, Path]] = []
-    owners: dict[Path, Path] = {}
     for video, crop in videos:
-        if owners.setdefault(crop, video) != video:
-            results.append(_failed(video, crop, f"{owners[crop]} has the same output file"))
-        elif not crop.parent.resolve().is_relative_to(output.resolve()):
+        if not crop.parent.resolve().is_relative_to(output.resolve()):
             results.append(_failed(video, crop, "a link leads out of the output folder"))
-        elif counts := finished_counts(video, crop, recipe):
+            continue
+        try:
+            counts = finished_counts(video, crop, recipe)
+        except OSError as error:  # a name too long, a folder without permission, a video that is gone
+            results.append(_failed(video, crop, f"{type(error).__name__}: {error}"))
+            continue
+        if counts:
             results.append(VideoResult(str(video), str(crop), "skipped", "", *counts))
         else:
             pending.append((video, crop))
@@ -108,6 +118,8 @@ def _crop_one(
     try:
         counts = crop_video(video, crop, recipe, make_detector(), progress)
     except Exception as error:  # an error in one video must not stop the others
+        if is_disk_full(error):
+            raise
         return _failed(video, crop, f"{type(error).__name__}: {error}")
     return VideoResult(str(video), str(crop), "done", "", *counts)
 
@@ -140,12 +152,17 @@ def _in_processes(
         finally:
             pools.put(pool)
 
+    others = set(multiprocessing.active_children())
     with ThreadPoolExecutor(num_proc) as threads:
         for _ in range(num_proc):
             pools.put(ProcessPoolExecutor(1, context, _start_process))
         try:
             for future in as_completed([threads.submit(run, *video) for video in videos]):
                 yield future.result()
+        except BaseException:  # interrupted, or the disk is full: the other videos need not be finished
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
         finally:
             threads.shutdown(cancel_futures=True)
             while not pools.empty():
@@ -156,6 +173,8 @@ def _start_process() -> None:
     import cv2
 
     cv2.setNumThreads(1)  # the processes already share the CPUs
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them, too, and their parent ends them
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that unfinished files are removed
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

@@ -6,26 +6,26 @@ of an earlier run together. A marker in place of `X.provenance.json` is written 
 moved last. Files without provenance were therefore not written by us, and files with another provenance are outdated.
 """
 
-import glob
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
 from tqdm.auto import tqdm
 
 from ..faces.crop import CroppedFrame
 from ..faces.detection import load_detector
 from ..plotting.style import save_figure
-from ..system.files import replacing
-from ..system.folder_report import VideoResult, summarise
+from ..system.endings import is_disk_full
+from ..system.files import are_whole, check_writable, checksums, read_json_object, replacing
+from ..system.folder_report import VideoResult, save_report
+from ..system.leftovers import remove_leftovers, temporary_sibling
+from ..video.finding import LeftOut
 from ..video.reading import num_frames
 from .overlay import write_overlay
 from .prediction import AUPrediction
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from .detector import AUDetector
 
 REPORT_FILE = "predict_report.json"
-LOCK_FILE = "auvmae_predict.lock"
-NO_LOCK = OSError, NotImplementedError
-"""Raised if another process holds a lock, or the file system supports none (Lustre, some NFS)."""
+TABLE_START = b"frame,face_id,timestamp,"
 
 
 def predict_folder(
@@ -73,12 +71,17 @@ def predict_folder(
     results: dict[Path, VideoResult] = {}
     jobs: dict[Path, _Job] = {}
     total = 0
-    for video, target in tqdm(find_recordings(inputs, output), "scan", unit="video", leave=False):
+    left_out: list[LeftOut] = []
+    recordings = find_recordings(inputs, output, left_out)
+    check_writable(output)
+    for folder in {output, *(target.folder for _, target in recordings)}:
+        if folder.resolve().is_relative_to(output.resolve()):
+            remove_leftovers(folder)
+    for video, target in tqdm(recordings, "scan", unit="video", leave=False):
         job = jobs[video] = _Job(detector, video, target, table, tuple(extras))
         with job.failures_into(results):
             if not target.folder.resolve().is_relative_to(output.resolve()):
                 raise ValueError("a link in the output folder points outside it")
-            job.remove_leftovers()
             if counts := job.finished_counts():
                 results[video] = job.result("skipped", *counts)
             else:
@@ -93,9 +96,7 @@ def predict_folder(
                 with job.failures_into(results):
                     results[video] = job.result("done", *job.run(bar))
     in_order = [results[video] for video in jobs]
-    output.mkdir(parents=True, exist_ok=True)
-    with replacing(output / REPORT_FILE) as file:
-        json.dump({**summarise(in_order), "videos": [asdict(result) for result in in_order]}, file, indent=1)
+    save_report(output / REPORT_FILE, in_order, left_out)
     return in_order
 
 
@@ -120,10 +121,15 @@ class _Job:
 
     @contextmanager
     def failures_into(self, results: dict[Path, VideoResult]) -> Iterator[None]:
-        """Record any error as a result, so that one recording does not stop the others."""
+        """Record any error as a result, so that one recording does not stop the others.
+
+        A full disk stops them, as no other one could be written.
+        """
         try:
             yield
         except Exception as error:
+            if is_disk_full(error):
+                raise
             results[self.video] = self.result("failed", reason=f"{type(error).__name__}: {error}")
 
     @property
@@ -134,24 +140,18 @@ class _Job:
     def provenance(self) -> dict[str, Any]:
         return self.detector.provenance(self.video) | {"files": self.files}
 
-    def remove_leftovers(self) -> None:
-        """Remove the temporary folders of dead processes, even if one was finished."""
-        for left in self.target.folder.glob(f"{glob.escape(self.target.name)}.*.tmp/{LOCK_FILE}"):
-            with suppress(*NO_LOCK), FileLock(left, timeout=0):  # a living process holds its lock
-                shutil.rmtree(left.parent, ignore_errors=True)
-
     def finished_counts(self) -> tuple[int, int] | None:
         """Return the counts of an up-to-date result, or None if there is none.
 
         The counts are the number of frames, and the number of frames with a face. A result is up to date if all files
-        exist and predicting again would give the same ones.
+        are whole and predicting again would give the same ones.
         """
         found = self._mark()
-        counts = found.pop("counts", None)
+        counts, sums = found.pop("counts", None), found.pop("checksums", None)
         for name in ("logits_taken_off", "origin_sha256"):
             found.pop(name, None)
-        whole = all((self.target.folder / name).exists() for name in self.files)
-        return counts if whole and found == self.provenance() else None
+        whole = found == self.provenance() and are_whole((self.target.folder / name for name in self.files), sums)
+        return counts if whole else None
 
     def run(self, bar: Any) -> tuple[int, int]:
         """Predict and write, and count the frames and the frames with a face."""
@@ -163,17 +163,17 @@ class _Job:
             for extra in self.extras:
                 getattr(self, f"_write_{extra}")(prediction, staged)
             replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / self.files[0])
+            with replacing(staged.file(PROVENANCE)) as file:
+                sums = checksums(staged.folder / name for name in self.files)
+                json.dump(prediction.provenance | ours | {"checksums": sums}, file, indent=1)
             self._remove_earlier(staged)
             for name in [*self.files, staged.file(PROVENANCE).name]:
                 (staged.folder / name).replace(self.target.folder / name)
         return frames, found
 
     def _mark(self) -> dict[str, Any]:
-        """Read the provenance of an earlier run, empty if there was none."""
-        try:
-            return json.loads(self.target.file(PROVENANCE).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
+        """Read the provenance of an earlier run, empty if there was none or it is damaged."""
+        return read_json_object(self.target.file(PROVENANCE))
 
     def _check_existing(self) -> list[str]:
         """List the files of an earlier run.
@@ -182,9 +182,9 @@ class _Job:
             FileExistsError: If a file was not written by us, or belongs to another recording.
         """
         mark, found = self.target.file(PROVENANCE), self._mark()
-        ours: list[str] = found.get("files", [])
+        ours: list[str] = found["files"] if "files" in found else self._named_like_ours()
         for path in (self.target.folder / name for name in [*self.files, mark.name]):
-            if path.exists() and path.name not in ours and not (path == mark and "files" in found):
+            if path.exists() and path.name not in [*ours, *([mark.name] if ours or "files" in found else [])]:
                 raise FileExistsError(f"{path} exists and was not written by `auvmae predict`, so it is not replaced")
         moved = found.get("origin_sha256", self.origin) != self.origin
         if moved and found.get("source") != self.provenance()["source"]:
@@ -193,6 +193,16 @@ class _Job:
                 "use another output folder, or remove these files"
             )
         return ours
+
+    def _named_like_ours(self) -> list[str]:
+        """List the files of an earlier run whose provenance is damaged."""
+        mark, table = self.target.file(PROVENANCE), self.target.file(".csv")
+        if not mark.is_file() or self._mark() or mark.read_bytes().strip() == b"{}":
+            return []
+        with suppress(FileNotFoundError), table.open("rb") as file:
+            if file.read(len(TABLE_START)) not in (b"", TABLE_START):
+                return []
+        return [path.name for path in map(self.target.file, SUFFIXES) if path.exists()]
 
     def _remove_earlier(self, staged: Target) -> None:
         """Remove the files of an earlier run, and mark the new ones as ours.
@@ -211,14 +221,11 @@ class _Job:
     def _staged(self) -> Iterator[Target]:
         """Provide a temporary folder for the files."""
         self.target.folder.mkdir(parents=True, exist_ok=True)
-        folder = Path(mkdtemp(prefix=f"{self.target.name}.", suffix=".tmp", dir=self.target.folder))
-        lock = FileLock(folder / LOCK_FILE)
+        folder = temporary_sibling(self.target.folder / self.target.name)
+        folder.mkdir()
         try:
-            with suppress(*NO_LOCK):
-                lock.acquire()
             yield Target(folder, self.target.name)
         finally:
-            lock.release()
             shutil.rmtree(folder, ignore_errors=True)
 
     def _media(self) -> str:

@@ -1,11 +1,12 @@
 """Find the recordings of a command, and assign each a unique output path."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..video.reading import VIDEO_SUFFIXES, find_videos
+from ..video.finding import LeftOut, find_videos, own_outputs
+from ..video.reading import VIDEO_SUFFIXES
 
 PROVENANCE = ".provenance.json"
 FILES = {"events": (".events.csv", ".eaf"), "timeline": (".timeline.png",), "overlay": (".overlay.mp4",)}
@@ -30,7 +31,9 @@ class Target:
         return self.folder / f"{self.name}{suffix}"
 
 
-def find_recordings(inputs: Sequence[str], output: Path) -> list[tuple[Path, Target]]:
+def find_recordings(
+    inputs: Sequence[str], output: Path, left_out: list[LeftOut] | None = None
+) -> list[tuple[Path, Target]]:
     """Find the recordings in `inputs`, and where to write the files of each.
 
     The folder structure of the inputs is kept. Recordings that would write the same file are distinguished by their
@@ -39,6 +42,7 @@ def find_recordings(inputs: Sequence[str], output: Path) -> list[tuple[Path, Tar
     Args:
         inputs: Video files, folders (searched recursively, see `find_videos`), or patterns (`*`, `**`).
         output: Output folder.
+        left_out: List to append what is passed over in folders to.
 
     Raises:
         FileNotFoundError: If an input matches no recording.
@@ -47,7 +51,9 @@ def find_recordings(inputs: Sequence[str], output: Path) -> list[tuple[Path, Tar
     recordings: dict[Path, tuple[Path, Path]] = {}
     for name in inputs:
         paths = [Path(name)] if Path(name).exists() else _match(name)
-        videos = [found for path in paths for found in find_videos(path, output) if not _is_ours(found[0], output)]
+        videos = [
+            found for path in paths for found in find_videos(path, output, left_out) if not _is_ours(found[0], output)
+        ]
         if not videos and Path(name).resolve() == output.resolve():
             raise ValueError(
                 f"{name} is also the output folder, which is not searched for videos: use another output folder"
@@ -58,17 +64,7 @@ def find_recordings(inputs: Sequence[str], output: Path) -> list[tuple[Path, Tar
             )
         for video, crop in videos:
             recordings.setdefault(video.resolve(), (video, crop))
-    targets, claimed = [], set[str]()
-    for video, crop in recordings.values():
-        for name in _names(video, crop):
-            target = Target(crop.parent, name)
-            # some file systems ignore case
-            files = {str(target.file(suffix)).lower() for suffix in SUFFIXES}
-            if not files & claimed:
-                break
-        claimed |= files
-        targets.append((video, target))
-    return targets
+    return [(video, Target(folder, name)) for video, folder, name in own_outputs(recordings.values(), SUFFIXES)]
 
 
 def _match(pattern: str) -> list[Path]:
@@ -79,12 +75,3 @@ def _match(pattern: str) -> list[Path]:
 def _is_ours(video: Path, output: Path) -> bool:
     """Tell whether a video is an overlay of an earlier run, matched by a pattern."""
     return video.name.endswith(".overlay.mp4") and video.resolve().is_relative_to(output.resolve())
-
-
-def _names(video: Path, crop: Path) -> Iterator[str]:
-    yield crop.name.removesuffix(".mp4")
-    yield video.name
-    number = 2
-    while True:
-        yield f"{video.name}-{number}"
-        number += 1

@@ -1,6 +1,5 @@
 """Render the model card of a run from its `metrics.json`."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..evaluation.experiments import resplit_label, tuned_label
+from ..system.files import whole_file
 from .arguments import RUN
 from .report import format_table
 
@@ -186,9 +186,8 @@ def name_repository(text: str, repository: str) -> str:
 def save_card(card: ModelCard, folder: str | Path) -> Path:
     """Write the card as `README.md`, atomically."""
     path = Path(folder) / CARD_FILE
-    temporary = path.with_suffix(".md.tmp")
-    card.save(temporary)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        card.save(temporary)
     return path
 
 

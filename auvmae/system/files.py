@@ -1,20 +1,27 @@
 """Write files and folders atomically, and overwrite only model folders."""
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
+
+from .leftovers import remove_leftovers_once, temporary_sibling
+
+BLOCKS, BLOCK = 16, 1 << 16
 
 
 def check_output(output: Path, source: Path, overwrite: bool) -> None:
     """Refuse an output folder if writing it would destroy other files.
 
     Raises:
-        OSError: `output` is a file, is not empty and `overwrite` is False, is not a model folder, or contains `source`.
+        OSError: `output` is a file, is not empty and `overwrite` is False, is not a model folder, or contains `source`,
+            or nothing can be written beside it.
     """
+    if not output.is_file():
+        check_writable(output.parent)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if output.is_file():
@@ -27,28 +34,59 @@ def check_output(output: Path, source: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{source} is inside {output}, which would be overwritten. Choose another folder.")
 
 
+def check_writable(folder: Path) -> None:
+    """Create a folder, and refuse it if no file can be written there.
+
+    Raises:
+        OSError: `folder` is a file, or cannot be created or written.
+    """
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file. Choose a folder as the output.")
+    probe = temporary_sibling(folder / "auvmae_probe")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{error.strerror}: nothing can be written there. Choose another output folder", str(folder)
+        ) from error
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Provide a new folder that replaces `path` if the block ends without error."""
-    temporary, old = (path.with_name(f"{path.name}.{os.getpid()}.{what}") for what in ("tmp", "old"))
+    """Provide a new folder that replaces `path` if the block ends without error.
+
+    What earlier processes left beside `path` when they were killed is removed.
+    """
+    remove_leftovers_once(path.parent.resolve())
+    temporary, old = temporary_sibling(path), temporary_sibling(path, "old")
     temporary.mkdir(parents=True)
     try:
-        yield temporary
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        with _naming(path):
+            yield temporary
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Provide a path `<name>.<pid>.tmp` that replaces `path` if the block succeeds."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    """Provide a temporary path that replaces `path` if the block succeeds.
+
+    What earlier processes left beside `path` when they were killed is removed.
+    """
+    remove_leftovers_once(path.parent.resolve())
+    temporary = temporary_sibling(path)
     try:
-        yield temporary
-        temporary.replace(path)
+        with _naming(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -63,7 +101,50 @@ def replacing(path: Path) -> Iterator[TextIO]:
 def save_json(content: dict[str, Any], path: Path) -> Path:
     """Write a JSON file atomically, and create its folder if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        file.write(json.dumps(content, indent=2) + "\n")
     return path
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a helper file that holds a JSON object, {} if it is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def checksums(paths: Iterable[Path]) -> dict[str, list[int]]:
+    """Return size and CRC-32 of files by name, to tell later that they are whole.
+
+    Of large files, only 16 blocks of 64 KiB from the first byte to the last are read.
+    """
+    found = {}
+    for path in paths:
+        size, crc = path.stat().st_size, 0
+        with path.open("rb") as file:
+            for number in range(BLOCKS):
+                file.seek(max(size - BLOCK, 0) * number // (BLOCKS - 1) if size > BLOCKS * BLOCK else number * BLOCK)
+                crc = zlib.crc32(file.read(BLOCK), crc)
+        found[path.name] = [size, crc]
+    return found
+
+
+def are_whole(paths: Iterable[Path], expected: Any) -> bool:
+    """Tell whether files exist and still have the checksums that were recorded."""
+    try:
+        return checksums(paths) == expected
+    except OSError:
+        return False
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in an error of the operating system that does not, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise

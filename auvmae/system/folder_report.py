@@ -1,7 +1,15 @@
 """Report the results of the commands that process a folder of videos."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from .files import read_json_object, replacing
+
+SHOWN = 10
+"""Number of files that the summary names as left out."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,24 @@ def summarise(results: list[VideoResult]) -> dict[str, int]:
     return counts | totals
 
 
+def save_report(path: Path, results: list[VideoResult], left_out: Sequence[Any] = (), **fields: Any) -> None:
+    """Write the results of a folder as JSON, atomically.
+
+    Args:
+        path: File to write.
+        results: Results of all videos.
+        left_out: What was passed over, as dataclasses with `path` and `reason`.
+        fields: Further content of the file.
+    """
+    lists = {"videos": [*map(asdict, results)], "left_out": [*map(asdict, left_out)]}
+    with replacing(path) as file:
+        json.dump(fields | summarise(results) | lists, file, indent=1)
+
+
 def print_summary(results: list[VideoResult], done: str, report: Path) -> int:
     """Print the summary of a folder, with the reason of every failure.
+
+    What was left out is read from the report; the first few are named.
 
     Args:
         results: Results of all videos.
@@ -50,4 +74,9 @@ def print_summary(results: list[VideoResult], done: str, report: Path) -> int:
     for result in results:
         if result.status == "failed":
             print(f"failed: {result.source}: {result.reason}")
+    left_out = read_json_object(report).get("left_out", [])
+    for item in left_out[:SHOWN]:
+        print(f"left out: {item['path']} {item['reason']}")
+    if len(left_out) > SHOWN:
+        print(f"left out: {len(left_out)} files and folders, see the report for all")
     return 1 if total["failed"] else 0

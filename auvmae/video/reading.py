@@ -1,10 +1,10 @@
-"""Decode the frames of videos, and find videos in folders.
+"""Decode the frames of videos.
 
-A *video* is a video file, or a folder of images whose integer file stems are the frame indices (`7.jpg` and `0007.jpg`
-are both frame 7). Rotation metadata is applied, so that every function and backend returns the same upright frames.
+A *video* is a video file, or a folder of images numbered by their frame indices (`7.jpg` and `0007.jpg` are both
+frame 7). The number may follow a prefix that is the same for all (`frame_0007.png`). Rotation metadata is applied, so
+that every function and backend returns the same upright frames.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -25,7 +25,11 @@ Frame = tuple[int, float, np.ndarray]
 
 IMAGE_FOLDER_FPS = 25  # images have no timestamps; BP4D's frame rate
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"),
+    *(".mts", ".m2ts", ".ts", ".3gp", ".3g2", ".flv", ".f4v", ".vob", ".ogv", ".asf", ".mxf", ".dv"),
+    *(".m2v", ".mpe", ".mod", ".tod", ".divx", ".insv", ".qt"),
+)
 
 
 def iter_frames(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
@@ -107,16 +111,37 @@ def num_frames(path: str | Path) -> int:
 
 
 def image_files(folder: str | Path) -> dict[int, Path]:
-    """Map integer file stems to images, in ascending order; skip other files."""
-    files: dict[int, Path] = {}
+    """Map frame indices to images, in ascending order; skip other files, and pipes.
+
+    The names of the images are integers. In a folder without such names, they are integers after a common prefix.
+
+    Raises:
+        VideoDecodeError: No image is numbered, their prefixes differ, or two have the same number.
+    """
+    series: dict[str, dict[int, Path]] = {}
     for file in sorted(Path(folder).iterdir()):
-        if file.suffix.lower() in IMAGE_SUFFIXES and file.stem.isdecimal() and file.is_file():
-            if int(file.stem) in files:
-                raise VideoDecodeError.of(folder, f"{files[int(file.stem)].name} and {file.name} are the same frame")
-            files[int(file.stem)] = file
-    if not files:
+        if (found := image_number(file)) and file.is_file():
+            prefix, number = found
+            files = series.setdefault(prefix, {})
+            if number in files:
+                raise VideoDecodeError.of(folder, f"{files[number].name} and {file.name} are the same frame")
+            files[number] = file
+    if not series:
         raise VideoDecodeError.of(folder, "the folder contains no JPEG or PNG file named by its frame index")
+    if "" not in series and len(series) > 1:
+        first, second, *_ = (next(iter(files.values())).name for files in series.values())
+        raise VideoDecodeError.of(folder, f"{first} and {second} belong to different series of images")
+    files = series.get("") or next(iter(series.values()))
     return dict(sorted(files.items()))
+
+
+def image_number(file: Path) -> tuple[str, int] | None:
+    """Split the name of an image into its prefix and its frame index, None if it has none."""
+    if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
+        return None
+    prefix = "" if file.stem.isdecimal() else file.stem.rstrip("0123456789")
+    number = file.stem[len(prefix) :]
+    return (prefix, int(number)) if number else None
 
 
 def read_image(file: Path, index: int) -> np.ndarray:
@@ -139,28 +164,3 @@ def frame_rate(source: Path) -> Fraction:
         return Fraction(IMAGE_FOLDER_FPS)
     with open_container(source) as container:
         return Fraction(video_stream(container).average_rate or IMAGE_FOLDER_FPS)
-
-
-def find_videos(source: Path, output: Path) -> list[tuple[Path, Path]]:
-    """List the videos under `source`, each with the path of its crop.
-
-    Videos are video files and image folders; `source` itself may be one.
-    """
-    if source.is_file():
-        return [(source, output / f"{source.stem}.mp4")]
-    videos = []
-    visited = {output.resolve()}
-    for path, folders, files in os.walk(source, followlinks=True):
-        here, real = Path(path), Path(path).resolve()
-        if real in visited:  # the output folder, or a link back into the tree
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        there = output / here.relative_to(source)
-        names = [Path(file) for file in sorted(files) if not file.startswith(".") and (here / file).is_file()]
-        if any(name.suffix.lower() in IMAGE_SUFFIXES and name.stem.isdecimal() for name in names):
-            within = there if here != source else output / real.name
-            videos.append((here, within.with_name(f"{within.name}.mp4")))
-        videos += [(here / name, there / f"{name.stem}.mp4") for name in names if name.suffix.lower() in VIDEO_SUFFIXES]
-    return videos

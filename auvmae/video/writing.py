@@ -1,6 +1,5 @@
 """Write video files atomically."""
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import av
 import numpy as np
 
+from ..system.leftovers import remove_leftovers_once, temporary_sibling
 from .container import ffmpeg_path
 
 # a keyframe every 32 frames, a P-frame every 4, and unreferenced B-frames between them. mbtree is off because it makes
@@ -20,8 +20,8 @@ TICK = Fraction(1, 90000)
 class VideoWriter:
     """Write RGB frames to a video file, as a context manager.
 
-    The file appears when the block ends without error. Until then it is named `<name>.<pid>.tmp`, which no reader
-    takes for a video.
+    The file appears when the block ends without error. Until then it is named `<name>.*.tmp`, which no reader takes
+    for a video.
 
     The video is H.264 (yuv420p, visually lossless). A single thread encodes it, so that the same frames give the same
     bytes on any number of cores. The encoding is tuned for training:
@@ -46,7 +46,8 @@ class VideoWriter:
     def __init__(self, path: str | Path, fps: Fraction | float, width: int, height: int, timed: bool = False) -> None:
         self.path = Path(path)
         self.shape = (height, width, 3)
-        self._temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        remove_leftovers_once(self.path.parent.resolve())
+        self._temporary = temporary_sibling(self.path)
         container_format = {".mkv": "matroska"}.get(self.path.suffix.lower(), self.path.suffix.lower().lstrip("."))
         self._container = av.open(ffmpeg_path(self._temporary), "w", format=container_format)
         stream: Any = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(90000))

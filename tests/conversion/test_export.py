@@ -135,9 +135,7 @@ def test_a_model_is_tied_to_the_files_of_its_export(exports, tmp_path, name, cha
         (folder / name).unlink()
     else:
         (folder / name).write_bytes((exports["frame"] / name).read_bytes().replace(b'"crop"', b'"more"') + b" ")
-    with pytest.raises(
-        (ValueError, OSError), match=r"export the \w+ again|auvmae export|no config\.json"
-    ):
+    with pytest.raises((ValueError, OSError), match=r"export the \w+ again|auvmae export|no config\.json"):
         AUDetector.from_pretrained(folder / "model.onnx")
 
 

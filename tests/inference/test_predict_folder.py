@@ -11,12 +11,13 @@ from PIL import Image
 
 from auvmae.inference.detector import AUDetector
 from auvmae.inference.overlay import write_overlay
-from auvmae.inference.predict_folder import LOCK_FILE, predict_folder
+from auvmae.inference.predict_folder import predict_folder
 from auvmae.inference.recordings import SUFFIXES, find_recordings
 from auvmae.video.reading import num_frames
 from tests.support.output_files import contents, names, statuses
 
 from ..support.drawn_faces import draw, write_video
+from ..support.processes import dead_sibling
 from .test_events import read_eaf
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
@@ -136,9 +137,9 @@ def test_what_a_killed_process_left_beside_a_finished_recording_is_removed(detec
     arguments = [str(tmp_path / "in")], tmp_path / "out"
     predict_folder(detector, *arguments)
     before = names(tmp_path / "out")
-    left = tmp_path / "out" / "a.killed.tmp"  # it died after it had moved its files, and before it tidied up
+    left = dead_sibling(tmp_path / "out" / "a")  # it died after it had moved its files, and before it tidied up
     left.mkdir()
-    (left / LOCK_FILE).touch()
+    (left / "a.csv").touch()
     assert statuses(predict_folder(detector, *arguments)) == ["skipped"]
     assert names(tmp_path / "out") == before
 
@@ -218,9 +219,7 @@ def test_a_recording_of_the_same_name_is_not_replaced(detector, tmp_path):
 def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, monkeypatch):
     """A second run starts and finishes while the first writes; the files of a killed third run are removed."""
     video, out = write_video(tmp_path / "in" / "a.mp4"), tmp_path / "out"
-    (out / "a.x1y2.tmp").mkdir(parents=True)
-    for name in ("a.csv", LOCK_FILE):
-        (out / "a.x1y2.tmp" / name).touch()
+    dead_sibling(out / "a").mkdir(parents=True)
     others = []
 
     def write_and_run_another(*arguments):
@@ -244,19 +243,6 @@ def test_two_runs_on_one_output_do_not_disturb_each_other(detector, tmp_path, mo
     assert statuses(predict_folder(detector, [str(video)], out, extras=["overlay"])) == ["done"]
     predict_folder(detector, [str(video)], tmp_path / "whole", extras=["overlay"])
     assert contents(out) == contents(tmp_path / "whole")
-
-
-def test_a_file_system_without_locks_will_do(detector, tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise NotImplementedError("FileSystem does not appear to support flock")
-
-    video = write_video(tmp_path / "a.mp4")
-    (tmp_path / "out" / "a.x1y2.tmp").mkdir(parents=True)
-    (tmp_path / "out" / "a.x1y2.tmp" / LOCK_FILE).touch()
-    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
-    assert statuses(predict_folder(detector, [str(video)], tmp_path / "out")) == ["done"]
-    assert {"a.csv", "a.provenance.json"} <= set(names(tmp_path / "out"))
-    assert [path.name for path in (tmp_path / "out").glob("*.tmp")] == ["a.x1y2.tmp"]  # it may belong to another run
 
 
 def test_no_two_recordings_write_the_same_file(tmp_path):
