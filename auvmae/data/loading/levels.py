@@ -48,7 +48,7 @@ class LevelCollator:
         levels: All levels that occur.
 
     Raises:
-        StrictDataclassError: A level does not fit the configuration: `clip_length` is not a multiple of
+        ValueError: A level does not fit the configuration: `clip_length` is not a multiple of
             `sampling_rate * num_frames`, or `mask_ratio` lies outside [0, 1).
     """
 
