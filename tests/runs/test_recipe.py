@@ -1,11 +1,16 @@
 """Test that recipes and options mean what they say, or are refused with file and line."""
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
+from transformers import TrainerState, TrainingArguments
 
 import run_pretrain
 from auvmae.runs.arguments_finetune import FoldArguments
 from auvmae.runs.recipe import parse_arguments
 from auvmae.system.yaml_file import read_yaml
+from auvmae.training.trainer import train
 
 from ..support.paths import ROOT
 
@@ -89,3 +94,29 @@ def test_folds_are_numbers_from_1(fold):
     (data,) = parse_arguments(FoldArguments.CLASSES[1:2], [f"--fold={fold}"])
     with pytest.raises(ValueError, match="--fold must be a number from 1"):
         _ = data.folds
+
+
+def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file/run"):
+        with pytest.raises(ValueError, match=r"--output_dir .* must be a folder, but .*file is a file"):
+            parse_arguments(run_pretrain.ARGUMENTS, ["--output_dir", str(output), "--use_cpu"])
+
+
+def test_another_batch_size_on_resume_is_refused(tmp_path):
+    folder = tmp_path / "checkpoint-2"
+    folder.mkdir()
+    TrainerState(train_batch_size=4).save_to_json(str(folder / "trainer_state.json"))
+    for size in (4, 8):
+        args = TrainingArguments(
+            str(tmp_path), per_device_train_batch_size=size, use_cpu=True, do_train=True, resume_from_checkpoint="true"
+        )
+        trainer = Mock(args=args)
+        trainer.save_model.side_effect = lambda path: Path(path).mkdir()
+        if size == 4:
+            train(trainer)
+            trainer.train.assert_called_once_with(resume_from_checkpoint=str(folder))
+        else:
+            with pytest.raises(ValueError, match=r"with 4 clips per batch and device, but .* 8\. Resume with 4"):
+                train(trainer)
+            trainer.train.assert_not_called()
