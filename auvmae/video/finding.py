@@ -53,8 +53,8 @@ def find_videos(source: Path, output: Path, left_out: list[LeftOut] | None = Non
         names = [Path(file) for file in sorted(files) if not file.startswith(".")]
         found = []
         images = [name for name in names if name.suffix.lower() in IMAGE_SUFFIXES and (here / name).is_file()]
-        for name in names:
-            if name.name.endswith(HELPERS) or name in images:
+        for name in sorted({*names} - {*images}):
+            if name.name.endswith(HELPERS):
                 continue
             if reason := _reason(here / name):
                 passed.append(LeftOut(str(here / name), reason))
