@@ -94,10 +94,10 @@ class _WaitingContainer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._container, name)
 
-    def decode(self, stream: Any) -> Iterator[Any]:
+    def demux(self, stream: Any) -> Iterator[Any]:
         while True:
             try:
-                yield from self._container.decode(stream)
+                yield from self._container.demux(stream)
                 return
             except BlockingIOError:
                 time.sleep(WAIT)

@@ -8,20 +8,25 @@ that every function and backend returns the same upright frames.
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from heapq import heappop, heappush
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import av
 import numpy as np
 from PIL import Image, ImageOps
 
+from .clock import Clock
+from .completeness import missing_end
 from .container import VideoDecodeError, open_container, video_stream
 from .damage import judge
+from .faults import Faults
 from .packets import list_packets
 from .pixels import to_rgb
 
-Frame = tuple[int, float, np.ndarray]
-"""One item of `iter_frames`: index, timestamp in seconds, uint8 pixels of shape (H, W, 3)."""
+Frame = tuple[int, float, np.ndarray | None]
+"""One item of `iter_frames`: index, timestamp in seconds, uint8 pixels of shape (H, W, 3); None if it is damaged."""
 
 IMAGE_FOLDER_FPS = 25  # images have no timestamps; BP4D's frame rate
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -32,82 +37,152 @@ VIDEO_SUFFIXES = (
 )
 
 
-def iter_frames(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]:
+@overload
+def iter_frames(path: str | Path) -> Iterator[tuple[int, float, np.ndarray]]: ...
+@overload
+def iter_frames(path: str | Path, faults: Faults | None) -> Iterator[Frame]: ...
+def iter_frames(path: str | Path, faults: Faults | None = None) -> Iterator[Any]:
     """Decode a whole video in order, one frame in memory at a time.
 
+    Args:
+        path: Video file, or folder of images named by their frame index.
+        faults: Collects what is wrong with the recording. Without it, a fault raises.
+
     Yields:
-        (index, timestamp in seconds, uint8 frame of shape (H, W, 3)). The timestamp is NaN for images and for files
-        without timestamps.
+        (index, timestamp in seconds, uint8 frame of shape (H, W, 3)). The timestamp never goes back: a clock that
+        restarts is continued. It is NaN for images and for files without timestamps. With `faults`, the pixels of a
+        damaged frame are None.
 
     Raises:
-        VideoDecodeError: The file does not open, or a frame is damaged.
+        VideoDecodeError: The file does not open; without `faults`, also if a frame is damaged or the file is cut off.
     """
     path = Path(path)
     if path.is_dir():
-        for index, file in image_files(path).items():
-            yield index, float("nan"), read_image(file, index)
+        for number, (index, file) in enumerate(image_files(path).items(), start=1):
+            yield index, float("nan"), _read_or_note(file, index, faults)
+            if faults is not None:
+                faults.frames = number
         return
     with open_container(path) as container:
-        yield from decode_frames(container, path)
+        cut = missing_end(path, container.format.name)
+        yield from decode_frames(container, path, faults)
+    if faults is not None:
+        faults.cut = cut
+    elif cut:
+        raise VideoDecodeError.of(path, f"the file is cut off: {cut}")
 
 
-def decode_frames(container: Any, path: Path) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Decode the first video stream of an open PyAV container.
-
-    The items are those of `iter_frames`. `path` is used in error messages only.
-    """
-    index, stream = -1, video_stream(container)
+def _read_or_note(file: Path, index: int, faults: Faults | None) -> np.ndarray | None:
     try:
-        for index, (frame, damaged, time) in enumerate(_timed(container)):
-            yield index, float("nan") if time is None else time, to_rgb(frame, stream, path, index, damaged)
-    except av.FFmpegError as error:
-        raise VideoDecodeError.of(path, error, index + 1) from error
-    if index < 0:
+        return read_image(file, index)
+    except VideoDecodeError:
+        if faults is None:
+            raise
+        faults.damaged.append(index)
+        return None
+
+
+def decode_frames(container: Any, path: Path, faults: Faults | None = None) -> Iterator[Any]:
+    """Decode the video stream of an open PyAV container.
+
+    The items and the errors are those of `iter_frames`. `path` is used in error messages only.
+    """
+    stream = video_stream(container)
+    clock = Clock(1 / float(stream.average_rate or IMAGE_FOLDER_FPS))
+    found = Faults() if faults is None else faults
+    try:
+        for index, (frame, damage, time) in enumerate(_timed(container, stream)):
+            found.frames = index + 1
+            seconds = clock.follow(time)
+            if clock.restarted:
+                found.restarts.append(index)
+            if damage and faults is None:
+                raise VideoDecodeError.of(path, damage, index)
+            if damage:
+                found.damaged.append(index)
+            yield index, seconds, None if damage else to_rgb(frame, stream, path, index)
+    except av.FFmpegError as error:  # of the container: its frames are whole up to here
+        if faults is None:
+            raise VideoDecodeError.of(path, error, found.frames) from error
+        faults.cut = f"{error}"
+    if not found.frames:
         raise VideoDecodeError.of(path, "it contains no frames")
 
 
-def _timed(container: Any) -> Iterator[tuple[Any, bool, float | None]]:
-    """Yield frames in presentation order, whether they are damaged, and times in seconds (None if unknown)."""
-    stream = video_stream(container)
-    if container.format.name != "avi" or not stream.codec_context.has_b_frames:
-        for frame, damaged in judge(container.decode(stream)):
-            yield frame, damaged, frame.time
-        return
+def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None]]:
+    """Yield frames in presentation order, their damage in words, and times in seconds (None if unknown).
+
+    A frame that the decoder refuses is None. Its time is that of its packet.
+    """
     # AVI stores decoding times only, and with B-frames FFmpeg derives wrong presentation times from them. Up to a
     # constant delay, the k-th frame is shown when the k-th packet is decoded.
-    times: deque[float | None] = deque()
+    by_decoding = container.format.name == "avi" and stream.codec_context.has_b_frames
+    decoding: deque[float | None] = deque()
+    refused: list[tuple[float, str]] = []  # time and cause of the packets that the decoder refused, a heap
 
     def decode() -> Iterator[Any]:
-        begun = False
+        begun = _knows_frames(container, stream)
         for packet in container.demux(stream):
             begun = begun or packet.is_keyframe
             if packet.size and begun:  # packets before the first keyframe give no frame
-                times.append(None if packet.dts is None else float(packet.dts * stream.time_base))
-            yield from packet.decode()
+                decoding.append(None if packet.dts is None else float(packet.dts * stream.time_base))
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                frames = []
+                if begun and packet.size and not packet.is_discard:
+                    timed = packet.pts is not None and not by_decoding
+                    heappush(refused, (float(packet.pts * stream.time_base) if timed else -inf, str(error)))
+                    frames = [None]
+            yield from frames
+
+    def next_time(time: float | None) -> float | None:
+        if by_decoding:
+            return decoding.popleft() if decoding else None
+        return time
+
+    def refused_before(time: float | None) -> Iterator[tuple[Any, str, float | None]]:
+        while refused and (time is None or refused[0][0] < time):
+            known, cause = heappop(refused)
+            yield None, cause, next_time(None if known == -inf else known)
 
     for frame, damaged in judge(decode()):
-        yield frame, damaged, times.popleft() if times else None
+        if frame is not None:
+            yield from refused_before(frame.time)
+            yield frame, "the frame is damaged or refers to a damaged one" * damaged, next_time(frame.time)
+    yield from refused_before(None)
 
 
-def num_frames(path: str | Path) -> int:
+def _knows_frames(container: Any, stream: Any) -> bool:
+    """Tell whether the header lists all frames, so that those before the first keyframe that is sound count, too."""
+    return stream.frames > 0 and container.format.name != "avi"
+
+
+def num_frames(path: str | Path, faults: Faults | None = None) -> int:
     """Count the frames of a video file, or the images of a folder.
 
-    Frames are counted from the packets, without decoding.
+    Frames are counted from the packets, without decoding. Those that an edit list hides, and those before the first
+    keyframe, are not shown and do not count.
+
+    Args:
+        path: Video file, or folder of images.
+        faults: Anything, if a file that is cut off shall be counted as far as it goes.
 
     Raises:
-        VideoDecodeError: The file does not open, is truncated, or hides frames behind an edit list. An edit list is
-            left by a cut without re-encoding, and readers then disagree about the frame indices.
+        VideoDecodeError: The file does not open; without `faults`, also if it is cut off.
     """
     path = Path(path)
     if path.is_dir():
         return len(image_files(path))
     with open_container(path) as container:
         packets = list_packets(container, path)
-    if any(packet.is_discard for packet in packets):
-        raise VideoDecodeError.of(path, "it was cut without re-encoding and still contains frames from before the cut")
-    if packets[-1].is_corrupt:
-        raise VideoDecodeError.of(path, "the file is truncated", len(packets) - 1)
-    return len(packets)
+        cut = "its last frame is incomplete" * packets[-1].is_corrupt or missing_end(path, container.format.name)
+        counted = _knows_frames(container, video_stream(container))
+    if cut and faults is None:
+        raise VideoDecodeError.of(path, f"the file is cut off: {cut}", len(packets) - 1)
+    keys = (number for number, packet in enumerate(packets) if packet.is_keyframe)
+    first = 0 if counted else next(keys, 0)
+    return sum(not packet.is_discard for packet in packets[first:])
 
 
 def image_files(folder: str | Path) -> dict[int, Path]:

@@ -1,0 +1,126 @@
+"""Find out from the structure of a video file whether its end is missing."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+UNKNOWN_SIZES = {0, 0xFFFFFFFF}
+"""Sizes that a writer leaves behind if it cannot go back to the header."""
+
+PACKETS = (188, 192, 204)
+"""Bytes of an MPEG transport packet, with and without time code or error correction."""
+
+SEGMENT = 0x18538067
+"""Kind of the Matroska element that holds all frames."""
+
+OGG_PAGE = 65307
+"""Maximum size of an Ogg page in bytes."""
+
+
+def missing_end(path: Path, container_format: str) -> str:
+    """Tell how a file shows that it is cut off.
+
+    Args:
+        path: Video file.
+        container_format: FFmpeg's name of the container, such as "mov,mp4,m4a,3gp,3g2,mj2".
+
+    Returns:
+        The reason, for a message. Empty if the file is complete, or its container cannot tell.
+    """
+    size = path.stat().st_size
+    for name, check in _CHECKS.items():
+        if name in container_format.split(","):
+            with path.open("rb") as file:
+                return check(file, size)
+    return ""
+
+
+def _declares(end: int, size: int) -> str:
+    return f"it has {size} bytes, and its header declares {end}" if end > size else ""
+
+
+def _check_mp4(file: BinaryIO, size: int) -> str:
+    at = 0
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:], "big")
+        if length < 8:  # 0: up to the end of the file
+            return ""
+        at += length
+    return _declares(at, size)
+
+
+def _check_riff(file: BinaryIO, size: int) -> str:
+    at = 0
+    while at + 12 <= size:  # a recording above 1 GB has several lists
+        file.seek(at)
+        head = file.read(8)
+        length = int.from_bytes(head[4:], "little")
+        if head[:4] != b"RIFF" or length in UNKNOWN_SIZES:
+            return ""
+        at += 8 + length
+    return _declares(at, size)
+
+
+def _check_matroska(file: BinaryIO, size: int) -> str:
+    def number() -> tuple[int, int]:
+        """Read a number of variable length, and its width in bytes."""
+        first = file.read(1)
+        width = 9 - first[0].bit_length() if first and first[0] else 1
+        return int.from_bytes(first + file.read(width - 1), "big"), width
+
+    file.seek(0)
+    while file.tell() < size:
+        kind, (marked, width) = number()[0], number()
+        length = marked ^ 1 << 7 * width
+        if kind == SEGMENT:
+            unknown = length == (1 << 7 * width) - 1  # written live
+            return "" if unknown else _declares(file.tell() + length, size)
+        file.seek(length, os.SEEK_CUR)
+    return ""
+
+
+def _check_asf(file: BinaryIO, size: int) -> str:
+    head = file.read(65536)
+    at = head.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))  # the file properties object
+    flags = int.from_bytes(head[at + 88 : at + 92], "little")
+    if at < 0 or flags & 1:  # broadcast: the size is not known
+        return ""
+    return _declares(int.from_bytes(head[at + 40 : at + 48], "little"), size)
+
+
+def _check_transport(file: BinaryIO, size: int) -> str:
+    return "" if any(size % packet == 0 for packet in PACKETS) else "its last transport packet is incomplete"
+
+
+def _check_flv(file: BinaryIO, size: int) -> str:
+    at = 9 + 4
+    while at + 11 <= size:
+        file.seek(at)
+        at += 11 + int.from_bytes(file.read(4)[1:], "big") + 4
+    return _declares(at, size)
+
+
+def _check_ogg(file: BinaryIO, size: int) -> str:
+    file.seek(max(0, size - OGG_PAGE))
+    tail = file.read()
+    page = tail.rfind(b"OggS")
+    segments = tail[page + 26] if 0 <= page < len(tail) - 27 else 0
+    length = 27 + segments + sum(tail[page + 27 : page + 27 + segments])
+    ended = page >= 0 and tail[page + 5] & 4 and page + length <= len(tail)
+    return "" if ended else "its last page is missing"
+
+
+_CHECKS: dict[str, Callable[[BinaryIO, int], str]] = {
+    "mp4": _check_mp4,
+    "avi": _check_riff,
+    "matroska": _check_matroska,
+    "asf": _check_asf,
+    "mpegts": _check_transport,
+    "flv": _check_flv,
+    "ogg": _check_ogg,
+}

@@ -1,0 +1,41 @@
+"""Collect what is wrong with a recording while it is read."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Faults:
+    """Collect the faults of one recording.
+
+    Args:
+        damaged: Indices of the frames that cannot be decoded rightly.
+        restarts: Indices of the frames at which the clock starts again.
+        cut: Why the recording is known to be cut off; empty if it is not.
+        frames: Number of frames read, damaged ones included.
+    """
+
+    damaged: list[int] = field(default_factory=list)
+    restarts: list[int] = field(default_factory=list)
+    cut: str = ""
+    frames: int = 0
+
+    @property
+    def reason(self) -> str:
+        """Say which frames are missing; empty if there are none."""
+        parts = []
+        if self.damaged:
+            many = "s are" if len(self.damaged) > 1 else " is"
+            parts.append(
+                f"{len(self.damaged)} of {self.frames} frame{many} damaged, the first is frame {self.damaged[0]}"
+            )
+        if self.cut:
+            parts.append(f"the file is cut off after {self.frames} frames: {self.cut}")
+        return "; ".join(parts)
+
+    @property
+    def note(self) -> str:
+        """Say what was mended; empty if there was nothing to mend."""
+        if not self.restarts:
+            return ""
+        frames = ", ".join(map(str, self.restarts[:5])) + (", ..." if len(self.restarts) > 5 else "")
+        return f"the clock restarts at frame {frames}; timestamps continue from the frame before"
