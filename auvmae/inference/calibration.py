@@ -88,9 +88,10 @@ def find_shifts(
             )
         neutral = own & (rows["timestamp"] >= start) & (rows["timestamp"] < stop)
         if not neutral.any():
-            last = rows["timestamp"].max(initial=0.0)
+            first, last = (rows["timestamp"].min(), rows["timestamp"].max()) if len(rows) else (0.0, 0.0)
             raise ValueError(
-                f"{name} shows no face from {start:g} to {stop:g} s (it ends at {last:.2f} s): choose another interval"
+                f"{name} shows no face from {start:g} to {stop:g} s (its clock begins at {first:.2f} s and ends at "
+                f"{last:.2f} s): choose another interval"
             )
     shifts = {}
     for face in np.unique(rows["face_id"][own]).tolist():

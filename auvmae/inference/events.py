@@ -20,6 +20,9 @@ EVENT_COLUMNS = (
     *("onset_frame", "apex_frame", "offset_frame"),
 )
 
+HOLE = 0.5
+"""Shortest time in seconds without a frame, beyond five frame intervals, that ends an event."""
+
 ROUNDING = 1e-6  # tolerance in seconds for minimum lengths, so that ten frames of 0.01 s count as 0.1 s
 
 
@@ -75,7 +78,8 @@ def find_events(
 ) -> "pandas.DataFrame":
     """Find the events of every face and action unit.
 
-    An event does not continue across frames without the face.
+    An event does not continue across frames without the face, nor across a hole in the clock, where the recording was
+    paused (see `frame_spans`).
 
     Args:
         rows: Rows of an `AUPrediction`.
@@ -85,8 +89,8 @@ def find_events(
     Returns:
         A table with `EVENT_COLUMNS`, sorted by onset. `au` is written as in table columns, "AU01". Times are in
         seconds: `onset` is the time of the first active frame, `offset` the time of the first frame after it that is
-        no longer active, `apex` the time of the highest probability. The last frame of a recording lasts as long as the
-        frame before. `offset_frame` is the last active frame.
+        no longer active, `apex` the time of the highest probability. The last frame of a recording, and the last before
+        a hole, end after a usual interval. `offset_frame` is the last active frame.
 
     Raises:
         ValueError: If the frames have no timestamps, and events therefore no duration.
@@ -98,23 +102,45 @@ def find_events(
     # consecutive numbers, even if images are missing
     _, first, numbers = np.unique(frame, return_index=True, return_inverse=True)
     shown = timestamp[first]
-    edges = np.append(shown, shown[-1:] + np.diff(shown[-2:]).sum())  # a frame lasts until the next frame
+    starts, ends = frame_spans(shown)
     with_face = numbers[face_id >= 0]
-    if np.isnan(edges[[*with_face, *(with_face + 1)]]).any():
+    if np.isnan(ends[with_face]).any() or np.isnan(starts[with_face]).any():
         raise ValueError(
             "events are in seconds, but these frames have no timestamps (images and arrays have none): pass frames as "
             "(index, seconds, frame)"
         )
     for face in np.unique(face_id[face_id >= 0]).tolist():
         own = np.flatnonzero(face_id == face)
-        for run in np.split(own, np.flatnonzero(np.diff(numbers[own]) > 1) + 1):
+        broken = (np.diff(numbers[own]) > 1) | (ends[numbers[own[:-1]]] < starts[numbers[own[1:]]])
+        for run in np.split(own, np.flatnonzero(broken) + 1):
+            times = np.append(starts[numbers[run]], ends[numbers[run[-1]]])
             for column, name in enumerate(au_names):
-                times = edges[numbers[run[0]] : numbers[run[-1]] + 2]
                 for event in _events_of_run(times, probs[run, column], thresholds[column], rule):
                     frames = {f"{place}_frame": frame[run[row]] for place, row in event.pop("rows").items()}
                     events.append({"face_id": face, "au": au_column(name), **event, **frames})
     table = pandas.DataFrame(events, columns=list(EVENT_COLUMNS))
     return table.sort_values(["onset", "face_id"], kind="stable", ignore_index=True)
+
+
+def frame_spans(times: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Find when each frame begins and ends.
+
+    A frame lasts until the next; the last one as long as the frame before. Before a hole, a frame lasts for the median
+    interval. A hole is longer than `HOLE` and than five such intervals.
+
+    Args:
+        times: Timestamps in seconds, shape (T,).
+
+    Returns:
+        Two arrays (T,) in seconds.
+
+    >>> frame_spans(np.array([0.0, 0.5, 1.0, 9.0]))[1]
+    array([0.5, 1. , 1.5, 9.5])
+    """
+    steps = np.diff(times)
+    typical = float(np.nanmedian(steps)) if np.isfinite(steps).any() else 0.0
+    lasting = np.where(steps > max(HOLE, 5 * typical), typical, steps)
+    return times, times + np.append(lasting, lasting[-1:] if len(lasting) else np.zeros(len(times)))
 
 
 def _events_of_run(

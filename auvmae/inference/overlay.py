@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..knowledge.facs import au_column
 from ..system.read_ahead import read_ahead
+from ..video.container import VideoDecodeError
+from ..video.faults import Faults
 from ..video.reading import frame_rate, iter_frames
 from ..video.writing import VideoWriter
 from .prediction import AUPrediction
@@ -30,6 +31,8 @@ MIN_HEIGHT = 20
 def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path, boxes: bool = True) -> None:
     """Write the overlay video atomically, with the timestamps of the recording.
 
+    A damaged frame is black. Frames of another size than the first one are scaled to its size.
+
     Args:
         video: Video file or image folder that was predicted.
         prediction: Rows of the video.
@@ -37,23 +40,21 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
         boxes: Draw the face boxes. Disable this for face crops, whose boxes are in pixels of the original video.
 
     Raises:
-        VideoDecodeError: If a frame is damaged.
-        ValueError: If the frame size changes, or the number of frames differs from the prediction.
+        VideoDecodeError: If the file does not open, or no frame can be decoded.
+        ValueError: If the number of frames differs from the prediction.
     """
-    frames = iter_frames(video)
-    first = next(frames)
-    height, width, _ = first[2].shape
+    width, height = frame_size(video)
     panel = _Panel(prediction, height)
     timed = not np.isnan(prediction.rows["timestamp"]).any()
 
     def draw() -> Generator[tuple[np.ndarray, float], None, None]:
-        for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), chain([first], frames), strict=True):
-            if frame.shape != first[2].shape:
-                raise ValueError(f"the frames of {video} change size, from {first[2].shape} to {frame.shape}")
+        for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), iter_frames(video, Faults()), strict=True):
             picture = Image.new("RGB", (panel.width + width, panel.height), "black")
-            picture.paste(Image.fromarray(frame), (panel.width, 0))
-            if boxes:
-                _draw_boxes(picture, rows, panel)
+            if frame is not None:
+                shown = Image.fromarray(frame)
+                if boxes:
+                    _draw_boxes(shown, rows, panel)
+                picture.paste(shown.resize((width, height)), (panel.width, 0))
             panel.draw(picture, rows)
             yield np.asarray(picture), timestamp
 
@@ -64,6 +65,18 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     ):
         for picture, timestamp in pictures:
             writer.write(picture, timestamp)
+
+
+def frame_size(video: str | Path) -> tuple[int, int]:
+    """Return width and height of the first frame that can be decoded, as it is shown.
+
+    Raises:
+        VideoDecodeError: If the file does not open, or no frame can be decoded.
+    """
+    for *_, frame in iter_frames(video, Faults()):
+        if frame is not None:
+            return frame.shape[1], frame.shape[0]
+    raise VideoDecodeError.of(video, "all frames are damaged")
 
 
 def _rows_of_frames(prediction: AUPrediction) -> Iterator[np.ndarray]:
@@ -77,7 +90,7 @@ def _draw_boxes(picture: Image.Image, rows: np.ndarray, panel: "_Panel") -> None
     draw = ImageDraw.Draw(picture)
     for row in rows:
         x, y, width, height = row["box"].round().tolist()
-        color, x = _color(row), x + panel.width
+        color = _color(row)
         draw.rectangle((x, y, x + width, y + height), outline=color, width=max(2, picture.height // 240))
         label = f"face {row['face_id']}" + (f"  {row['confidence']:.2f}" if row["confidence"] else "")
         draw.text((x, y - 2), label, color, panel.font, "lb", stroke_width=2, stroke_fill="black")

@@ -177,7 +177,8 @@ class AUPrediction:
 
     def to_eaf(self, media: str, rule: EventRule | None = None) -> str:
         """Format the events as an ELAN document for `media`, see `elan.format_eaf`."""
-        return format_eaf(self.to_events(rule), self.au_names, media, self._overlap)
+        start = float(self.rows["timestamp"][0]) if len(self.rows) else 0.0
+        return format_eaf(self.to_events(rule), self.au_names, media, self._overlap, start)
 
     def save(self, path: str | Path) -> Path:
         """Write the table and its provenance, each atomically.

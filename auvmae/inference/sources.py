@@ -11,25 +11,27 @@ from ..faces.crop import CroppedFrame
 from ..faces.crop_files import index_path, read_index
 from ..faces.tracking import TrackedFace
 from ..processors import to_array
+from ..video.faults import Faults
 from ..video.reading import Frame, iter_frames
 
 Source = str | Path | np.ndarray | Iterable[Any]
 """A video file or folder of numbered images, an array of frames, or an iterable of frames; see `open_frames`."""
 
 
-def open_frames(source: Source) -> Iterator[Frame]:
+def open_frames(source: Source, faults: Faults | None = None) -> Iterator[Frame]:
     """Stream the frames of a source, one in memory at a time.
 
     Args:
         source: Path as for `video.reading.iter_frames`; uint8 array (T, H, W, 3), RGB; or iterable of such frames
             (H, W, 3), or of (index, timestamp in seconds, frame). The timestamp of frames alone is NaN.
+        faults: Collects the faults of a file, see `video.reading.iter_frames`.
 
     Raises:
-        VideoDecodeError: If the file does not open, or a frame is damaged.
+        VideoDecodeError: If the file does not open; without `faults`, also if a frame is damaged.
         ValueError: If there is no frame, a frame has another shape or dtype, or indices or timestamps are not in order.
     """
     if isinstance(source, str | Path):
-        yield from iter_frames(source)
+        yield from iter_frames(source, faults)
         return
     last, latest = -1, float("-inf")
     for number, item in enumerate(source):
@@ -65,29 +67,29 @@ def _unpack(number: int, item: Any) -> tuple[int, float, Any]:
     return index, timestamp, frame
 
 
-def iter_cropped(source: Source) -> Iterator[CroppedFrame]:
+def iter_cropped(source: Source, faults: Faults | None = None) -> Iterator[CroppedFrame]:
     """Stream frames that are face crops.
 
     If the video has an index from `auvmae crop`, frames without a face, frame numbers, timestamps, boxes and
     confidences of the recording are read from it. Without an index, all frames are taken to show the same face, with
-    box and confidence NaN.
+    box and confidence NaN. A damaged frame shows no face.
 
     Raises:
         ValueError: If the index and the video have different numbers of frames, or as for `open_frames`.
-        VideoDecodeError: If the file does not open, or a frame is damaged.
+        VideoDecodeError: As for `open_frames`.
     """
     index = None
     if isinstance(source, str | Path) and index_path(source).is_file():
         index = read_index(source)
     unknown = TrackedFace(np.full(4, np.nan), np.full((5, 2), np.nan), float("nan"), 0)
     count = 0
-    for count, (number, timestamp, frame) in enumerate(open_frames(source), start=1):
+    for count, (number, timestamp, frame) in enumerate(open_frames(source, faults), start=1):
         if index is None:
-            yield CroppedFrame(number, timestamp, unknown, frame)
+            yield CroppedFrame(number, timestamp, None if frame is None else unknown, frame)
         elif count <= len(index.frame):
             row = count - 1
             face = TrackedFace(index.box[row], index.landmarks[row], float(index.confidence[row]), 0)
-            found = bool(index.found[row])
+            found = bool(index.found[row]) and frame is not None
             yield CroppedFrame(
                 int(index.frame[row]), float(index.timestamp[row]), face if found else None, frame if found else None
             )

@@ -59,6 +59,7 @@ class VideoWriter:
             stream.codec_context.time_base = TICK
         self._stream = stream
         self._num_frames = 0
+        self._latest = -(2**62)
 
     def write(self, frame: np.ndarray, timestamp: float = 0.0) -> None:
         """Append one RGB frame, uint8 of shape (height, width, 3).
@@ -73,7 +74,9 @@ class VideoWriter:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         video_frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         if self._stream.codec_context.time_base == TICK:
-            video_frame.pts, video_frame.time_base = round(timestamp / TICK), TICK
+            # two frames may have one timestamp, but not in the file
+            self._latest = max(self._latest + 1, round(timestamp / TICK))
+            video_frame.pts, video_frame.time_base = self._latest, TICK
         self._container.mux(self._stream.encode(video_frame))
         self._num_frames += 1
 

@@ -109,7 +109,9 @@ def test_what_cannot_be_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             Calibration(**wrong)
-    with pytest.raises(ValueError, match=r"a\.mp4 shows no face from 1 to 1.3 s \(it ends at 2.20 s\)"):
+    with pytest.raises(
+        ValueError, match=r"a\.mp4 shows no face from 1 to 1.3 s \(its clock begins at 0.00 s and ends at 2.20 s\)"
+    ):
         person().calibrated(Calibration(neutral=(1.0, 1.3)))
     without_clock = collect([(0, 0)], timestamp=[np.nan])
     with pytest.raises(ValueError, match=r"a\.mp4 has no timestamps: calibrate by a quantile"):
