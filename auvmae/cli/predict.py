@@ -20,9 +20,11 @@ recording X, OUT contains:
                      success 0, face_id -1, and neither AUs nor a box.
   X.provenance.json  the model, options and versions behind the rows
 OUT keeps the folder structure of the inputs. OUT/predict_report.json lists the
-recordings that failed, and why. Run the command again to resume after an
+recordings that failed or are incomplete, and why. Run the command again to resume after an
 interruption: recordings that were finished with the same model and options are
-skipped.
+skipped. The exit code is 0 if all is well, 1 if a recording failed, 2 if
+nothing could start, and 3 if every recording has a table, but some are damaged,
+cut off, or lack a file that was asked for.
 
 With --webcam, the rows of a camera, a pipe or a URL are written live, to the
 file OUT or to standard output, until the source ends or you press Ctrl-C.
@@ -102,6 +104,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="calibrate like --neutral, with this quantile of the logits as the neutral face, e.g. 0.1 (default: off)",
     )
+    parser.add_argument(
+        "--damaged",
+        choices=("skip", "stop"),
+        default="skip",
+        help="skip: a damaged frame gets a row without a face, and a file that is cut off is predicted as far as it "
+        "goes; stop: such a recording fails (default: skip)",
+    )
     parser.add_argument("--device", help='device of the model, e.g. "cpu" or "cuda:0" (default: a GPU if available)')
     parser.add_argument(
         "--dtype",
@@ -114,7 +123,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predict the recordings, print a summary and return the exit code.
 
-    The exit code is 0 if no recording failed, 1 if one did, and 2 if prediction could not start.
+    The exit code is 0 if all is well, 1 if a recording failed, 2 if prediction could not start, and 3 if all recordings
+    have a table, but some are damaged, cut off or lack a file that was asked for.
     """
     from ..inference.calibration import Calibration
     from ..inference.detector import AUDetector
@@ -123,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..system.hardware import keep_freed_memory
 
     keep_freed_memory()
-    names = ("level", "clip_stride", "batch_size", "threshold", "every_face", "cropped", "device", "dtype")
+    names = ("level", "clip_stride", "batch_size", "threshold", "every_face", "cropped", "damaged", "device", "dtype")
     options = {name: getattr(arguments, name) for name in names}
     extras = [extra for extra in FILES if getattr(arguments, extra)]
     try:

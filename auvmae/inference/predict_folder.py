@@ -25,6 +25,7 @@ from ..system.endings import is_disk_full
 from ..system.files import are_whole, check_writable, checksums, read_json_object, replacing
 from ..system.folder_report import VideoResult, save_report
 from ..system.leftovers import remove_leftovers, temporary_sibling
+from ..video.faults import Faults
 from ..video.finding import LeftOut
 from ..video.reading import num_frames
 from .overlay import write_overlay
@@ -47,7 +48,9 @@ def predict_folder(
 ) -> list[VideoResult]:
     """Predict every recording in `inputs`.
 
-    Finished recordings are skipped, and a failed one does not stop the others.
+    Finished recordings are skipped, and a failed one does not stop the others. A recording is incomplete, and its
+    result has a reason, if it is damaged or cut off, or if one of `extras` could not be written. The table is saved all
+    the same.
 
     Args:
         detector: Detector that predicts the recordings.
@@ -82,19 +85,16 @@ def predict_folder(
         with job.failures_into(results):
             if not target.folder.resolve().is_relative_to(output.resolve()):
                 raise ValueError("a link in the output folder points outside it")
-            if counts := job.finished_counts():
-                results[video] = job.result("skipped", *counts)
+            if finished := job.finished():
+                results[video] = finished
             else:
-                frames = num_frames(video)
-                if "events" in extras and video.is_dir():
-                    raise ValueError(f"the images of {video} have no timestamps, which events need: omit --events")
-                total += frames
+                total += num_frames(video, None if detector.damaged == "stop" else Faults())
     with tqdm(desc="predict", total=total, unit="frame", disable=not total) as bar:
         for video, job in jobs.items():
             if video not in results:
                 bar.set_postfix_str(video.name)
                 with job.failures_into(results):
-                    results[video] = job.result("done", *job.run(bar))
+                    results[video] = job.run(bar)
     in_order = [results[video] for video in jobs]
     save_report(output / REPORT_FILE, in_order, left_out)
     return in_order
@@ -116,8 +116,8 @@ class _Job:
         suffixes = [f".{self.table}", *(suffix for extra in self.extras for suffix in FILES[extra])]
         return [self.target.file(suffix).name for suffix in suffixes]
 
-    def result(self, status: str, frames: int = 0, found: int = 0, reason: str = "") -> VideoResult:
-        return VideoResult(str(self.video), str(self.target.folder / self.files[0]), status, reason, frames, found)
+    def result(self, status: str, **fields: Any) -> VideoResult:
+        return VideoResult(str(self.video), str(self.target.folder / self.files[0]), status, **fields)
 
     @contextmanager
     def failures_into(self, results: dict[Path, VideoResult]) -> Iterator[None]:
@@ -140,36 +140,54 @@ class _Job:
     def provenance(self) -> dict[str, Any]:
         return self.detector.provenance(self.video) | {"files": self.files}
 
-    def finished_counts(self) -> tuple[int, int] | None:
-        """Return the counts of an up-to-date result, or None if there is none.
+    def finished(self) -> VideoResult | None:
+        """Return an up-to-date result, or None if there is none.
 
-        The counts are the number of frames, and the number of frames with a face. A result is up to date if all files
-        are whole and predicting again would give the same ones.
+        It is up to date if all files are whole and predicting again would give the same ones.
         """
-        found = self._mark()
-        counts, sums = found.pop("counts", None), found.pop("checksums", None)
+        mark = self._mark()
+        counts, sums = mark.pop("counts", None), mark.pop("checksums", None)
+        said = {"reason": mark.pop("faults", ""), "note": mark.pop("notes", "")}
         for name in ("logits_taken_off", "origin_sha256"):
-            found.pop(name, None)
-        whole = found == self.provenance() and are_whole((self.target.folder / name for name in self.files), sums)
-        return counts if whole else None
+            mark.pop(name, None)
+        whole = mark == self.provenance() and are_whole((self.target.folder / name for name in self.files), sums)
+        stopped = said["reason"] and self.detector.damaged == "stop"
+        if not whole or stopped:
+            return None
+        return self.result("skipped", frames=counts[0], found=counts[1], **said)
 
-    def run(self, bar: Any) -> tuple[int, int]:
+    def run(self, bar: Any) -> VideoResult:
         """Predict and write, and count the frames and the frames with a face."""
         self._check_existing()
-        prediction = self.detector.collect(_counted(self.detector.stream(self.video, live=False), bar), self.video)
+        faults = Faults()
+        stream = self.detector.stream(self.video, live=False, faults=faults)
+        prediction = self.detector.collect(_counted(stream, bar), self.video, faults)
         frames, found = (len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success]))
-        ours = {"files": self.files, "counts": [frames, found], "origin_sha256": self.origin}
         with self._staged() as staged:
-            for extra in self.extras:
-                getattr(self, f"_write_{extra}")(prediction, staged)
-            replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / self.files[0])
+            failures = self._write_extras(prediction, staged)
+            files = [name for name in self.files if name == self.files[0] or (staged.folder / name).exists()]
+            ours = {"files": files, "counts": [frames, found], "origin_sha256": self.origin}
+            replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / files[0])
             with replacing(staged.file(PROVENANCE)) as file:
-                sums = checksums(staged.folder / name for name in self.files)
+                sums = checksums(staged.folder / name for name in files)
                 json.dump(prediction.provenance | ours | {"checksums": sums}, file, indent=1)
             self._remove_earlier(staged)
-            for name in [*self.files, staged.file(PROVENANCE).name]:
+            for name in [*files, staged.file(PROVENANCE).name]:
                 (staged.folder / name).replace(self.target.folder / name)
-        return frames, found
+        reason = "; ".join(filter(None, [faults.reason, *failures]))
+        return self.result("done", frames=frames, found=found, reason=reason, note=faults.note)
+
+    def _write_extras(self, prediction: AUPrediction, staged: Target) -> list[str]:
+        """Write the extras, and say which of them failed: none may cost the table."""
+        failures = []
+        for extra in self.extras:
+            try:
+                getattr(self, f"_write_{extra}")(prediction, staged)
+            except Exception as error:
+                failures.append(f"--{extra} failed: {error}")
+                for suffix in FILES[extra]:
+                    staged.file(suffix).unlink(missing_ok=True)
+        return failures
 
     def _mark(self) -> dict[str, Any]:
         """Read the provenance of an earlier run, empty if there was none or it is damaged."""

@@ -20,9 +20,10 @@ class VideoResult:
         source: Path of the video.
         output: Path of the output file.
         status: "done", "skipped" (already finished) or "failed".
-        reason: Reason of the failure.
+        reason: Reason of the failure; of a video that did not fail, what is missing from its result.
         frames: Number of frames; 0 if the video failed.
         found: Number of frames with a face.
+        note: What a reader of the result should know.
     """
 
     source: str
@@ -31,11 +32,13 @@ class VideoResult:
     reason: str = ""
     frames: int = 0
     found: int = 0
+    note: str = ""
 
 
 def summarise(results: list[VideoResult]) -> dict[str, int]:
-    """Count videos by status, all frames, and the frames with a face ("found")."""
+    """Count videos by status, incomplete ones, all frames, and the frames with a face ("found")."""
     counts = {status: sum(result.status == status for result in results) for status in ("done", "skipped", "failed")}
+    counts["incomplete"] = sum(bool(result.reason) for result in results) - counts["failed"]
     totals = {name: sum(getattr(result, name) for result in results) for name in ("frames", "found")}
     return counts | totals
 
@@ -65,18 +68,20 @@ def print_summary(results: list[VideoResult], done: str, report: Path) -> int:
         report: File with the full results.
 
     Returns:
-        The exit code: 1 if a video failed, else 0.
+        The exit code: 1 if a video failed, 3 if none failed but some are incomplete, else 0.
     """
     total = summarise(results)
     share = total["found"] / total["frames"] if total["frames"] else 0
     print(f"{total['done']} {done}, {total['skipped']} skipped (already finished), {total['failed']} failed")
     print(f"{total['frames']} frames, {share:.1%} with a face; report: {report}")
     for result in results:
-        if result.status == "failed":
-            print(f"failed: {result.source}: {result.reason}")
+        if result.reason:
+            print(f"{'failed' if result.status == 'failed' else 'incomplete'}: {result.source}: {result.reason}")
+        if result.note:
+            print(f"note: {result.source}: {result.note}")
     left_out = read_json_object(report).get("left_out", [])
     for item in left_out[:SHOWN]:
         print(f"left out: {item['path']} {item['reason']}")
     if len(left_out) > SHOWN:
         print(f"left out: {len(left_out)} files and folders, see the report for all")
-    return 1 if total["failed"] else 0
+    return 1 if total["failed"] else 3 if total["incomplete"] else 0

@@ -165,9 +165,13 @@ def test_files_that_are_not_ours_are_kept(detector, tmp_path):
     assert {(out / name).read_text() for name in ("a.csv", "a.eaf")} == {"years of work"}
 
 
-@pytest.mark.parametrize("error", [RuntimeError("out of luck"), KeyboardInterrupt()])
 @pytest.mark.parametrize(
-    "part", ["auvmae.inference.predict_folder.write_overlay", "auvmae.inference.detector.AUDetector.collect"]
+    "part, error",
+    [
+        ("auvmae.inference.detector.AUDetector.collect", RuntimeError("out of luck")),
+        ("auvmae.inference.detector.AUDetector.collect", KeyboardInterrupt()),
+        ("auvmae.inference.predict_folder.write_overlay", KeyboardInterrupt()),
+    ],
 )
 def test_a_recording_that_fails_on_the_way_leaves_what_was_there(detector, tmp_path, monkeypatch, part, error):
     video, out = write_video(tmp_path / "a.mp4"), tmp_path / "out"
@@ -187,17 +191,6 @@ def test_a_recording_that_fails_on_the_way_leaves_what_was_there(detector, tmp_p
         assert result.reason == "RuntimeError: out of luck"
     assert contents(out) == before
     assert not list(out.glob("*.tmp"))
-
-
-def test_events_of_images_are_refused_before_the_work(detector, tmp_path):
-    (tmp_path / "T1").mkdir()
-    for number in range(3):
-        Image.fromarray(draw(number)).save(tmp_path / "T1" / f"{number}.png")
-    assert statuses(predict_folder(detector, [str(tmp_path / "T1")], tmp_path / "out")) == ["done"]
-    before = contents(tmp_path / "out")
-    (result,) = predict_folder(detector, [str(tmp_path / "T1")], tmp_path / "out", extras=["events"])
-    assert "have no timestamps, which events need: omit --events" in result.reason
-    assert contents(tmp_path / "out") == before
 
 
 def test_a_recording_of_the_same_name_is_not_replaced(detector, tmp_path):
