@@ -166,7 +166,7 @@ def test_files_that_are_not_ours_are_kept(detector, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "part, error",
+    ("part", "error"),
     [
         ("auvmae.inference.detector.AUDetector.collect", RuntimeError("out of luck")),
         ("auvmae.inference.detector.AUDetector.collect", KeyboardInterrupt()),
