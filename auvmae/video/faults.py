@@ -24,9 +24,9 @@ class Faults:
         """Say which frames are missing; empty if there are none."""
         parts = []
         if self.damaged:
-            many = "s are" if len(self.damaged) > 1 else " is"
+            verb = "are" if len(self.damaged) > 1 else "is"
             parts.append(
-                f"{len(self.damaged)} of {self.frames} frame{many} damaged, the first is frame {self.damaged[0]}"
+                f"{len(self.damaged)} of {self.frames} frames {verb} damaged, the first is frame {self.damaged[0]}"
             )
         if self.cut:
             parts.append(f"the file is cut off after {self.frames} frames: {self.cut}")
