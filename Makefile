@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c requirements/ci.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lower tiny-encoder quality style docs benchmarks clean
+.PHONY: help demo test test-fast test-lower campaign kills tiny-encoder quality style docs benchmarks clean
 
 help: ## list all targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,15 @@ $(VENV)-lower/.dev: setup.cfg requirements/lower.txt
 
 test-lower: $(VENV)-lower/.dev ## run the quick tests on the lowest versions that setup.cfg allows
 	OMP_NUM_THREADS=1 $(VENV)-lower/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not medium' -W default
+
+COUNT ?= 100
+SEED ?= 0
+
+campaign: $(VENV)/.dev ## damage COUNT=100 inputs from SEED=0, and judge what each run says and leaves
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaign --count $(COUNT) --seed $(SEED)
+
+kills: $(VENV)/.dev ## kill commands at 60 random moments, and compare the next run's outputs
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaign.kills --seed $(SEED)
 
 tiny-encoder: $(VENV)/.run ## pre-train the packaged encoder again (about 20 minutes)
 	$(BIN)/python run_pretrain.py

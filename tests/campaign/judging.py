@@ -103,7 +103,7 @@ def check_sentence(ran: Ran, *names: str, most_lines: int = MOST_LINES) -> str:
     if first is None:
         raise Fault("unclear", f"exit code {ran.code} without a message: {ran.text.strip()[-200:]!r}")
     message = "\n".join(lines[first:])
-    layout = "expected" in message and "found" in message
+    layout = "Expected:" in message and "Found:" in message
     if len(lines) - first > (LAYOUT_LINES if layout else most_lines):
         raise Fault("unclear", f"{len(lines) - first} lines: {message[:300]!r}")
     if RAW.search(message):

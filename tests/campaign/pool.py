@@ -22,9 +22,9 @@ from transformers.utils import logging
 from auvmae.faces.detection import DETECTORS
 
 from ..support.drawn_faces import SquareDetector
-from . import checkpoints, helper_files, labels, results, settings, videos
 from .bases import write_bases
 from .judging import FAULT, Fault
+from .mutants import checkpoints, helper_files, labels, results, settings, videos
 
 KINDS: dict[str, Callable[..., Any]] = {
     "video": videos.prepare,
@@ -136,7 +136,7 @@ def _save(work: Path, content: dict[str, Any]) -> None:
 def _result(number: int, work: Path, status: int | str) -> dict[str, Any]:
     found = json.loads(_read(work / "result.json") or "{}")
     result = {"number": number, "kind": ORDER[number % len(ORDER)], **found}
-    if status == "hang" or isinstance(status, int) and status < 0:
+    if status == "hang" or (isinstance(status, int) and status < 0):
         detail = "killed after the timeout" if status == "hang" else f"ended by signal {-int(status)}"
         result |= {"outcome": FAULT, "fault": "hang" if status == "hang" else "crash", "detail": detail}
     elif status:

@@ -14,9 +14,9 @@ from numpy.random import Generator
 from auvmae.data import load_au_dataset
 from auvmae.knowledge.facs import NOT_CODED
 
-from .bases import copy_tree, replace_file
-from .judging import DONE, REFUSED, RIGHT, UNUSABLE, Fault, check_leftovers, check_sentence, run_command
-from .mutations import mutate
+from ..bases import copy_tree, replace_file
+from ..judging import DONE, REFUSED, RIGHT, UNUSABLE, Fault, check_leftovers, check_sentence, run_command
+from ..mutations import mutate
 from .strict_labels import STRICT, Labels
 from .table_mutations import FORMS, TREES
 
@@ -55,7 +55,7 @@ def prepare(rng: Generator, bases: Path, work: Path) -> tuple[str, Callable[[], 
 def _judge(name: str, root: Path, intact: Path, work: Path) -> str:
     datasets.config.HF_DATASETS_CACHE = work / "cache" / "datasets"
     expected = STRICT[name](intact)
-    assert expected is not None and _load(name, intact) == expected, f"{name}: the intact labels are read otherwise"
+    assert _load(name, intact) == expected, f"{name}: the intact labels are read otherwise"
     options = ["--dataset", DATASETS[name], "--data_dir", root, "--split", "all", "--clip_length", CLIP]
     ran = run_command("stats", *map(str, options), "-o", work / "out")
     check_leftovers(work / "out")
@@ -66,7 +66,7 @@ def _judge(name: str, root: Path, intact: Path, work: Path) -> str:
         raise Fault("exit code", f"exit code {ran.code}: {ran.text[-200:]}")
     found, strict = _load(name, root), STRICT[name](root)
     if found != (expected if strict is None else strict) and found != expected:
-        raise Fault("silent", _difference(found, expected if strict is None else strict, strict is None))
+        raise Fault("silent", _difference(found, strict or expected or {}, strict is None))
     return RIGHT
 
 

@@ -11,8 +11,8 @@ from numpy.random import Generator
 
 from auvmae.runs.arguments_finetune import FoldArguments
 
-from .judging import DONE, REFUSED, RIGHT, UNUSABLE, Fault, check_leftovers, check_sentence, run_command, run_function
-from .mutations import mutate
+from ..judging import DONE, REFUSED, RIGHT, UNUSABLE, Fault, check_leftovers, check_sentence, run_command, run_function
+from ..mutations import mutate
 
 PREDICT = ("predict", "{bases}/crops/a.mp4", "-m", "{bases}/checkpoint", "-o", "{work}/out", "--cropped")
 CROP = ("crop", "{bases}/recordings/a.mp4", "{work}/out", "--detector", "square")
@@ -36,7 +36,7 @@ WRONG_FLAGS: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (PREDICT, "--clip_stride", ("0", "-1", "99", "1.5", "x")),
     (PREDICT, "--batch_size", ("0", "-1", "1.5", "x")),
     (PREDICT, "--calibrate_quantile", ("nan", "-0.1", "1.5", "x")),
-    (PREDICT, "--neutral", ("5:1", "a:b", "nan:2", "1", "9:9", "100:200")),
+    (PREDICT, "--neutral", ("5:1", "a:b", "nan:2", "1", "9:9")),
     (PREDICT, "--level", ("x", "")),
     (PREDICT, "--device", ("nope", "cuda:99")),
     (PREDICT, "--dtype", ("int8",)),
@@ -107,7 +107,7 @@ TEXTS = (
         "1,5",
         "+7",
     ),
-    *("|\n  7", "7 # seven", '"7"', "7.0", "NaN", "1e400", "null", "no", "0.1e1", "٣"),
+    *("|\n  7", "7 # seven", '"7"', "7.0", "NaN", "1e400", "null", "no", "0.1e1"),
 )
 LINES = ("{key}: {value}\n{key}: 7", "{dashed}: 7", "{short}: 7", "{key}_: 7", "\t{key}: 7", "{key} 7", "- {key}: 7")
 LINES += ("<<: {{{key}: 7}}", "? {key}\n: 7", "{upper}: 7", "--{key}: 7", "{key}: 7\n---\n{key}: 8")
@@ -185,7 +185,7 @@ def _judge_recipe(path: Path, key: str | None, expected: float | None) -> str:
     default = next(type(holder).__dataclass_fields__[key].default for holder in holders if hasattr(holder, key))
     if expected is None:
         return RIGHT if value == default else _wrong(key, value, "the default")
-    if math.isnan(expected) or value != expected or not math.isfinite(value) or value < 0 and value != -1:
+    if math.isnan(expected) or value != expected or not math.isfinite(value) or (value < 0 and value != -1):
         _wrong(key, value, "a refusal" if math.isnan(expected) or expected < 0 else f"{expected:g}")
     return RIGHT
 

@@ -10,8 +10,8 @@ import pandas
 from numpy.random import Generator
 from safetensors.numpy import load, save
 
-from .bases import copy_tree, replace_file
-from .judging import (
+from ..bases import copy_tree, replace_file
+from ..judging import (
     DONE,
     FAILED,
     REFUSED,
@@ -24,8 +24,8 @@ from .judging import (
     digests,
     run_command,
 )
+from ..mutations import mutate
 from .json_mutations import DELETED, change_field
-from .mutations import mutate
 
 WEIGHTS, CONFIG, PROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 
@@ -71,10 +71,10 @@ def prepare(rng: Generator, bases: Path, work: Path) -> tuple[str, Callable[[], 
         field, value, text = change_field(path.read_text(), rng)
         what = f"{'.'.join(map(str, field))} = {value!r}"
         replace_file(path, text.encode())
-        sound = value == DELETED or isinstance(value, int | float) and value >= 0
+        sound = value == DELETED or (isinstance(value, int | float) and value >= 0)
         may_differ = bool({*map(str, field)} & FREE) and sound and value is not True
     cropped = bool(rng.random() < 0.5)
-    video = bases / "crops" / "a.mp4" if cropped and PROCESSOR != name else bases / "recordings" / "a.mp4"
+    video = bases / "crops" / "a.mp4" if cropped and name != PROCESSOR else bases / "recordings" / "a.mp4"
     flags = ["--cropped"] if video.parent.name == "crops" else []
     return f"{name}, {what}", lambda: _judge(root, bases, video, flags, may_differ, work)
 

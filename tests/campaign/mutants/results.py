@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.random import Generator
 
-from .bases import copy_tree, replace_file
-from .judging import DONE, REFUSED, RIGHT, UNUSABLE, Fault, check_leftovers, check_sentence, digests, run_command
-from .mutations import mutate
+from ..bases import copy_tree, replace_file
+from ..judging import DONE, REFUSED, RIGHT, UNUSABLE, Fault, check_leftovers, check_sentence, digests, run_command
+from ..mutations import mutate
 
 KEY = b"auvmae"
 

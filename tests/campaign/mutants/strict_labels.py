@@ -10,9 +10,9 @@ from pathlib import Path
 
 from auvmae.knowledge.facs import BP4D_AUS, DISFA_AUS, NOT_CODED
 
-from ..support.forge_bp4d import TASKS
-from ..support.forge_folder import LENGTHS as OWN_LENGTHS
-from .bases import LENGTHS
+from ...support.forge_bp4d import TASKS
+from ...support.forge_folder import LENGTHS as OWN_LENGTHS
+from ..bases import LENGTHS
 
 Labels = dict[str, dict[int, tuple[int, ...]]]
 
@@ -107,7 +107,7 @@ def read_bp4d(root: Path) -> Labels | None:
         before = None
         for row in rows[1:]:
             cells = [number(cell) for cell in row]
-            if cells[0] is None or before is not None and cells[0] != before + 1 or not 1 <= cells[0] <= images:
+            if cells[0] is None or (before is not None and cells[0] != before + 1) or not 1 <= cells[0] <= images:
                 return None
             before = cells[0]
             values = [cells[place] for place in places if place is not None]

@@ -6,6 +6,7 @@ damaged file can be compared with the intact file's one by one.
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from auvmae.inference.detector import AUDetector
 from auvmae.video.random_access import read_frames
 from auvmae.video.reading import iter_frames
 
-from .bases import FORMATS
-from .judging import (
+from ..bases import FORMATS
+from ..judging import (
     DONE,
     FAILED,
     FEWER,
@@ -35,7 +36,7 @@ from .judging import (
     digests,
     run_command,
 )
-from .mutations import mutate
+from ..mutations import mutate
 
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".mpg", ".wmv", ".ts", ".webm")
 
@@ -73,7 +74,8 @@ def _judge(path: Path, intact: Path, checkpoint: Path, cropped: bool, wanted: li
     AUDetector._predict = _fingerprints  # type: ignore[assignment, method-assign]
     flags = ["-m", checkpoint, *(["--cropped"] if cropped else [])]
     expected = _rows(intact, run_command("predict", intact, "-o", work / "intact", *flags), work / "intact")
-    assert expected is not None and len(expected.frames) > 30, intact
+    assert expected, f"{intact} cannot be predicted"
+    assert len(expected.frames) > 30, f"{intact} has {len(expected.frames)} rows with a face"
     before = digests(path.parent)
     ran = run_command("predict", path, "-o", work / "out", *flags)
     check_leftovers(work / "out")
@@ -199,10 +201,8 @@ def _ffmpeg_log(path: Path) -> str:
 def _check_training(path: Path, intact: Path, wanted: list[int], refused: bool) -> None:
     """Check that clips are read as prediction reads the file, or refused."""
     in_order: list[np.ndarray] = []
-    try:
+    with suppress(OSError, ValueError):
         in_order.extend(frame for _, _, frame in iter_frames(path))
-    except (OSError, ValueError):
-        pass
     sound = [frame for _, _, frame in iter_frames(intact)]
     for backend in ("decord", "pyav"):
         try:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from numpy.random import Generator
 
-from .bases import copy_tree, crop_flags, replace_file
-from .judging import DONE, REFUSED, RIGHT, Fault, Ran, check_leftovers, check_sentence, digests, run_command
+from ..bases import copy_tree, crop_flags, replace_file
+from ..judging import DONE, REFUSED, RIGHT, Fault, Ran, check_leftovers, check_sentence, digests, run_command
+from ..mutations import mutate
 from .json_mutations import change_field
-from .mutations import mutate
 
 CROPS = ("a.faces.csv", "a.faces.json", "a.mp4", "crop_recipe.json", "crop_report.json")
 TABLES = ("a.csv", "a.events.csv", "a.eaf", "a.provenance.json", "predict_report.json")
