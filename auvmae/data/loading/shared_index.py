@@ -7,6 +7,8 @@ import datasets
 import torch.distributed as dist
 from transformers import TrainingArguments
 
+from ...system.workers import end_with_parent
+
 Files = dict[str, list[str]]
 
 
@@ -29,7 +31,7 @@ def index_once(load: Callable[[], datasets.DatasetDict], args: TrainingArguments
     """
     mine: Files = {}
     if args.local_process_index == 0:
-        with ProcessPoolExecutor(max_workers=1) as process:
+        with ProcessPoolExecutor(max_workers=1, initializer=end_with_parent) as process:
             mine = process.submit(_files_of, load).result()
     found = [mine] * args.world_size
     if args.world_size > 1:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ...knowledge.facs import DISFA_AUS
+from ...system.workers import end_with_parent
 from ...video.container import ffmpeg_path
 from ..folds import fold_subjects
 from .face import draw_identity, render_faces
@@ -207,7 +208,8 @@ def _run(job: Callable[[int], None], count: int, num_proc: int, progress: bool) 
             return
         # spawned workers would spend more time importing the package than drawing
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-        with warnings.catch_warnings(), ProcessPoolExecutor(min(num_proc, count), mp_context=context) as pool:
+        workers = ProcessPoolExecutor(min(num_proc, count), context, end_with_parent)
+        with warnings.catch_warnings(), workers as pool:
             # Python 3.12 warns that a fork may copy locked thread locks; the workers take none of these locks
             warnings.simplefilter("ignore", DeprecationWarning)
             jobs = [pool.submit(job, index) for index in range(count)]
