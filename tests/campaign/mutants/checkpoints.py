@@ -120,7 +120,7 @@ def _judge(root: Path, bases: Path, video: Path, flags: list[str], may_differ: b
 
 
 def _compare(found: pandas.DataFrame, expected: pandas.DataFrame, root: Path, may_differ: bool) -> None:
-    probs = found[[name for name in found if name.endswith("_p")]].to_numpy()
+    probs = found.loc[found["success"] == 1, [name for name in found if name.endswith("_p")]].to_numpy()
     if not ((probs >= 0) & (probs <= 1)).all():
         raise Fault("silent", "a row with success 1 has no probability")
     if may_differ:

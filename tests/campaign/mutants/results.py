@@ -106,10 +106,6 @@ def _no_metadata(path: Path, rng: Generator) -> None:
     _rewrite(path, pq.read_table(path), {})
 
 
-def _removed(path: Path, rng: Generator) -> None:
-    path.unlink()
-
-
 STRINGS = pa.string()
 CHANGES: dict[str, Callable[[Path, Generator], None]] = {
     "thresholds NaN": _run_field("thresholds", [math.nan] * 4),
@@ -139,5 +135,4 @@ CHANGES: dict[str, Callable[[Path, Generator], None]] = {
     "no rows": _no_rows,
     "rows shuffled": _shuffled,
     "no metadata": _no_metadata,
-    "removed": _removed,
 }
