@@ -8,9 +8,10 @@ from typing import Any
 import datasets
 
 from ..data import au_names, load_au_dataset
+from ..data.clips import video_labels
 from ..data.folds import inner_split, read_folds
 from ..data.transfer import over_shared_aus, select_aus
-from ..knowledge.facs import au_label
+from ..knowledge.facs import NOT_CODED, au_label
 from ..system.settings import check_range, check_type, parse_json, parse_options, refuse_repeated
 from .arguments import DataArguments
 
@@ -142,7 +143,7 @@ class ProtocolArguments(DataArguments):
         Several datasets are restricted to the AUs that they share.
 
         Raises:
-            ValueError: `--aus` names an AU that is not coded.
+            ValueError: `--aus` names an AU that is not coded, or no frame of the test subjects is coded.
         """
         common = {
             "rare_au_clips": self.rare_au_clips,
@@ -157,6 +158,8 @@ class ProtocolArguments(DataArguments):
             test: dict[str, Any] = {"name": self.test_dataset, "data_dir": self.test_data_dir, **shared}
             tested = load_au_dataset(**test | self.test_options())
             rows = over_shared_aus([rows, *others], tested)
+        if not any((labels != NOT_CODED).any() for labels in video_labels(rows["test"])):
+            raise ValueError(f"no frame of the test subjects of fold {self.fold} is coded, so nothing can be scored.")
         if self.aus is None:
             return rows
         order = {name: place for place, name in enumerate(au_names(rows))}

@@ -11,6 +11,7 @@ from auvmae.data.clips import au_names
 from auvmae.data.files import DatasetLayoutError, LabelError
 from auvmae.data.folds import read_folds
 from auvmae.data.tables import read_label_file, table_rows
+from auvmae.runs.arguments_protocol import ProtocolArguments
 
 from ..support.forge_bp4d import forge_bp4d
 from ..support.forge_disfa import forge_disfa
@@ -185,3 +186,14 @@ def test_options_of_wrong_types_and_ranges(tree: Path, options: dict, message: s
         load(tree, **options)
     with pytest.raises(ValueError, match=next(iter(options))[:8]):
         load_au_dataset("face_videos", tree, **options)
+
+
+def test_a_test_side_without_labels_is_refused(tree: Path) -> None:
+    header, *rows = wide()
+    blank = [[*row[:2], "", "", ""] if row[0] == "carla/images" else row for row in rows]
+    (tree / "labels.csv").write_text("\n".join(",".join(map(str, row)) for row in [header, *blank]))
+    options = json.dumps({"num_folds": 4})
+    fields = {"dataset": "au_video_folder", "data_dir": str(tree), "clip_length": 16, "dataset_options": options}
+    assert ProtocolArguments(fold="2", **fields).load()["test"].num_rows
+    with pytest.raises(ValueError, match="no frame of the test subjects of fold 1 is coded"):
+        ProtocolArguments(fold="1", **fields).load()
