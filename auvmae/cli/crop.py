@@ -47,10 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         (
             "detect_every",
             int,
-            "detect faces in every k-th frame, and in the frames between where a face appears, disappears or jumps",
+            "detect faces in every k-th frame, and in the frames between where a face appears, disappears, jumps or "
+            "changes its speed",
         ),
-        ("max_gap", int, "bridge a lost face for at most this many frames"),
-        ("smoothing", float, "standard deviation of the temporal smoothing in frames; 0 for none"),
+        ("max_gap", float, "bridge a missed face for at most this many seconds"),
+        ("smoothing", float, "standard deviation of the temporal smoothing at rest, in seconds; 0 for none"),
+        ("min_length", float, "drop tracks that are shorter than this, in seconds"),
         ("min_confidence", float, "ignore detections below this confidence"),
         ("min_face", float, "height of the smallest face to detect, as a fraction of the frame's shorter side"),
     ):

@@ -4,17 +4,16 @@ The same recipe gives the same crops in dataset preparation and in prediction, s
 its recipe (`CropRecipe.to_dict`).
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from ..video.reading import Frame
+from ..video.reading import IMAGE_FOLDER_FPS, Frame
 from .detection import FaceDetector, load_detector
 from .multi_face_tracking import track_faces
-from .tracking import TrackedFace, track_face
+from .tracking import TrackedFace, delay_in_frames, track_face
 
 TEMPLATE = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.58], [-0.42, 1.10], [0.42, 1.10]]) / 3 + [0.5, 0.32]
 """Positions of the five landmarks in a crop with margin 0, as fractions of its side.
@@ -31,7 +30,7 @@ class CropRecipe:
         detector: Name in `faces.DETECTORS`.
         size: Side of the square crop in pixels; even, because H.264 has no odd sizes.
         margin: Margin added on each side, as a fraction of the tight crop (brows to chin).
-        face, search, detect_every, max_gap, smoothing, min_confidence: See `tracking.track_face`.
+        face, search, detect_every, max_gap, smoothing, min_length, min_confidence: See `tracking.track_face`.
         min_face: Height of the smallest face to detect, as a fraction of the shorter side of the frame.
 
     Raises:
@@ -48,8 +47,9 @@ class CropRecipe:
     face: str = "tracked"
     search: str = "near"
     detect_every: int = 3
-    max_gap: int = 10
-    smoothing: float = 2.0
+    max_gap: float = 0.4
+    smoothing: float = 0.08
+    min_length: float = 0.2
     min_confidence: float = 0.9
     min_face: float = 0.1
 
@@ -60,8 +60,9 @@ class CropRecipe:
             "face": self.face in ("tracked", "largest") or '"tracked" or "largest"',
             "search": self.search in ("near", "frame") or '"near" or "frame"',
             "detect_every": self.detect_every >= 1 or "at least 1",
-            "max_gap": self.max_gap >= 0 or "at least 0",
-            "smoothing": 0 <= self.smoothing <= 100 or "in [0, 100]",
+            "max_gap": 0 <= self.max_gap <= 2 or "in [0, 2] seconds (earlier recipes counted frames)",
+            "smoothing": 0 <= self.smoothing <= 0.5 or "in [0, 0.5] seconds (earlier recipes counted frames)",
+            "min_length": 0 <= self.min_length <= 2 or "in [0, 2] seconds",
             "min_confidence": 0 <= self.min_confidence <= 1 or "in [0, 1]",
             "min_face": 0 < self.min_face <= 1 or "in (0, 1]",
         }
@@ -71,8 +72,11 @@ class CropRecipe:
 
     @property
     def delay(self) -> int:
-        """Return the maximum delay of `iter_crops` behind its input, in frames."""
-        return self.detect_every + self.max_gap + math.ceil(3 * self.smoothing)
+        """Return the maximum delay of `iter_crops` behind its input, in frames at 25 frames per second.
+
+        At other rates it grows in proportion, except for `detect_every`; above 60 frames per second it does not grow.
+        """
+        return delay_in_frames(self.detect_every, self.max_gap, self.smoothing, self.min_length, IMAGE_FOLDER_FPS)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON; `CropRecipe(**fields)` restores the recipe."""
@@ -113,12 +117,13 @@ def iter_crops(
         One `CroppedFrame` per frame, in order. With `every_face`, a frame with several faces gives one for each face.
     """
     detector = detector or load_detector(recipe.detector, recipe.min_face)
-    settings = {name: getattr(recipe, name) for name in ("detect_every", "max_gap", "smoothing", "min_confidence")}
+    names = ("search", "detect_every", "max_gap", "smoothing", "min_length", "min_confidence")
+    settings = {name: getattr(recipe, name) for name in names}
     tracked: Iterable[tuple[Frame, Sequence[TrackedFace | None]]]
     if every_face:
         tracked = track_faces(frames, detector, **settings)
     else:
-        one = track_face(frames, detector, face=recipe.face, search=recipe.search, **settings)
+        one = track_face(frames, detector, face=recipe.face, **settings)
         tracked = ((frame, [face]) for frame, face in one)
     for (index, timestamp, frame), faces in tracked:
         for face in faces or [None]:

@@ -9,32 +9,73 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, pairwise, repeat
+from itertools import chain, repeat
 
 import numpy as np
 
 from ..video.reading import Frame
+from .appearance import LOOK_SIZE, is_same, is_visible, look_at
 from .detection import MOST_THREADS, Face, FaceDetector, ParallelDetector
+from .shots import LOOKAHEAD, mark_cuts, measure_rate
+from .smoothing import interpolate, smooth
 
 SAME_FACE_IOU = 0.3
 """Minimum intersection over union of two boxes of the same face."""
 
-NO_FACE = np.full(15, np.nan)
-"""Row of numbers for a missing face; a row has the box (4), landmarks (10) and confidence (1) of a face."""
+MEMORY = 2.0
+"""Time in seconds after which a face that returns is another one."""
+
+BEND = 0.1
+"""Change of a face's step from one detection to the next, as a fraction of the eye distance, from which on the frames
+between are detected, too."""
+
+NO_FACE = np.full(15 + LOOK_SIZE, np.nan)
+"""Row of numbers for a missing face.
+
+A row has the box (4), landmarks (10) and confidence (1) of a face, and its look, see `appearance.look_at`."""
+
+Rows = dict[int, np.ndarray]
+"""Rows of the faces of a frame, by track number."""
 
 
 @dataclass(frozen=True)
 class TrackedFace(Face):
     """Hold the smoothed face of one frame.
 
-    Its confidence is 0 in a bridged gap, where the detector missed the face.
+    Its confidence is 0 in a bridged gap, where the detector missed a face that is visible.
 
     Args:
-        track: Track number, from 0. It changes when the face is lost for more than `max_gap` frames, or when another
-            face takes its place. Tracks are neither bridged nor smoothed across such a change.
+        track: Track number, from 0. It changes at a hard cut, when another face takes its place, and when the face is
+            lost for more than `max_gap` and does not return near its place, with its looks, within `MEMORY`. Tracks are
+            neither bridged nor smoothed across such a change.
     """
 
     track: int
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Hold the widths of tracking in frames, derived from those in seconds.
+
+    Args:
+        max_gap, min_length, memory: Numbers of frames.
+        smoothing: Standard deviation in frames.
+    """
+
+    max_gap: int
+    smoothing: float
+    min_length: int
+    memory: int
+
+    @classmethod
+    def at(cls, rate: float, max_gap: float, smoothing: float, min_length: float) -> "Widths":
+        """Convert seconds to frames."""
+        return cls(round(max_gap * rate), smoothing * rate, round(min_length * rate), round(MEMORY * rate))
+
+    @property
+    def reach(self) -> int:
+        """Return the number of frames on either side that affect a frame."""
+        return max(self.max_gap + math.ceil(3 * self.smoothing), self.min_length)
 
 
 def track_face(
@@ -44,209 +85,283 @@ def track_face(
     face: str = "tracked",
     search: str = "near",
     detect_every: int = 1,
-    max_gap: int = 10,
-    smoothing: float = 2.0,
+    max_gap: float = 0.4,
+    smoothing: float = 0.08,
+    min_length: float = 0.2,
     min_confidence: float = 0.9,
 ) -> Iterator[tuple[Frame, TrackedFace | None]]:
     """Track one face in a stream of frames, and smooth it over time.
 
-    The output is `detect_every + max_gap + ceil(3 * smoothing)` frames behind the input. As many frames are held in
-    memory.
+    The output is `delay_in_frames` behind the input. As many frames are held in memory. Tracking starts anew at hard
+    cuts, see `shots.mark_cuts`.
 
     Args:
-        frames: Frame stream in time order.
+        frames: Frame stream in time order. The first timestamps give the frame rate for the widths in seconds, at most
+            60 frames per second; without a clock it is 25. Pixels that are None have no face.
         detector: Face detector for single frames. Each thread of a `ParallelDetector` adds `detect_every` frames to the
             delay.
-        face: "tracked" follows a face by the overlap of consecutive detections, and switches to another face (the
-            largest) only after more than `max_gap` frames without it. "largest" takes the largest face of each frame.
+        face: "tracked" follows a face by the overlap of consecutive detections and by its looks, and switches to
+            another face (the largest) only after more than `max_gap` without it. "largest" takes the largest face of
+            each frame.
         search: "near" searches for the tracked face around its position five detections ago, and in the whole frame if
             the face is not found there. "frame" always searches the whole frame, as does `face="largest"`.
         detect_every: Detect faces on every k-th frame, and interpolate in between. If a detection does not continue the
-            previous one (the face appeared, disappeared or jumped), the detector also runs on the frames in between,
-            so that a track starts and ends on the right frame.
-        max_gap: Longest gap in frames that is bridged.
-        smoothing: Standard deviation, in frames, of the Gaussian weights of a local linear fit; 0 disables smoothing.
+            previous one (the face appeared, disappeared or jumped), if the face changes its speed, or if a frame in
+            between does not show it, the detector also runs on the frames in between.
+        max_gap: Longest gap in seconds that is bridged. Only frames that show the face are.
+        smoothing: Standard deviation, in seconds, of the Gaussian weights of a local linear fit at rest, see
+            `smoothing.smooth`; 0 disables smoothing.
+        min_length: Shortest track, in seconds of detections. Shorter ones are dropped, unless the shot is as short.
         min_confidence: Minimum confidence of a detection, in [0, 1].
 
     Yields:
         Every frame, in order, with its face or None.
     """
-    reach = max_gap + math.ceil(3 * smoothing)
-    rows = deque([NO_FACE] * (2 * reach + 1), maxlen=2 * reach + 1)
-    tracks = deque([-1] * (2 * reach + 1), maxlen=2 * reach + 1)
-    waiting: deque[Frame] = deque()
-    tracked = _FaceTracker(detector, face, search, detect_every, max_gap, min_confidence).run(frames)
-    for count, (frame, row, track) in enumerate(chain(tracked, repeat((None, NO_FACE, -1), reach))):
-        rows.append(row)
-        tracks.append(track)
-        if frame is not None:
-            waiting.append(frame)
-        if count >= reach:
-            steady, steady_tracks = steady_rows(np.array(rows), np.array(tracks), max_gap, smoothing)
-            yield waiting.popleft(), to_face(steady[reach], int(steady_tracks[reach]))
+    rate, frames = measure_rate(frames)
+    widths = Widths.at(rate, max_gap, smoothing, min_length)
+    tracker = _FaceTracker(detector, face, search, detect_every, widths, min_confidence)
+    for frame, faces in steady_faces(tracker.run(frames), widths):
+        yield frame, next(iter(faces), None)
 
 
-def steady_rows(rows: np.ndarray, tracks: np.ndarray, max_gap: int, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Bridge the short gaps of a whole recording, and smooth each track.
+def delay_in_frames(detect_every: int, max_gap: float, smoothing: float, min_length: float, rate: float) -> int:
+    """Compute how far the output of `track_face` and `track_faces` may be behind the input, in frames."""
+    return detect_every + LOOKAHEAD + Widths.at(rate, max_gap, smoothing, min_length).reach
 
-    A straight line is fitted around each frame with Gaussian weights. Inside a track, this is a Gaussian filter without
-    lag. At its ends, it does not pull a moving face back, as a filter with shrinking support would.
+
+def steady_faces(
+    tracked: Iterable[tuple[Frame, bool, Rows]], widths: Widths
+) -> Iterator[tuple[Frame, list[TrackedFace]]]:
+    """Bridge the short gaps of tracks, smooth them, drop the shortest, and number them in order of appearance.
 
     Args:
-        rows: Float, shape (T, 15): box, landmarks and confidence; NaN without a face.
-        tracks: Int, shape (T,): track number; -1 without a face.
-        max_gap: Longest gap, in frames, that is bridged. A gap is interpolated linearly, with confidence 0, if the same
-            track continues after it.
-        smoothing: Standard deviation of the weights, in frames; they are cut off at three standard deviations. 0
-            disables smoothing.
-
-    Returns:
-        Arrays like `rows` and `tracks`.
+        tracked: Frames, whether a shot begins with them, and the rows of their faces; rows may still be added while a
+            frame is among the last `widths.reach`.
+        widths: Widths in frames.
     """
-    rows, tracks = rows.copy(), tracks.copy()
-    seen = np.flatnonzero(tracks >= 0)
-    for start, stop in pairwise(seen.tolist()):
-        if 1 < stop - start <= max_gap + 1 and tracks[start] == tracks[stop]:
-            share = np.arange(1, stop - start)[:, None] / (stop - start)
-            rows[start + 1 : stop] = (1 - share) * rows[start] + share * rows[stop]
-            rows[start + 1 : stop, -1] = 0
-            tracks[start + 1 : stop] = tracks[start]
-    if smoothing > 0:
-        lag = np.arange(len(tracks)) - np.arange(len(tracks))[:, None]
-        weight = np.exp(-0.5 * (lag / smoothing) ** 2) * (abs(lag) <= math.ceil(3 * smoothing))
-        weight *= (tracks == tracks[:, None]) & (tracks >= 0)
-        places = np.nan_to_num(rows[:, :-1])
-        mass, moment, inertia = (np.sum(weight * lag**power, axis=1, keepdims=True) for power in (0, 1, 2))
-        determinant = mass * inertia - moment**2
-        fitted = determinant[:, 0] > 1e-6  # a line needs two frames
-        line = inertia * (weight @ places) - moment * ((weight * lag) @ places)
-        rows[fitted, :-1] = line[fitted] / determinant[fitted]
-    return rows, tracks
+    reach, none = widths.reach, (None, False, {})
+    window: deque[tuple[Frame | None, int, Rows]] = deque([(None, -1, {})] * (2 * reach + 1), maxlen=2 * reach + 1)
+    numbers: dict[int, int] = {}  # of the tracks that are long enough
+    shot = 0
+    for count, (frame, cut, rows) in enumerate(chain(tracked, repeat(none, reach))):
+        shot += cut
+        window.append((frame, shot if frame is not None else -1, rows))
+        current, middle_shot, _ = window[reach]
+        if count < reach or current is None:
+            continue
+        shot_length = sum(one == middle_shot for _, one, _ in window)
+        faces = []
+        for track in sorted(set().union(*(one for _, _, one in window))):
+            track_rows = np.array([one.get(track, NO_FACE) for _, _, one in window])
+            row = interpolate(track_rows, reach, widths.max_gap)
+            length = np.count_nonzero(~np.isnan(track_rows[:, 0]))
+            if row is None or (track not in numbers and length < min(widths.min_length, shot_length)):
+                continue
+            if row[14] == 0 and not is_visible(look_at(current[2], row[4:14].reshape(5, 2)), row[15:]):
+                continue
+            number = numbers.setdefault(track, len(numbers))
+            place = smooth(track_rows, row, reach, widths.smoothing)
+            faces.append(TrackedFace(place[:4], place[4:].reshape(5, 2), float(row[14]), number))
+        yield current, sorted(faces, key=lambda one: one.track)
 
 
-def to_row(face: Face) -> np.ndarray:
-    """Convert a face to a row like `NO_FACE`."""
-    return np.concatenate([face.box, face.landmarks.ravel(), [face.confidence]])
-
-
-def to_face(row: np.ndarray, track: int) -> TrackedFace | None:
-    """Convert a row and its track number to a face; None if the number is -1."""
-    if track < 0:
-        return None
-    return TrackedFace(box=row[:4], landmarks=row[4:14].reshape(5, 2), confidence=float(row[14]), track=track)
+def to_row(face: Face, image: np.ndarray | None = None) -> np.ndarray:
+    """Convert a face to a row like `NO_FACE`; without the image, it has no look."""
+    look = np.zeros(LOOK_SIZE) if image is None else look_at(image, face.landmarks)
+    return np.concatenate([face.box, face.landmarks.ravel(), [face.confidence], look])
 
 
 def detect_chunks(
     frames: Iterable[Frame],
     detector: FaceDetector,
     detect_every: int,
-    near: Callable[[], np.ndarray | None] = lambda: None,
-) -> Iterator[tuple[list[Frame], list[Face], bool]]:
+    near: Callable[[], list[np.ndarray] | None] = lambda: None,
+) -> Iterator[tuple[list[Frame], list[Face], bool, bool]]:
     """Split a stream into chunks, and detect faces in the last frame of each.
 
-    The first chunk is the first frame alone; every further chunk has `detect_every` frames.
+    The first chunk of a shot is its first frame alone; every further chunk has `detect_every` frames, or fewer at the
+    end of the shot.
 
     Args:
         frames, detector, detect_every: See `track_face`.
-        near: Called once per chunk, in order, to get the detector's `near`.
+        near: Called once per chunk, in order, to get the boxes to search near; None for the whole frame.
 
     Yields:
-        The frames of the chunk, the faces of its last frame, and whether the whole frame was searched. A
-        `ParallelDetector` works ahead by one chunk per thread.
+        The frames of the chunk, the faces of its last frame, whether the whole frame was searched, and whether a shot
+        begins. A `ParallelDetector` works ahead by one chunk per thread.
     """
     ahead = detector.threads if isinstance(detector, ParallelDetector) else 0
-    found: Callable[[], list[Face]]
-    waiting: deque[tuple[list[Frame], Callable[[], list[Face]], bool]] = deque()
-    for chunk in _chunks(frames, detect_every):
-        frame, box = chunk[-1][2], near()
-        if isinstance(detector, ParallelDetector):
-            found = detector.submit(frame, box).result
-        else:
-            found = partial(detector.detect, frame, box)
-        waiting.append((chunk, found, box is None))
+    waiting: deque[tuple[list[Frame], Callable[[], list[Face]], bool, bool]] = deque()
+    since = 0  # chunks since the shot began
+    for chunk, cut in _chunks(mark_cuts(frames), detect_every):
+        since = 0 if cut else since + 1
+        boxes = near()
+        boxes = None if since <= MOST_THREADS else boxes  # boxes of the shot before
+        waiting.append((chunk, look_for(detector, chunk[-1][2], boxes), boxes is None, cut))
         if len(waiting) > ahead:
-            chunk, found, whole = waiting.popleft()
-            yield chunk, found(), whole
-    for chunk, found, whole in waiting:
-        yield chunk, found(), whole
+            chunk, found, whole, cut = waiting.popleft()
+            yield chunk, found(), whole, cut
+    for chunk, found, whole, cut in waiting:
+        yield chunk, found(), whole, cut
 
 
-def _chunks(frames: Iterable[Frame], detect_every: int) -> Iterator[list[Frame]]:
+def look_for(
+    detector: FaceDetector, image: np.ndarray | None, boxes: list[np.ndarray] | None = None
+) -> Callable[[], list[Face]]:
+    """Begin to detect the faces of a frame, near each of the boxes or everywhere; call the result to get them."""
+    if image is None:
+        return list
+    nears: list[np.ndarray | None] = [None] if boxes is None else [*boxes]
+    if isinstance(detector, ParallelDetector):
+        parts = [detector.submit(image, near).result for near in nears]
+    else:
+        parts = [partial(detector.detect, image, near) for near in nears]
+    return lambda: _distinct([part() for part in parts])
+
+
+def _distinct(parts: list[list[Face]]) -> list[Face]:
+    """Join the faces that were found near several boxes, each face once."""
+    if len(parts) == 1:
+        return parts[0]
+    kept: list[Face] = []
+    for face in sorted(chain(*parts), key=lambda face: -face.confidence):
+        if all(overlap(face.box, other.box) < SAME_FACE_IOU for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _chunks(frames: Iterable[tuple[Frame, bool]], detect_every: int) -> Iterator[tuple[list[Frame], bool]]:
     chunk: list[Frame] = []
-    for count, frame in enumerate(frames):
+    count = 0
+    for frame, cut in frames:
+        if cut:
+            if chunk:
+                yield chunk, False
+            chunk, count = [], 0
         chunk.append(frame)
         if count % detect_every == 0:
-            yield chunk
+            yield chunk, cut
             chunk = []
+        count += 1
     if chunk:
-        yield chunk
+        yield chunk, False
+
+
+def between(chunk: list[Frame], last: np.ndarray, row: np.ndarray, step: np.ndarray | None) -> list[np.ndarray] | None:
+    """Interpolate a face in the frames of a chunk but its last.
+
+    Args:
+        chunk: Frames after the one of `last`, up to that of `row`.
+        last, row: Rows of the same face.
+        step: Change of the landmarks (10,) per frame up to `last`; None if unknown.
+
+    Returns:
+        A row per frame; None if the face changed its speed, or if a frame does not show it there.
+    """
+    steps = len(chunk)
+    eyes = float(np.linalg.norm(row[6:8] - row[4:6]))
+    if steps > 1 and step is not None:
+        bend = ((row - last)[4:14] / steps - step) * steps
+        if np.sqrt(np.mean(bend**2)) > BEND * eyes:
+            return None
+    rows = [last + (row - last) * (number / steps) for number in range(1, steps)]
+    for (_, _, image), one in zip(chunk, rows, strict=False):
+        if not is_visible(look_at(image, one[4:14].reshape(5, 2)), one[15:]):
+            return None
+    return rows
+
+
+def returns(row: np.ndarray, last: np.ndarray) -> bool:
+    """Tell by looks and place whether a face that does not overlap the last detection is the same."""
+    apart = float(np.abs(row[:2] + row[2:4] / 2 - last[:2] - last[2:4] / 2).max())
+    return apart <= 2 * last[2:4].max() and 0.5 <= row[3] / last[3] <= 2 and is_same(row[15:], last[15:])
 
 
 class _FaceTracker:
     """Select the detected face that continues the track."""
 
     def __init__(
-        self, detector: FaceDetector, face: str, search: str, detect_every: int, max_gap: int, min_confidence: float
+        self, detector: FaceDetector, face: str, search: str, detect_every: int, widths: Widths, min_confidence: float
     ) -> None:
         self.detector = detector
         self.face = face
         self.near = search == "near" and face == "tracked"
         self.detect_every = detect_every
-        self.max_gap = max_gap
+        self.widths = widths
         self.min_confidence = min_confidence
         self.row, self.track = NO_FACE, -1  # last detection
-        self.missed = max_gap + 1  # frames since the last detection
+        self.step: np.ndarray | None = None  # change of its landmarks per frame
+        self.missed = widths.memory + 1  # frames since the last detection
         # boxes of earlier detections; enough that the oldest is known for any number of threads
-        self.boxes: deque[np.ndarray | None] = deque([None] * (MOST_THREADS + 1))
+        self.boxes: deque[list[np.ndarray] | None] = deque([None] * (MOST_THREADS + 1))
 
-    def run(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, np.ndarray, int]]:
-        """Yield every frame with the row of its face and the track number."""
-        for chunk, faces, whole in detect_chunks(frames, self.detector, self.detect_every, self.boxes.popleft):
-            faces = self._confident(faces)
-            if not whole and self._choose(faces)[1] != self.track:
-                faces = self._confident(self.detector.detect(chunk[-1][2]))
-            yield from self._advance(chunk, faces)
-            self.boxes.append(self.row[:4] if self.near and not self.missed else None)
+    def run(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool, Rows]]:
+        """Yield every frame, whether a shot begins, and the row of its face."""
+        for chunk, faces, whole, cut in detect_chunks(frames, self.detector, self.detect_every, self.boxes.popleft):
+            if cut:
+                self.missed = self.widths.memory + 1
+            rows = self._rows(chunk[-1], faces)
+            if not whole and self._choose(rows)[1] != self.track:
+                rows = self._rows(chunk[-1], look_for(self.detector, chunk[-1][2])())
+            for frame, row, track in self._advance(chunk, rows):
+                yield frame, cut, {track: row} if track >= 0 else {}
+                cut = False
+            self.boxes.append([self.row[:4]] if self.near and not self.missed else None)
 
-    def _advance(self, chunk: list[Frame], faces: list[Face]) -> Iterator[tuple[Frame, np.ndarray, int]]:
+    def _advance(self, chunk: list[Frame], rows: list[np.ndarray]) -> Iterator[tuple[Frame, np.ndarray, int]]:
         """Derive the face in each frame of a chunk from the faces in its last frame."""
-        *between, last = chunk
-        row, track = self._choose(faces)
+        *first, last = chunk
+        row, track = self._choose(rows)
         if self.missed == 0 and track == self.track:
-            for step, frame in enumerate(between, start=1):
-                yield frame, self.row + (row - self.row) * (step / len(chunk)), track
+            steps = between(chunk, self.row, row, self.step)
+            if steps is not None:
+                step = (row - self.row)[4:14] / len(chunk)
+                yield from zip(first, steps, [track] * len(first), strict=True)
+                yield last, *self._update(rows)
+                self.step = step
+                return
+            box = [row[:4]] if self.near else None
         elif self.missed > 0 and track < 0:
-            self.missed += len(between)
-            for frame in between:
+            self.missed += len(first)
+            for frame in first:
                 yield frame, NO_FACE, -1
+            first, box = [], None
         else:
-            for frame in between:
-                yield frame, *self._update(self._confident(self.detector.detect(frame[2])))
-        yield last, *self._update(faces)
+            box = None
+        for frame, found in zip(first, [look_for(self.detector, frame[2], box) for frame in first], strict=True):
+            yield frame, *self._update(self._rows(frame, found()))
+        yield last, *self._update(rows)
 
-    def _confident(self, faces: list[Face]) -> list[Face]:
-        return [face for face in faces if face.confidence >= self.min_confidence]
+    def _rows(self, frame: Frame, faces: list[Face]) -> list[np.ndarray]:
+        return [to_row(face, frame[2]) for face in faces if face.confidence >= self.min_confidence]
 
-    def _update(self, faces: list[Face]) -> tuple[np.ndarray, int]:
-        row, track = self._choose(faces)
+    def _update(self, rows: list[np.ndarray]) -> tuple[np.ndarray, int]:
+        row, track = self._choose(rows)
         if track < 0:
-            self.missed += 1
+            self.missed, self.step = self.missed + 1, None
         else:
+            known = track == self.track and self.missed == 0
+            self.step = (row - self.row)[4:14] if known else None
             self.row, self.track, self.missed = row, track, 0
         return row, track
 
-    def _choose(self, faces: list[Face]) -> tuple[np.ndarray, int]:
-        lost = self.missed > self.max_gap
-        if lost or self.face == "largest":
-            best = max(faces, key=lambda face: face.box[2] * face.box[3], default=None)
-        else:
-            best = max(faces, key=lambda face: overlap(face.box, self.row), default=None)
-        if best is None:
+    def _choose(self, rows: list[np.ndarray]) -> tuple[np.ndarray, int]:
+        lost = self.missed > self.widths.max_gap
+        if not rows:
             return NO_FACE, -1
-        same = not lost and overlap(best.box, self.row) >= SAME_FACE_IOU
-        if not (same or lost or self.face == "largest"):
+        if self.face == "largest":
+            rows = [max(rows, key=lambda row: row[2] * row[3])]
+        if not lost:
+            best = max(rows, key=lambda row: overlap(row, self.row))
+            if overlap(best, self.row) >= SAME_FACE_IOU:
+                return best, self.track
+        if self.missed <= self.widths.memory:
+            best = max(rows, key=lambda row: float(row[15:] @ self.row[15:]))
+            if returns(best, self.row):
+                return best, self.track
+        if not lost and self.face != "largest":
             return NO_FACE, -1
-        return to_row(best), self.track if same else self.track + 1
+        return max(rows, key=lambda row: row[2] * row[3]), self.track + 1
 
 
 def overlap(box: np.ndarray, other: np.ndarray) -> float:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from auvmae.faces.multi_face_tracking import track_faces
-from auvmae.faces.tracking import track_face
+from auvmae.faces.tracking import delay_in_frames, track_face
 
 from .test_tracking import Script, face_at, frames, furthest_behind
 
-SETTINGS = {"max_gap": 5, "smoothing": 2.0}
+SETTINGS = {"max_gap": 0.2, "smoothing": 0.08, "min_length": 0}
 
 
 def run(script, **settings):
@@ -81,4 +81,4 @@ def test_a_face_that_jumps_is_another_one():
 
 def test_it_never_runs_further_behind_than_it_says():
     detector = Script([[face_at(100)] * (number % 100 < 60) + [face_at(400)] for number in range(200)])
-    assert furthest_behind(track_faces, detector, 200, detect_every=3, max_gap=10, smoothing=2.0) <= 3 + 10 + 6
+    assert furthest_behind(track_faces, detector, 200, detect_every=3) <= delay_in_frames(3, 0.4, 0.08, 0.2, 25)

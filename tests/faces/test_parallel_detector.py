@@ -7,7 +7,7 @@ import pytest
 
 from auvmae.faces.detection import ParallelDetector
 from auvmae.faces.multi_face_tracking import track_faces
-from auvmae.faces.tracking import to_row, track_face
+from auvmae.faces.tracking import delay_in_frames, to_row, track_face
 
 from .test_tracking import Script, face_at, frames, furthest_behind
 
@@ -32,7 +32,7 @@ def threads():
 @pytest.mark.parametrize("track", [track_face, track_faces])
 @pytest.mark.parametrize(("threads_at_work", "detect_every"), [(1, 1), (2, 3), (4, 1), (4, 7)])
 def test_the_same_faces(track, threads_at_work, detect_every):
-    settings = {"detect_every": detect_every, "max_gap": 4}
+    settings = {"detect_every": detect_every, "max_gap": 0.16, "min_length": 0}
     expected = numbers(track(frames(61), Script(script()), **settings))
     with ParallelDetector(partial(Script, script()), threads_at_work) as detector:
         found = numbers(track(frames(61), detector, **settings))
@@ -55,8 +55,8 @@ def test_frames_are_looked_at_at_the_same_time():
 
 def test_it_runs_so_far_behind_and_no_further():
     with ParallelDetector(partial(Script, script()), 2) as detector:
-        behind = furthest_behind(track_face, detector, 61, detect_every=3, max_gap=4, smoothing=0)
-    assert behind <= 3 + 4 + 2 * 3
+        behind = furthest_behind(track_face, detector, 61, detect_every=3, max_gap=0.16, smoothing=0, min_length=0)
+    assert behind <= delay_in_frames(3, 0.16, 0, 0, 25) + 2 * 3
 
 
 def test_what_a_detector_raises_arrives():

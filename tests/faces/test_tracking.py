@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from auvmae.faces.detection import Face
-from auvmae.faces.tracking import steady_rows, track_face
+from auvmae.faces.smoothing import interpolate, smooth
+from auvmae.faces.tracking import delay_in_frames, track_face
 
 SHAPE = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]])  # landmarks in a unit box
 
@@ -14,7 +15,9 @@ def face_at(x, y=50.0, side=100.0, confidence=0.99, noise=0.0):
 def frames(count):
     """Yield frames that contain only their number."""
     for number in range(count):
-        yield number, number / 25, np.array(divmod(number, 256), dtype=np.uint8)
+        image = np.zeros((128, 128, 3), np.uint8)
+        image[1, 1, :2] = divmod(number, 256)  # not in the thumbnails of `mark_cuts`
+        yield number, number / 25, image
 
 
 class Script:
@@ -28,7 +31,7 @@ class Script:
         self.asked, self.whole = [], []
 
     def detect(self, frame, near=None):
-        number = 256 * int(frame[0]) + int(frame[1])
+        number = 256 * int(frame[1, 1, 0]) + int(frame[1, 1, 1])
         self.asked.append(number)
         if near is None:
             self.whole.append(number)
@@ -37,7 +40,7 @@ class Script:
 
 
 def run(script, **settings):
-    settings = {"detect_every": 1, "max_gap": 5, "smoothing": 2.0} | settings
+    settings = {"detect_every": 1, "max_gap": 0.2, "smoothing": 0.08, "min_length": 0} | settings
     tracked = list(track_face(frames(len(script)), Script(script), **settings))
     assert [frame[0] for frame, _ in tracked] == list(range(len(script)))
     return [face for _, face in tracked]
@@ -69,7 +72,7 @@ def jitter(track):
 def test_smoothing_removes_jitter_and_adds_no_lag():
     rng = np.random.default_rng(0)
     sway = 20 * np.sin(2 * np.pi * np.arange(200) / 75)  # a head that sways every three seconds
-    raw = [[face_at(100 + x, noise=rng.normal(0, 2, (5, 2)))] for x in sway]
+    raw = [[face_at(100 + x, noise=rng.normal(0, 0.6, (5, 2)))] for x in sway]
     truth = landmarks([face_at(100 + x) for x in sway])
     before, after = landmarks([faces[0] for faces in raw]), landmarks(run(raw))
     assert jitter(after) < jitter(before) / 20
@@ -110,7 +113,7 @@ def test_a_face_that_leaves_and_returns_is_found_exactly_where_it_is(detect_ever
 
 def test_the_detector_runs_on_every_kth_frame_only():
     script = Script([[face_at(10 + 2 * number)] for number in range(61)])
-    faces = [face for _, face in track_face(frames(61), script, detect_every=5, max_gap=5, smoothing=0)]
+    faces = [face for _, face in track_face(frames(61), script, detect_every=5, max_gap=0.2, smoothing=0)]
     assert script.asked == list(range(0, 61, 5))
     np.testing.assert_allclose(landmarks(faces), landmarks([face[0] for face in script.faces]), atol=1e-6)
 
@@ -130,7 +133,7 @@ def test_looking_near_a_face_finds_what_looking_everywhere_does(seed, detect_eve
     found = {}
     detector = {search: Script(script) for search in ("near", "frame")}
     for search in detector:
-        tracked = track_face(frames(400), detector[search], search=search, detect_every=detect_every, max_gap=5)
+        tracked = track_face(frames(400), detector[search], search=search, detect_every=detect_every, max_gap=0.2, min_length=0)
         found[search] = [(face.track, *face.box) if face else None for _, face in tracked]
     assert found["near"] == found["frame"]
     assert len({face[0] for face in found["near"] if face}) > 1
@@ -181,18 +184,22 @@ def test_a_stream_gives_what_the_whole_recording_gives(length):
     for number, faces in enumerate(script):
         for face in faces:
             rows[number] = [*face.box, *face.landmarks.ravel(), face.confidence]
-    tracks, track, last = np.full(length, -1), -1, -np.inf
+    faces = run(script, max_gap=0.12, smoothing=0.06)
+    last = -np.inf
     for number in np.flatnonzero(present):
-        track += number - last > 4  # a gap of more than three frames
-        tracks[number], last = track, number
-    whole, whole_tracks = steady_rows(rows, tracks, max_gap=3, smoothing=1.5)
-    faces = run(script, max_gap=3, smoothing=1.5)
-    assert [-1 if face is None else face.track for face in faces] == whole_tracks.tolist()
-    for face, row in zip(faces, whole, strict=True):
-        if face is not None:
-            np.testing.assert_allclose([*face.box, *face.landmarks.ravel(), face.confidence], row, atol=1e-9)
+        if number - last > 4:  # a gap of more than three frames is not smoothed over
+            start = number
+        last = number
+        stop = next((later for later in range(number, length - 3) if not present[later : later + 4].any()), length)
+        track = np.full_like(rows, np.nan)
+        track[start:stop] = rows[start:stop]
+        expected = smooth(track, rows[number], number, 1.5)
+        np.testing.assert_allclose([*faces[number].box, *faces[number].landmarks.ravel()], expected, atol=1e-9)
+    for number in np.flatnonzero(~present):
+        row = interpolate(rows, number, 3)
+        assert (faces[number] is None) == (row is None)
 
 
 def test_it_never_runs_further_behind_than_it_says():
     detector = Script([[face_at(100)] if number % 100 < 60 else [] for number in range(300)])
-    assert furthest_behind(track_face, detector, 300, detect_every=3, max_gap=10, smoothing=2.0) <= 3 + 10 + 6
+    assert furthest_behind(track_face, detector, 300, detect_every=3) <= delay_in_frames(3, 0.4, 0.08, 0.2, 25)

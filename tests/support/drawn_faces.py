@@ -14,7 +14,7 @@ from auvmae.faces.detection import Face
 from auvmae.video.reading import iter_frames
 from auvmae.video.writing import VideoWriter
 
-RECIPE = CropRecipe(size=32, detect_every=2, max_gap=3, smoothing=1.0)
+RECIPE = CropRecipe(size=32, detect_every=2, max_gap=0.12, smoothing=0.04, min_length=0.0)
 TRAINED = RECIPE.to_dict() | {"detector": "square"}  # as stored in a processor, if `square` is in DETECTORS
 SHAPE = (TEMPLATE - 0.5) * 0.5 + 0.5  # landmarks in the unit square; the crop extends beyond it by half of its side
 
