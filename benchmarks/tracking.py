@@ -30,7 +30,7 @@ SIZE = (640, 360)
 
 
 def place(landmarks: np.ndarray) -> np.ndarray:
-    """Return the template's points (5,) in the frame, as complex numbers, by the fit of `crop.align`."""
+    """Return the template's points (5,) in the frame as complex numbers."""
     here, there = landmarks[:, 0] + 1j * landmarks[:, 1], TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
     centred = there - there.mean()
     return np.vdot(centred, here) / np.vdot(centred, centred) * centred + here.mean()
@@ -44,7 +44,7 @@ def error(landmarks: np.ndarray, truth: np.ndarray) -> float:
 
 
 def dense(images: list[np.ndarray]) -> list[np.ndarray | None]:
-    """Detect the largest face of every whole frame; return its landmarks (5, 2), robustly fitted."""
+    """Detect the largest face of every frame, and fit its landmarks robustly."""
     detector = load_detector(RECIPE.detector, RECIPE.min_face)
     found: list[np.ndarray | None] = []
     for image in images:
@@ -83,7 +83,7 @@ def move(image: np.ndarray, landmarks: np.ndarray, shift: np.ndarray, angle: flo
 
 
 def fast(image: np.ndarray, landmarks: np.ndarray, count: int = 150, fps: int = 25):
-    """Rest for a second, then sway, nod and tilt by up to 0.7 face widths at 1 to 2 Hz."""
+    """Move a face after a second of rest, by up to 0.7 face widths at 1 to 2 Hz."""
     eyes = np.linalg.norm(landmarks[1] - landmarks[0])
     images, truth = [], []
     for number in range(count):
@@ -110,9 +110,11 @@ def cover(image: np.ndarray, landmarks: np.ndarray, seed: int) -> np.ndarray:
 
 
 def table_row(name: str, images, truth, visible, times, known_ids, every: bool = True) -> tuple[str, list[float]]:
-    """Run both modes on a clip and format a row; `truth` may hold None where it is unknown."""
+    """Run both modes on a clip and format a row; `truth` is None where unknown."""
     one, cpu = run(images, times, False)
-    errors = [error(f[0].landmarks, t) for f, t, v in zip(one, truth, visible, strict=True) if f and t is not None and v]
+    errors = [
+        error(f[0].landmarks, t) for f, t, v in zip(one, truth, visible, strict=True) if f and t is not None and v
+    ]
     wrong = sum(bool(f) and not v for f, v in zip(one, visible, strict=True))
     missed = sum(not f and v for f, v in zip(one, visible, strict=True))
     ids = len({face.track for faces in one for face in faces})
@@ -167,8 +169,6 @@ def main() -> None:
         joined = [image for shot in shots for image in shot]
         reference = [one for shot in shots for one in dense(shot)]
         table_row(f"cuts: {name}", joined, reference, [True] * len(joined), clock[: len(joined)], 3)
-        slow = [move(images[first], found[first], np.array([0.8 * (i % 80 - 40), 0.0]) * 0, 0, 1) for i in range(1)]
-        del slow
         eyes = np.linalg.norm(found[first][1] - found[first][0])
         sway = [eyes * np.array([0.9 * np.sin(2 * np.pi * i / 60), 0.0]) for i in range(120)]
         swaying = [move(images[first], found[first], shift, 0, 1) for shift in sway]
@@ -177,7 +177,10 @@ def main() -> None:
         places = [one for _, one in swaying]
         table_row(f"black: {name}", black, places, [not gone for gone in away], clock[:120], 1)
         away = [i % 40 in range(20, 27) for i in range(120)]
-        hidden = [cover(image, one, i // 40) if gone else image for i, ((image, one), gone) in enumerate(zip(swaying, away, strict=True))]
+        hidden = [
+            cover(image, one, i // 40) if gone else image
+            for i, ((image, one), gone) in enumerate(zip(swaying, away, strict=True))
+        ]
         table_row(f"hidden: {name}", hidden, places, [not gone for gone in away], clock[:120], 1)
         flicker = [image.copy() for image in small[name]]
         guest = cv2.resize(other[0][40:320, 180:460], (120, 120), interpolation=cv2.INTER_AREA)

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "changes its speed",
         ),
         ("max_gap", float, "bridge a missed face for at most this many seconds"),
-        ("smoothing", float, "standard deviation of the temporal smoothing at rest, in seconds; 0 for none"),
+        ("smoothing", float, "standard deviation of the temporal smoothing of a still face, in seconds; 0 for none"),
         ("min_length", float, "drop tracks that are shorter than this, in seconds"),
         ("min_confidence", float, "ignore detections below this confidence"),
         ("min_face", float, "height of the smallest face to detect, as a fraction of the frame's shorter side"),

@@ -39,7 +39,10 @@ def look_at(image: np.ndarray | None, landmarks: np.ndarray) -> np.ndarray:
 
 
 def is_visible(look: np.ndarray, expected: np.ndarray) -> bool:
-    """Tell whether a look is that of the detections around it; their interpolated look need not be normalised."""
+    """Tell whether a look is that of the detections around it.
+
+    The interpolated look of these detections need not be normalised.
+    """
     return float(look @ expected) >= VISIBLE_LOOK * float(expected @ expected)
 
 

@@ -72,7 +72,7 @@ class CropRecipe:
 
     @property
     def delay(self) -> int:
-        """Return the maximum delay of `iter_crops` behind its input, in frames at 25 frames per second.
+        """Return the maximum delay of `iter_crops`, in frames at 25 frames per second.
 
         At other rates it grows in proportion, except for `detect_every`; above 60 frames per second it does not grow.
         """
@@ -127,7 +127,7 @@ def iter_crops(
         tracked = ((frame, [face]) for frame, face in one)
     for (index, timestamp, frame), faces in tracked:
         for face in faces or [None]:
-            crop = None if face is None else align(frame, face.landmarks, recipe.size, recipe.margin)
+            crop = None if face is None or frame is None else align(frame, face.landmarks, recipe.size, recipe.margin)
             yield CroppedFrame(index, timestamp, face, crop)
 
 

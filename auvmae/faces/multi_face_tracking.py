@@ -44,7 +44,7 @@ def track_faces(
     Consecutive detections are matched by their overlap, the largest overlap first, then by looks. A face that returns
     after more than `MEMORY`, or far from its place, starts a new track. The delay is the same as in `track_face`. For a
     single face that does not jump, the result is also the same. With `search="near"`, the whole frame is searched in
-    every fourth detection, and where a known face is lost; a new face is then looked for in the frames before.
+    every fourth detection, and where a known face is lost; a new face is then searched for in the frames before.
 
     Args:
         frames: Frame stream in time order.
@@ -113,7 +113,7 @@ class _MultiFaceTracker:
         return {track for track, live in self.live.items() if not live.missed}
 
     def _look_back(self, items: list[tuple[Frame, Rows]], known: int) -> None:
-        """Follow the faces that a full look found for the first time back to the last full look."""
+        """Follow new faces of a full search back to the full search before."""
         for track, row in items[0][1].items() if self.recent else ():
             if track < known:
                 continue

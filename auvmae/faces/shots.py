@@ -38,10 +38,12 @@ def measure_rate(frames: Iterable[Frame]) -> tuple[float, Iterator[Frame]]:
 
 
 def mark_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Tell for each frame whether a new shot begins with it: at a hard cut, or where the frame size changes.
+    """Mark the frames with which a new shot begins.
+
+    It begins at a hard cut, or where the frame size changes.
 
     Frames are compared by correlation, so that a change of brightness is no cut. Blank frames are passed over. Fast
-    motion is told from a cut by the frames before and after, which differ as much. The output is `LOOKAHEAD` frames
+    motion is no cut: the frames before and after it differ as much. The output is `LOOKAHEAD` frames
     behind the input.
     """
     waiting: deque[tuple[Frame, np.ndarray | None]] = deque()
@@ -79,7 +81,7 @@ def mark_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
 
 
 def thumbnail(image: np.ndarray | None) -> np.ndarray | None:
-    """Shrink a frame to 16x16 and normalise it; None if it is blank.
+    """Resize a frame to 16x16 and normalise it; None if it is blank.
 
     Returns:
         Float32, shape (768,), with mean 0 and norm 1.
@@ -93,7 +95,7 @@ def thumbnail(image: np.ndarray | None) -> np.ndarray | None:
 
 
 def normalise(image: np.ndarray) -> np.ndarray | None:
-    """Flatten an image, and bring it to mean 0 and norm 1; None if it is blank."""
+    """Convert an image to a vector of mean 0 and norm 1; None if it is blank."""
     flat = image.ravel().astype(np.float32)
     flat -= flat.mean()
     norm = float(np.sqrt(flat @ flat))

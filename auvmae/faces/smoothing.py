@@ -13,7 +13,7 @@ STEPS = (0.25, 0.5, 1.0)
 
 
 def interpolate(rows: np.ndarray, middle: int, max_gap: int) -> np.ndarray | None:
-    """Find the row of one frame; in a gap of at most `max_gap` frames, interpolate it with confidence 0.
+    """Find the row of one frame, or interpolate it with confidence 0 in a short gap.
 
     Args:
         rows: Float, shape (T, 15 or more): box, landmarks, confidence and more; NaN without a face.

@@ -92,8 +92,8 @@ def track_face(
 ) -> Iterator[tuple[Frame, TrackedFace | None]]:
     """Track one face in a stream of frames, and smooth it over time.
 
-    The output is `delay_in_frames` behind the input. As many frames are held in memory. Tracking starts anew at hard
-    cuts, see `shots.mark_cuts`.
+    The output is `delay_in_frames` behind the input. As many frames are held in memory. Tracking starts again at
+    hard cuts, see `shots.mark_cuts`.
 
     Args:
         frames: Frame stream in time order. The first timestamps give the frame rate for the widths in seconds, at most
@@ -109,8 +109,8 @@ def track_face(
             previous one (the face appeared, disappeared or jumped), if the face changes its speed, or if a frame in
             between does not show it, the detector also runs on the frames in between.
         max_gap: Longest gap in seconds that is bridged. Only frames that show the face are.
-        smoothing: Standard deviation, in seconds, of the Gaussian weights of a local linear fit at rest, see
-            `smoothing.smooth`; 0 disables smoothing.
+        smoothing: Standard deviation, in seconds, of the Gaussian weights of a local linear fit where the
+            face does not move, see `smoothing.smooth`; 0 disables smoothing.
         min_length: Shortest track, in seconds of detections. Shorter ones are dropped, unless the shot is as short.
         min_confidence: Minimum confidence of a detection, in [0, 1].
 
@@ -125,21 +125,24 @@ def track_face(
 
 
 def delay_in_frames(detect_every: int, max_gap: float, smoothing: float, min_length: float, rate: float) -> int:
-    """Compute how far the output of `track_face` and `track_faces` may be behind the input, in frames."""
+    """Compute the maximum delay of `track_face` and `track_faces` in frames."""
     return detect_every + LOOKAHEAD + Widths.at(rate, max_gap, smoothing, min_length).reach
 
 
 def steady_faces(
     tracked: Iterable[tuple[Frame, bool, Rows]], widths: Widths
 ) -> Iterator[tuple[Frame, list[TrackedFace]]]:
-    """Bridge the short gaps of tracks, smooth them, drop the shortest, and number them in order of appearance.
+    """Bridge the gaps of tracks, smooth them, drop short ones, and number the rest.
+
+    Numbers follow the order of appearance.
 
     Args:
         tracked: Frames, whether a shot begins with them, and the rows of their faces; rows may still be added while a
             frame is among the last `widths.reach`.
         widths: Widths in frames.
     """
-    reach, none = widths.reach, (None, False, {})
+    reach = widths.reach
+    none: tuple[Frame | None, bool, Rows] = (None, False, {})
     window: deque[tuple[Frame | None, int, Rows]] = deque([(None, -1, {})] * (2 * reach + 1), maxlen=2 * reach + 1)
     numbers: dict[int, int] = {}  # of the tracks that are long enough
     shot = 0
@@ -208,7 +211,10 @@ def detect_chunks(
 def look_for(
     detector: FaceDetector, image: np.ndarray | None, boxes: list[np.ndarray] | None = None
 ) -> Callable[[], list[Face]]:
-    """Begin to detect the faces of a frame, near each of the boxes or everywhere; call the result to get them."""
+    """Start to detect the faces of a frame, near each of the boxes or everywhere.
+
+    Call the result to get the faces.
+    """
     if image is None:
         return list
     nears: list[np.ndarray | None] = [None] if boxes is None else [*boxes]
@@ -272,7 +278,7 @@ def between(chunk: list[Frame], last: np.ndarray, row: np.ndarray, step: np.ndar
 
 
 def returns(row: np.ndarray, last: np.ndarray) -> bool:
-    """Tell by looks and place whether a face that does not overlap the last detection is the same."""
+    """Tell by looks and place whether a face is the one detected last."""
     apart = float(np.abs(row[:2] + row[2:4] / 2 - last[:2] - last[2:4] / 2).max())
     return apart <= 2 * last[2:4].max() and 0.5 <= row[3] / last[3] <= 2 and is_same(row[15:], last[15:])
 

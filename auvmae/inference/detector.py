@@ -26,7 +26,7 @@ from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..processors import AUVMAEImageProcessor
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
-from ..video.faults import Faults
+from ..video.damage.faults import Faults
 from ..weights import check_finite
 from .calibration import Calibration
 from .onnx_model import OnnxModel, check_export

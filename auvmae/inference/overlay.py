@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..knowledge.facs import au_column
 from ..system.read_ahead import read_ahead
 from ..video.container import VideoDecodeError
-from ..video.faults import Faults
+from ..video.damage.faults import Faults
 from ..video.reading import frame_rate, iter_frames
 from ..video.writing import VideoWriter
 from .prediction import AUPrediction

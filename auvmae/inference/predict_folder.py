@@ -25,7 +25,7 @@ from ..system.endings import is_disk_full
 from ..system.files import are_whole, check_writable, checksums, read_json_object, replacing
 from ..system.folder_report import VideoResult, save_report
 from ..system.leftovers import remove_leftovers, temporary_sibling
-from ..video.faults import Faults
+from ..video.damage.faults import Faults
 from ..video.finding import LeftOut
 from ..video.reading import num_frames
 from .overlay import write_overlay
@@ -178,7 +178,7 @@ class _Job:
         return self.result("done", frames=frames, found=found, reason=reason, note=faults.note)
 
     def _write_extras(self, prediction: AUPrediction, staged: Target) -> list[str]:
-        """Write the extras, and say which of them failed: none may cost the table."""
+        """Write the extras, and list those that failed, since none may cost the table."""
         failures = []
         for extra in self.extras:
             try:

@@ -11,7 +11,7 @@ from ..faces.crop import CroppedFrame
 from ..faces.crop_files import index_path, read_index
 from ..faces.tracking import TrackedFace
 from ..processors import to_array
-from ..video.faults import Faults
+from ..video.damage.faults import Faults
 from ..video.reading import Frame, iter_frames
 
 Source = str | Path | np.ndarray | Iterable[Any]

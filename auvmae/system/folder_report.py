@@ -36,7 +36,7 @@ class VideoResult:
 
 
 def summarise(results: list[VideoResult]) -> dict[str, int]:
-    """Count videos by status, incomplete ones, all frames, and the frames with a face ("found")."""
+    """Count videos by status, incomplete ones, all frames, and frames with a face."""
     counts = {status: sum(result.status == status for result in results) for status in ("done", "skipped", "failed")}
     counts["incomplete"] = sum(bool(result.reason) for result in results) - counts["failed"]
     totals = {name: sum(getattr(result, name) for result in results) for name in ("frames", "found")}

@@ -1,4 +1,4 @@
-"""Read frames with decoders other than PyAV, where they are proven to give the same frames."""
+"""Read frames with other decoders than PyAV where they give the same frames."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -43,9 +43,8 @@ DECODERS: dict[str, Callable[[Path, np.ndarray], Iterator[np.ndarray]]] = {
 def agrees(backend: str, path: Path, size: int, changed: int, keys: tuple[int, ...]) -> bool:
     """Check that another decoder gives the frames of `iter_frames`.
 
-    These decoders hide damage, know nothing of mirrored frames, pixel aspects and HDR, and miss frames of open groups
-    of pictures. So all frames are compared once per process: in order, then by jumps to each keyframe and its
-    neighbours.
+    These decoders hide damage, know nothing of mirrored frames, pixel aspects and HDR, and miss frames of open GOPs. So
+    all frames are compared once per process: in order, then by jumps to each keyframe and its neighbours.
 
     Args:
         backend: Name of the decoder.

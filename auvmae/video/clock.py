@@ -4,8 +4,8 @@
 class Clock:
     """Turn the timestamps of a file into a clock that never goes back.
 
-    Parts of a recording that were joined byte by byte (the chapters of camcorders and DVDs) each start anew. The clock
-    then goes on by one frame.
+    Parts of a recording that were joined byte by byte (the chapters of camcorders and DVDs) each start at 0
+    again. The clock then continues by one frame.
 
     Args:
         interval: Seconds between two frames, until two frames have told.
@@ -22,7 +22,10 @@ class Clock:
         self._last = float("-inf")
 
     def follow(self, time: float | None) -> float:
-        """Return the seconds of the next frame, NaN if it has no timestamp; `restarted` tells if its clock did."""
+        """Return the seconds of the next frame, NaN without a timestamp.
+
+        `restarted` tells whether the clock of the file started again with it.
+        """
         if time is None:
             self.restarted = False
             return float("nan")

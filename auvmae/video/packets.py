@@ -1,4 +1,4 @@
-"""Read the metadata of frames from their packets, and find where decoding may start."""
+"""Read the metadata of packets, and find where decoding may start."""
 
 import re
 from collections.abc import Iterator
@@ -71,13 +71,16 @@ NAL_CODECS = {"h264", "hevc"}
 
 
 def identify(packet: Any) -> tuple[int | None, int, int | None]:
-    """Name a packet by position, size and time: a file whose index is damaged gives other times after seeking."""
+    """Name a packet by position, size and time.
+
+    A file whose index is damaged gives other times after seeking.
+    """
     return packet.pos, packet.size, packet.pts
 
 
 @lru_cache(maxsize=1024)  # listing the packets costs more than reading a clip, and a video has many clips
 def frame_table(path: Path, size: int, changed: int) -> FrameTable:
-    """Find out from the stream whether it can be sought exactly, and where its frames are.
+    """Find whether a stream can be sought exactly, and where its frames are.
 
     The packets must have times that differ, begin with a keyframe, and give one frame each. Where the codec allows
     packets that give none, the whole stream is decoded once to check this; otherwise, up to the second keyframe.
@@ -118,12 +121,12 @@ def frame_table(path: Path, size: int, changed: int) -> FrameTable:
 
 
 def is_fresh(coder: Any, data: bytes) -> bool | None:
-    """Tell whether no frame shown after this H.264 or HEVC keyframe refers to one before it.
+    """Tell whether later frames never refer to frames before an H.264/HEVC keyframe.
 
     Recovery points of H.264 (intra refresh, open GOPs) and broken links of HEVC are no such keyframes.
 
     Returns:
-        None if the packet contains no picture.
+        None if the packet contains no frame.
     """
     header, hevc = coder.extradata or b"", coder.codec.canonical_name == "hevc"
     if header[:1] == b"\x01":  # units follow their length, as in MP4

@@ -19,7 +19,7 @@ MAX_ASPECT = 8
 
 
 def to_rgb(frame: Any, stream: Any, path: Path, index: int, damaged: bool = False) -> np.ndarray:
-    """Convert a decoded frame to the picture that a player shows, uint8 of shape (H, W, 3).
+    """Convert a decoded frame to what a player shows, uint8 of shape (H, W, 3).
 
     The whole display matrix is applied, pixels become square, and HDR and BT.2020 become BT.709.
 
@@ -54,7 +54,10 @@ def to_rgb(frame: Any, stream: Any, path: Path, index: int, damaged: bool = Fals
 
 
 def pixel_aspect(stream: Any) -> Fraction:
-    """Return width / height of a stored pixel; the container overrules the codec, as in players."""
+    """Return width / height of a stored pixel.
+
+    The container overrules the codec, as in players.
+    """
     for source in (stream, stream.codec_context):
         aspect = source.sample_aspect_ratio
         if aspect and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .backends import DECODERS, agrees
 from .container import VideoDecodeError, open_container, video_stream
-from .damage import judge
+from .damage.judge import judge
 from .packets import FrameTable, Key, frame_table, identify
 from .pixels import to_rgb
 from .reading import image_files, iter_frames, read_image

@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .clock import Clock
-from .completeness import missing_end
 from .container import VideoDecodeError, open_container, video_stream
-from .damage import judge
-from .faults import Faults
+from .damage.completeness import missing_end
+from .damage.faults import Faults
+from .damage.judge import judge
 from .packets import list_packets
 from .pixels import to_rgb
 
@@ -110,7 +110,7 @@ def decode_frames(container: Any, path: Path, faults: Faults | None = None) -> I
 
 
 def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None]]:
-    """Yield frames in presentation order, their damage in words, and times in seconds (None if unknown).
+    """Yield frames in presentation order, their damage in words, and their seconds.
 
     A frame that the decoder refuses is None. Its time is that of its packet.
     """
@@ -154,7 +154,10 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None
 
 
 def _knows_frames(container: Any, stream: Any) -> bool:
-    """Tell whether the header lists all frames, so that those before the first keyframe that is sound count, too."""
+    """Tell whether the header lists all frames.
+
+    Those before the first sound keyframe then count, too.
+    """
     return stream.frames > 0 and container.format.name != "avi"
 
 
@@ -211,7 +214,7 @@ def image_files(folder: str | Path) -> dict[int, Path]:
 
 
 def image_number(file: Path) -> tuple[str, int] | None:
-    """Split the name of an image into its prefix and its frame index, None if it has none."""
+    """Split the name of an image into prefix and frame index; None without index."""
     if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
         return None
     prefix = "" if file.stem.isdecimal() else file.stem.rstrip("0123456789")

@@ -48,7 +48,7 @@ def test_short_files_can_be_damaged():
 
 
 def test_one_field_changes():
-    path, value, text = change_field('{"a": {"b": [1, 2]}}', np.random.default_rng(0))
+    path, _value, text = change_field('{"a": {"b": [1, 2]}}', np.random.default_rng(0))
     assert path[0] == "a"
     assert text != '{"a": {"b": [1, 2]}}'
 

@@ -133,7 +133,9 @@ def test_looking_near_a_face_finds_what_looking_everywhere_does(seed, detect_eve
     found = {}
     detector = {search: Script(script) for search in ("near", "frame")}
     for search in detector:
-        tracked = track_face(frames(400), detector[search], search=search, detect_every=detect_every, max_gap=0.2, min_length=0)
+        tracked = track_face(
+            frames(400), detector[search], search=search, detect_every=detect_every, max_gap=0.2, min_length=0
+        )
         found[search] = [(face.track, *face.box) if face else None for _, face in tracked]
     assert found["near"] == found["frame"]
     assert len({face[0] for face in found["near"] if face}) > 1

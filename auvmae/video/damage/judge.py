@@ -13,7 +13,7 @@ MAX_DELAY = 8
 def judge(frames: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     """Tell sound frames from damaged ones, for all readers alike.
 
-    Decoders conceal damage, and then go on from the smeared picture without a word. So all frames that are decoded
+    Decoders conceal damage, and then continue from the smeared frame without a word. So all frames that are decoded
     after a damaged one count as damaged, up to the next keyframe. A B-frame may refer to the frame that follows it, and
     is held back until that one is known.
 

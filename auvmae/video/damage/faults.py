@@ -21,7 +21,7 @@ class Faults:
 
     @property
     def reason(self) -> str:
-        """Say which frames are missing; empty if there are none."""
+        """Describe which frames are missing; empty if there are none."""
         parts = []
         if self.damaged:
             verb = "are" if len(self.damaged) > 1 else "is"
@@ -34,7 +34,7 @@ class Faults:
 
     @property
     def note(self) -> str:
-        """Say what was mended; empty if there was nothing to mend."""
+        """Describe what was corrected; empty if nothing was."""
         if not self.restarts:
             return ""
         frames = ", ".join(map(str, self.restarts[:5])) + (", ..." if len(self.restarts) > 5 else "")

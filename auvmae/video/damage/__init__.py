@@ -1,0 +1,1 @@
+"""Judge what is damaged or missing in a recording."""
