@@ -16,7 +16,7 @@ from queue import SimpleQueue
 
 from tqdm.auto import tqdm
 
-from ..system.endings import is_disk_full
+from ..system.endings import ends_run
 from ..system.files import check_writable, replacing
 from ..system.folder_report import VideoResult, save_report
 from ..system.leftovers import remove_leftovers
@@ -118,7 +118,7 @@ def _crop_one(
     try:
         counts = crop_video(video, crop, recipe, make_detector(), progress)
     except Exception as error:  # an error in one video must not stop the others
-        if is_disk_full(error):
+        if ends_run(error):
             raise
         return _failed(video, crop, f"{type(error).__name__}: {error}")
     return VideoResult(str(video), str(crop), "done", "", *counts)

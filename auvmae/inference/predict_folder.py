@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ..faces.crop import CroppedFrame
 from ..faces.detection import load_detector
 from ..plotting.style import save_figure
-from ..system.endings import is_disk_full
+from ..system.endings import ends_run
 from ..system.files import are_whole, check_writable, checksums, read_json_object, replacing
 from ..system.folder_report import VideoResult, save_report
 from ..system.leftovers import remove_leftovers, temporary_sibling
@@ -123,12 +123,12 @@ class _Job:
     def failures_into(self, results: dict[Path, VideoResult]) -> Iterator[None]:
         """Record any error as a result, so that one recording does not stop the others.
 
-        A full disk stops them, as no other one could be written.
+        A full disk and a closed pipe stop them, since they would befall all others.
         """
         try:
             yield
         except Exception as error:
-            if is_disk_full(error):
+            if ends_run(error):
                 raise
             results[self.video] = self.result("failed", reason=f"{type(error).__name__}: {error}")
 

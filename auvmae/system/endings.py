@@ -48,9 +48,10 @@ def run_command(command: Callable[[], Any], name: str, expected: tuple[type[Exce
     except KeyboardInterrupt:
         _say(f"{name}: interrupted")
         return INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return PIPE_CLOSED
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and _drop_output():
-            return PIPE_CLOSED
         if is_disk_full(error) or isinstance(error, expected):
             _drop_output()
             return failed(name, error)
@@ -65,6 +66,11 @@ def failed(name: str, error: Exception) -> int:
     """
     _say(f"{name}: {error}")
     return 1 if is_disk_full(error) else 2
+
+
+def ends_run(error: BaseException) -> bool:
+    """Tell whether an error at one video would befall all others: a full disk, a closed pipe."""
+    return isinstance(error, BrokenPipeError) or is_disk_full(error)
 
 
 def is_disk_full(error: BaseException | None) -> bool:
@@ -120,13 +126,10 @@ def _say(line: str) -> None:
         _drop_output()
 
 
-def _drop_output() -> bool:
-    """Discard what standard streams still hold if it cannot be written; tell whether there was any."""
-    dropped = False
+def _drop_output() -> None:
+    """Discard what standard streams still hold if it cannot be written."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:  # the interpreter would complain at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            dropped = True
-    return dropped

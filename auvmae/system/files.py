@@ -48,9 +48,7 @@ def check_writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise OSError(
-            error.errno, f"{error.strerror}: nothing can be written there. Choose another output folder", str(folder)
-        ) from error
+        raise OSError(f"cannot write to {folder} ({error.strerror}). Choose another output folder.") from error
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from transformers.trainer_utils import (
 from transformers.utils import logging
 
 from ..processors import AUVMAEImageProcessor
+from ..system.files import check_writable
 from ..system.hardware import keep_freed_memory
 from .clock import TrainingClock
 
@@ -106,6 +107,10 @@ class ClipTrainer(Trainer):
         written, final = os.path.join(self._save_dir, name), os.path.join(run_dir, name)
         try:
             super()._save_checkpoint(model, trial)
+        except BaseException:  # interrupted, or the disk is full
+            if self.args.should_save:
+                shutil.rmtree(self._save_dir, ignore_errors=True)
+            raise
         finally:
             self._save_dir = None
         if self.state.best_model_checkpoint == written:
@@ -239,6 +244,7 @@ def train(trainer: Trainer) -> None:
     if not args.do_train:
         return
     if args.should_save:
+        check_writable(Path(folder))
         shutil.rmtree(os.path.join(folder, UNFINISHED_DIR), ignore_errors=True)
     resume = checkpoint_to_resume(args)
     if args.resume_from_checkpoint and resume is None:
@@ -247,11 +253,14 @@ def train(trainer: Trainer) -> None:
         _check_batch_size(args, resume)
     trainer.train(resume_from_checkpoint=resume)
     written = os.path.join(folder, UNFINISHED_DIR)
-    trainer.save_model(written)
-    if args.should_save:
-        for name in os.listdir(written):
-            os.replace(os.path.join(written, name), os.path.join(folder, name))
-        os.rmdir(written)
+    try:
+        trainer.save_model(written)
+        if args.should_save:
+            for name in os.listdir(written):
+                os.replace(os.path.join(written, name), os.path.join(folder, name))
+    finally:
+        if args.should_save:
+            shutil.rmtree(written, ignore_errors=True)
     trainer.save_state()
 
 

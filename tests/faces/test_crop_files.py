@@ -99,3 +99,19 @@ def test_the_recipe_of_a_data_set_is_the_one_of_all_its_crops(tmp_path):
     for different in (crops, [crops[0], video]):
         with pytest.raises(ValueError, match="not cropped with the same recipe"):
             shared_recipe(different)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"recipe": {"sizes": 3}}', '{"recipe": null}'])
+def test_a_damaged_mark_is_named(tmp_path, content):
+    (tmp_path / "a.faces.json").write_text(content)
+    with pytest.raises(
+        ValueError, match=r"a\.faces\.json, the mark of a face crop, is damaged. Run `auvmae crop` again"
+    ):
+        shared_recipe([tmp_path / "a.mp4"])
+
+
+@pytest.mark.parametrize("content", ["", f"{','.join(INDEX_COLUMNS)}\n1,2,3\n", "\x00", "frame\nx\n"])
+def test_a_damaged_index_is_named(tmp_path, content):
+    (tmp_path / "a.faces.csv").write_text(content)
+    with pytest.raises(ValueError, match=r"a\.faces\.csv is (damaged|not the index)"):
+        read_index(tmp_path / "a.mp4")

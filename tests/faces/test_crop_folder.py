@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -5,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,67 @@ def test_finished_crops_are_skipped_until_recipe_or_input_change(tmp_path):
     other = CropRecipe(**{**RECIPE.to_dict(), "size": 48})
     assert statuses(other) == ["done", "done"]
     assert next(iter_frames(tmp_path / "out" / "a.mp4"))[2].shape == (48, 48, 3)
+
+
+DAMAGE = {
+    "empty": b"",
+    "list": b"[]",
+    "object": b"{}",
+    "null": b"null",
+    "binary": b"\xff\x00\x80" * 50,
+    "cut": None,  # in the middle
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("suffix", [".faces.json", ".faces.csv", ".mp4"])
+def test_a_damaged_file_of_a_crop_means_unfinished(tmp_path, suffix, kind):
+    write_video(tmp_path / "in" / "a.mp4", count=6)
+    run = partial(crop_folder, tmp_path / "in", tmp_path / "out", RECIPE, 1, make_detector=SquareDetector)
+    run()
+    before = contents(tmp_path / "out")
+    damaged = tmp_path / "out" / f"a{suffix}"
+    data = DAMAGE[kind]
+    damaged.write_bytes(before[damaged.name][: len(before[damaged.name]) // 2] if data is None else data)
+    (tmp_path / "out" / "crop_report.json").write_bytes(data or b"")
+    write_video(tmp_path / "in" / "b.mp4", count=6)
+    assert [result.status for result in run()] == ["done", "done"]
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before if name.startswith("a.")} == {
+        name: data for name, data in before.items() if name.startswith("a.")
+    }
+
+
+def test_the_same_stem_twice_gives_two_crops(tmp_path):
+    for name, count in (("x.avi", 6), ("x.mp4", 7), ("X.mkv", 8)):
+        write_video(tmp_path / "in" / name, count=count)
+    results = crop_folder(tmp_path / "in", tmp_path / "out", RECIPE, 1, make_detector=SquareDetector)
+    assert {Path(result.output).name: result.frames for result in results} == {
+        "X.mp4": 8,
+        "x.avi.mp4": 6,
+        "x.mp4.mp4": 7,
+    }
+    again = crop_folder(tmp_path / "in", tmp_path / "out", RECIPE, 1, make_detector=SquareDetector)
+    assert {result.status for result in again} == {"skipped"}
+
+
+def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
+    def fill(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "a.mp4")
+
+    write_video(tmp_path / "in" / "a.mp4", count=6)
+    monkeypatch.setattr(VideoWriter, "write", fill)
+    with pytest.raises(OSError, match="No space left"):
+        crop_folder(tmp_path / "in", tmp_path / "out", RECIPE, 1, make_detector=SquareDetector)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"crop_recipe.json"}
+
+
+def test_a_name_too_long_is_refused_before_the_work(tmp_path):
+    write_video(tmp_path / "in" / f"{'x' * 250}.mp4", count=6)
+    write_video(tmp_path / "in" / "b.mp4", count=6)
+    results = crop_folder(tmp_path / "in", tmp_path / "out", RECIPE, 1, make_detector=SquareDetector)
+    assert [result.status for result in results] == ["done", "failed"]
+    assert "File name too long" in results[1].reason
 
 
 @pytest.mark.medium

@@ -13,6 +13,7 @@ from auvmae.inference.detector import AUDetector
 from auvmae.inference.overlay import write_overlay
 from auvmae.inference.predict_folder import predict_folder
 from auvmae.inference.recordings import SUFFIXES, find_recordings
+from auvmae.system.folder_report import print_summary
 from auvmae.video.reading import num_frames
 from tests.support.output_files import contents, names, statuses
 
@@ -142,6 +143,43 @@ def test_what_a_killed_process_left_beside_a_finished_recording_is_removed(detec
     (left / "a.csv").touch()
     assert statuses(predict_folder(detector, *arguments)) == ["skipped"]
     assert names(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff\x00", b'{"files": ["a.cs'])
+@pytest.mark.parametrize("name", ["a.provenance.json", "a.csv"])
+def test_a_damaged_file_means_unfinished(detector, tmp_path, name, content):
+    for stem in "ab":
+        write_video(tmp_path / "in" / f"{stem}.mp4", count=8)
+    arguments = [str(tmp_path / "in")], tmp_path / "out"
+    predict_folder(detector, *arguments)
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / name).write_bytes(content)
+    (tmp_path / "out" / "predict_report.json").write_bytes(content)
+    assert statuses(predict_folder(detector, *arguments)) == ["done", "skipped"]
+    assert contents(tmp_path / "out") == before
+
+
+def test_years_of_work_beside_a_damaged_provenance_are_kept(detector, tmp_path):
+    video = write_video(tmp_path / "a.mp4", count=8)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.provenance.json").touch()
+    (tmp_path / "out" / "a.csv").write_text("years of work")
+    (result,) = predict_folder(detector, [str(video)], tmp_path / "out")
+    assert "exists and was not written by `auvmae predict`" in result.reason
+    assert (tmp_path / "out" / "a.csv").read_text() == "years of work"
+
+
+def test_what_is_left_out_and_what_is_too_long_are_reported(detector, tmp_path, capsys):
+    write_video(tmp_path / "in" / "a.mp4", count=8)
+    write_video(tmp_path / "in" / f"{'x' * 245}.mp4", count=8)
+    (tmp_path / "in" / "notes.txt").touch()
+    results = predict_folder(detector, [str(tmp_path / "in")], tmp_path / "out")
+    assert statuses(results) == ["done", "failed"]
+    assert "File name too long" in results[1].reason
+    report = json.loads((tmp_path / "out" / "predict_report.json").read_text())
+    assert report["left_out"] == [{"path": str(tmp_path / "in" / "notes.txt"), "reason": "is not named like a video"}]
+    assert print_summary(results, "predicted", tmp_path / "out" / "predict_report.json") == 1
+    assert "left out: " in capsys.readouterr().out
 
 
 def test_files_that_are_not_ours_are_kept(detector, tmp_path):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ...knowledge.facs import DISFA_AUS
+from ...system.files import replacing_folder
 from ...system.workers import end_with_parent
 from ...video.container import ffmpeg_path
 from ..folds import fold_subjects
@@ -187,15 +187,9 @@ def _write_tree(
             return root
         raise FileExistsError(f"{root} is not empty and holds {found or 'other files'}, not {parameters}. Remove it.")
     root.parent.mkdir(parents=True, exist_ok=True)
-    temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
-    try:
+    with replacing_folder(root) as temporary:
         _run(partial(render, temporary), count, num_proc or os.cpu_count() or 1, progress)
         (temporary / "synthetic.json").write_text(json.dumps(parameters, indent=2) + "\n")
-        temporary.replace(root)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return root
 
 
