@@ -69,7 +69,7 @@ def failed(name: str, error: Exception) -> int:
 
 
 def ends_run(error: BaseException) -> bool:
-    """Tell whether an error at one video would befall all others: a full disk, a closed pipe."""
+    """Tell whether all other videos would fail, too (full disk, closed pipe)."""
     return isinstance(error, BrokenPipeError) or is_disk_full(error)
 
 
@@ -84,9 +84,9 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Raise an exception in the block at Ctrl-C and SIGTERM, and list the signals received.
+    """Raise an exception in the block at Ctrl-C and SIGTERM.
 
-    An exception that comes while Python runs a destructor is lost. The signal is therefore sent again.
+    The list holds the signals received. An exception that comes while Python runs a destructor is lost. The signal is therefore sent again.
     """
     seen: list[int] = []
     owner = os.getpid()

@@ -139,7 +139,7 @@ def are_whole(paths: Iterable[Path], expected: Any) -> bool:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Name the file in an error of the operating system that does not, as on a full disk."""
+    """Name the file in an error that does not, as on a full disk."""
     try:
         yield
     except OSError as error:

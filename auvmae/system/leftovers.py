@@ -52,7 +52,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @cache
 def remove_leftovers_once(folder: Path) -> None:
-    """Remove the leftovers in a folder at the first call only, since every write makes one."""
+    """Remove the leftovers in a folder at the first call only."""
     remove_leftovers(folder)
 
 
@@ -87,7 +87,7 @@ def _owner(pid: int) -> str:
 
 @cache
 def _machine() -> str:
-    """Hash what the numbers of processes belong to: the machine, or the container."""
+    """Hash the machine and the container, which number their own processes."""
     namespace = "/proc/self/ns/pid"
     container = os.readlink(namespace) if os.path.lexists(namespace) else ""
     return sha256(f"{platform.node()} {container}".encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""Find videos in folders, name what is left out, and give each video its own output files."""
+"""Find videos in folders, and give each video its own output files."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -102,7 +102,7 @@ def _names(video: Path, crop: Path) -> Iterator[str]:
 
 
 def _reason(path: Path) -> str:
-    """Say why a file in a folder is no video, "" if it seems to be one."""
+    """Return why a file in a folder is no video, "" if it seems to be one."""
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         return "is not named like a video"
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
