@@ -53,7 +53,9 @@ def open_container(path: Path) -> Any:
         if stream is None:
             raise VideoDecodeError.of(path, "it has no video stream")
         if stream.codec_context is None:
-            raise VideoDecodeError.of(path, f"there is no decoder for its codec {stream.name or stream.codec_tag!r}")
+            raise VideoDecodeError.of(
+                path, f"there is no decoder for its codec {getattr(stream, 'name', '') or 'unknown'!r}"
+            )
     except VideoDecodeError:
         container.close()
         raise

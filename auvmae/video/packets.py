@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from .container import VideoDecodeError, open_container, video_stream
+from .damage.judge import demux
 
 
 class Packet(NamedTuple):
@@ -22,9 +23,18 @@ class Packet(NamedTuple):
     is_corrupt: bool
 
 
-def list_packets(container: Any, path: Path) -> list[Packet]:
-    """List one packet per frame, without decoding the frames or keeping their data."""
-    packets = [Packet(p.pts, p.is_keyframe, p.is_discard, p.is_corrupt) for p in _demux(container, path)]
+def list_packets(container: Any, path: Path, partly: bool = False) -> list[Packet]:
+    """List one packet per frame, without decoding the frames or keeping their data.
+
+    With `partly`, a container that is damaged later on is listed up to there.
+    """
+    packets = []
+    try:
+        for p in _demux(container, path):
+            packets.append(Packet(p.pts, p.is_keyframe, p.is_discard, p.is_corrupt))
+    except VideoDecodeError:
+        if not partly:
+            raise
     if not packets:
         raise VideoDecodeError.of(path, "it contains no frames")
     return packets
@@ -33,7 +43,7 @@ def list_packets(container: Any, path: Path) -> list[Packet]:
 def _demux(container: Any, path: Path) -> Iterator[Any]:
     count = 0
     try:
-        for packet in container.demux(video_stream(container)):
+        for packet in demux(container, video_stream(container)):
             if packet.size:
                 yield packet
                 count += 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from .backends import DECODERS, agrees
 from .container import VideoDecodeError, open_container, video_stream
-from .damage.judge import judge
+from .damage.judge import decode, judge
 from .packets import FrameTable, Key, frame_table, identify
 from .pixels import to_rgb
 from .reading import image_files, iter_frames, read_image
@@ -142,9 +142,9 @@ def _decode_from(container: Any, stream: Any, key: Key) -> Iterator[Any]:
         packets = container.demux(stream)
         for packet in packets:
             if identify(packet) == key.packet:
-                yield from packet.decode()
+                yield from decode(packet)
                 for later in packets:
-                    yield from later.decode()
+                    yield from decode(later)
                 return
             if packet.dts is not None and key.dts is not None and packet.dts > key.dts:
                 break

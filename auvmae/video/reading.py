@@ -21,7 +21,7 @@ from .clock import Clock
 from .container import VideoDecodeError, open_container, video_stream
 from .damage.completeness import missing_end
 from .damage.faults import Faults
-from .damage.judge import judge
+from .damage.judge import decode, demux, judge
 from .packets import list_packets
 from .pixels import to_rgb
 
@@ -120,14 +120,14 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None
     decoding: deque[float | None] = deque()
     refused: list[tuple[float, str]] = []  # time and cause of the packets that the decoder refused, a heap
 
-    def decode() -> Iterator[Any]:
+    def decoded() -> Iterator[Any]:
         begun = _knows_frames(container, stream)
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
             begun = begun or packet.is_keyframe
             if packet.size and begun:  # packets before the first keyframe give no frame
                 decoding.append(None if packet.dts is None else float(packet.dts * stream.time_base))
             try:
-                frames = packet.decode()
+                frames = decode(packet)
             except av.FFmpegError as error:
                 frames = []
                 if begun and packet.size and not packet.is_discard:
@@ -146,7 +146,7 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None
             known, cause = heappop(refused)
             yield None, cause, next_time(None if known == -inf else known)
 
-    for frame, damaged in judge(decode()):
+    for frame, damaged in judge(decoded()):
         if frame is not None:
             yield from refused_before(frame.time)
             yield frame, "the frame is damaged or refers to a damaged one" * damaged, next_time(frame.time)
@@ -178,7 +178,7 @@ def num_frames(path: str | Path, faults: Faults | None = None) -> int:
     if path.is_dir():
         return len(image_files(path))
     with open_container(path) as container:
-        packets = list_packets(container, path)
+        packets = list_packets(container, path, faults is not None)
         cut = "its last frame is incomplete" * packets[-1].is_corrupt or missing_end(path, container.format.name)
         counted = _knows_frames(container, video_stream(container))
     if cut and faults is None:

@@ -1,13 +1,28 @@
-"""Judge which decoded frames are damaged."""
+"""Judge which packets and decoded frames are damaged."""
 
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import av
+import av.logging
 from av.video.frame import PictureType
 
 MAX_DELAY = 8
 """Most frames that are held back until the frame that they refer to is shown."""
+
+LOGGING_CODECS = {"cinepak", "dvvideo", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "mjpeg", "prores", "utvideo"}
+"""Codecs whose decoders log damage, and hand on the frame as if it were sound."""
+
+LOGGING_CONTAINERS = {"matroska,webm"}
+"""Containers whose demuxers log damage, and resume somewhere behind it, so that frames are missing."""
+
+INVALID_DATA = 1094995529
+"""FFmpeg's number of the error."""
+
+_lock = threading.Lock()
+_listeners = 0
 
 
 def judge(frames: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
@@ -56,3 +71,54 @@ def _decoded_later(frame: Any, damaged: Any) -> bool:
     if frame is None or damaged is None:
         return False
     return frame.dts is None or damaged.dts is None or frame.dts > damaged.dts
+
+
+def demux(container: Any, stream: Any) -> Iterator[Any]:
+    """Demux a stream like `container.demux`.
+
+    Raises:
+        av.FFmpegError: The container is damaged here, even if FFmpeg would resume behind the damage.
+    """
+    packets = container.demux(stream)
+    if container.format.name not in LOGGING_CONTAINERS:
+        yield from packets
+        return
+    while True:
+        with _listening():
+            packet = next(packets, None)
+        if packet is None:
+            return
+        yield packet
+
+
+def decode(packet: Any) -> list[Any]:
+    """Decode a packet like `packet.decode`.
+
+    Raises:
+        av.FFmpegError: The packet is damaged, even if the decoder would conceal it.
+    """
+    if packet.stream.codec_context.name not in LOGGING_CODECS:
+        return packet.decode()
+    with _listening():
+        return packet.decode()
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    """Raise the first error that FFmpeg logs in this thread."""
+    global _listeners
+    with _lock:
+        _listeners += 1
+        av.logging.set_level(av.logging.ERROR)
+        av.logging.set_skip_repeated(False)  # a file that is read twice complains twice
+    try:
+        with av.logging.Capture() as said:
+            yield
+    finally:
+        with _lock:
+            _listeners -= 1
+            if not _listeners:
+                av.logging.set_level(None)  # as PyAV is imported
+    errors = [text.strip() for level, _, text in said if level <= av.logging.ERROR]
+    if errors:
+        raise av.InvalidDataError(INVALID_DATA, errors[0])
