@@ -67,7 +67,7 @@ def iter_frames(path: str | Path, faults: Faults | None = None) -> Iterator[Any]
         cut = missing_end(path, container.format.name)
         yield from decode_frames(container, path, faults)
     if faults is not None:
-        faults.cut = cut
+        faults.cut = faults.cut or cut
     elif cut:
         raise VideoDecodeError.of(path, f"the file is cut off: {cut}")
 
