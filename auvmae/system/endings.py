@@ -86,7 +86,8 @@ def is_disk_full(error: BaseException | None) -> bool:
 def interruptible() -> Iterator[list[int]]:
     """Raise an exception in the block at Ctrl-C and SIGTERM.
 
-    The list holds the signals received. An exception that comes while Python runs a destructor is lost. The signal is therefore sent again.
+    The list holds the signals received. An exception that comes while Python runs a destructor is lost. The signal
+    is therefore sent again.
     """
     seen: list[int] = []
     owner = os.getpid()
