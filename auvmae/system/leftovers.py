@@ -72,7 +72,10 @@ def _is_left_over(found: re.Match[str], entry: os.DirEntry[str]) -> bool:
             return time.time() - entry.stat(follow_symlinks=False).st_mtime > PATIENCE
         return False
     try:
-        start = psutil.Process(int(found["pid"])).create_time()
+        process = psutil.Process(int(found["pid"]))
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):  # orphans in a container that reaps none
+            return True
+        start = process.create_time()
     except (psutil.NoSuchProcess, OverflowError):
         return True
     except psutil.Error:

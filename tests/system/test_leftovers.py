@@ -34,6 +34,16 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
     assert os.listdir(tmp_path) == ["other.csv"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no zombies")
+def test_a_dead_process_that_nobody_has_waited_for_is_dead(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], cwd=ROOT)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert os.listdir(tmp_path)
+    remove_leftovers(tmp_path)
+    assert not os.listdir(tmp_path)
+    child.wait()
+
+
 def test_a_living_process_and_other_files_are_left_alone(tmp_path):
     living = temporary_sibling(tmp_path / "a.csv")
     reused = living.with_name(
