@@ -22,7 +22,8 @@ from hardware import describe_machine
 
 from auvmae.faces.crop import TEMPLATE, CropRecipe, iter_crops
 from auvmae.faces.detection import load_detector
-from auvmae.video.reading import find_videos, iter_frames
+from auvmae.video.finding import find_videos
+from auvmae.video.reading import iter_frames
 
 RECIPE = CropRecipe()
 QUADRATIC = np.array([-3, 12, 17, 12, -3]) / 35  # of five values, at the third

@@ -8,7 +8,7 @@ LOOK_SIDE = 8
 
 LOOK_SIZE = 3 * LOOK_SIDE**2
 
-SAME_LOOK = 0.82
+SAME_LOOK = 0.8
 """Minimum correlation of two looks of the same person, moments apart; for two people it is rarely as high."""
 
 VISIBLE_LOOK = 0.4
@@ -16,7 +16,7 @@ VISIBLE_LOOK = 0.4
 
 
 def look_at(image: np.ndarray | None, landmarks: np.ndarray) -> np.ndarray:
-    """Describe the face with given landmarks (5, 2), and what surrounds it.
+    """Describe the face with given landmarks (5, 2).
 
     Returns:
         Float32, shape (LOOK_SIZE,), with mean 0 and norm 1; zeros if nothing is to be seen.
@@ -29,9 +29,9 @@ def look_at(image: np.ndarray | None, landmarks: np.ndarray) -> np.ndarray:
     size = float(np.hypot(*down))
     if image is None or not np.isfinite(size) or size < 1:
         return empty
-    # the face and its outline; four points per cell are averaged
+    # little beside the face, whose background changes as it moves; four points per cell and axis are averaged
     side = 4 * LOOK_SIDE
-    turn = np.array([[down[1], -down[0]], [down[0], down[1]]]) / size**2 * (side / 3.6)
+    turn = np.array([[down[1], -down[0]], [down[0], down[1]]]) / size**2 * (side / 2.4)
     shift = side / 2 - turn @ ((eyes + mouth) / 2)
     fine = cv2.warpAffine(image, np.column_stack([turn, shift]), (side, side), borderMode=cv2.BORDER_REPLICATE)
     found = normalise(cv2.resize(fine, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA))
