@@ -1,5 +1,6 @@
-"""Detect faces with MTCNN, the paper's detector: decode its three networks in float32, with sub-pixel coordinates.
+"""Detect faces with MTCNN, the paper's detector.
 
+The outputs of its three networks are decoded in float32, with sub-pixel coordinates.
 P-Net proposes squares in an image pyramid, R-Net rejects most of them, O-Net gives box and landmarks. All coordinates
 are continuous: pixel (0, 0) covers [0, 1) x [0, 1).
 """
@@ -114,7 +115,7 @@ class MTCNNDetector:
         ]
 
     def _propose(self, image: np.ndarray, min_face: float) -> np.ndarray:
-        """Run P-Net on an image pyramid, and return float32 boxes (N, 4): x, y of two corners."""
+        """Run P-Net on an image pyramid, and return boxes (N, 4), x and y of two corners."""
         import cv2
 
         found, scores = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
@@ -186,7 +187,7 @@ def _missing(error: object) -> ImportError:
 
 
 def _sample(image: np.ndarray, square: np.ndarray, side: int) -> np.ndarray:
-    """Resample a square of an image at sub-pixel position; black beyond the edge."""
+    """Cut a square out of an image at sub-pixel position; black beyond the edge."""
     import cv2
 
     length = float(square[2] - square[0])

@@ -74,7 +74,7 @@ def _decoded_later(frame: Any, damaged: Any) -> bool:
 
 
 def demux(container: Any, stream: Any) -> Iterator[Any]:
-    """Demux a stream like `container.demux`.
+    """Read the packets of a stream like `container.demux`.
 
     Raises:
         av.FFmpegError: The container is damaged here, even if FFmpeg would resume behind the damage.
