@@ -55,6 +55,7 @@ class CropRecipe:
 
     def __post_init__(self) -> None:
         problems = {
+            "detector": isinstance(self.detector, str) or "the name of a detector",
             "size": (self.size >= 16 and self.size % 2 == 0) or "an even number of at least 16",
             "margin": 0 <= self.margin <= 2 or "in [0, 2]",
             "face": self.face in ("tracked", "largest") or '"tracked" or "largest"',

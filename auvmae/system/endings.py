@@ -75,9 +75,11 @@ def ends_run(error: BaseException) -> bool:
 
 def is_disk_full(error: BaseException | None) -> bool:
     """Tell whether an error, or one that led to it, was a full disk or quota."""
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # an error that is raised again may lead to itself
         if getattr(error, "errno", None) in DISK_FULL or any(text in str(error) for text in NO_SPACE):
             return True
+        seen.append(error)
         error = error.__cause__ or error.__context__
     return False
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from auvmae.system.endings import failed, run_command
+from auvmae.system.endings import failed, is_disk_full, run_command
 from auvmae.system.files import check_writable, replacing
 
 from ..support.paths import ROOT
@@ -114,3 +114,11 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path, name):
         check_writable(tmp_path / name)
     check_writable(tmp_path / "new" / "folder")
     assert not os.listdir(tmp_path / "new" / "folder")
+
+
+def test_errors_that_lead_to_each_other_end():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__context__ = second, first
+    assert not is_disk_full(first)
+    second.__context__ = OSError(errno.ENOSPC, "full")
+    assert is_disk_full(first)
