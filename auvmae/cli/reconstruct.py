@@ -6,6 +6,7 @@ The figure follows Fig. 1 of the paper's appendix.
 import argparse
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +73,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     The exit code is 2 if the model or the video cannot be used.
     """
+    output = Path(arguments.output)
+    made = not output.exists()
     try:
-        check_writable(Path(arguments.output))
+        check_writable(output)
         model = _load_model(arguments.model)
         numbers = _frame_numbers(Path(arguments.video), arguments.start_frame, model.config)
         found = _reconstruct(model, numbers, arguments)
         paths = _write(found, numbers, model.config, arguments)
     except (ValueError, OSError) as error:
+        if made:
+            with suppress(OSError):  # not empty
+                output.rmdir()
         return failed("auvmae reconstruct", error)
     _report(found)
     for path in paths:

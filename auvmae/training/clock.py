@@ -24,7 +24,7 @@ class TrainingClock(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint saves."""
-        return {"args": {}, "attributes": {"seconds": self.seconds}}
+        return {"args": {}, "attributes": {"_before": self.seconds}}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -32,5 +32,5 @@ class TrainingClock(TrainerCallback, ExportableState):
         """Start to count, from the seconds of the checkpoint if there is one."""
         callbacks: Any = state.stateful_callbacks or {}
         saved = callbacks.get(type(self).__name__, {})  # absent from older checkpoints
-        self._before = float(saved.get("attributes", {}).get("seconds", 0.0))
+        self._before = float(saved.get("attributes", {}).get("_before", 0.0))
         self._started = time.perf_counter()

@@ -111,7 +111,7 @@ def test_wrong_folders(tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixt
     ("options", "error", "message"),
     [
         ({"rare_aus": [9, 12]}, ValueError, r"rare_aus names AU9, but .*labels\.csv only codes AU1, AU4, AU12"),
-        ({"clip_stride": 0}, ValueError, "clip_stride must be at least 1 frame, found 0"),
+        ({"clip_stride": 0}, ValueError, "clip_stride must be at least 1, found 0"),
         ({"clip_stride": -4}, ValueError, "found -4"),
         (
             {"drop_lost_faces": True},

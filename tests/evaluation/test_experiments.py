@@ -109,9 +109,9 @@ def test_options_of_the_data_sets_make_other_experiments():
 
     experiments = group_folds(
         [
-            run(1, dataset={"camera": "left", "video_dir": "/mnt/one/crops", "num_proc": 2}),
+            run(1, dataset={"camera": "left", "video_dir": "/mnt/one/crops"}),
             run(2, dataset={"camera": "right", "drop_bad_frames": True}),
-            run(2, dataset={"camera": "left", "video_dir": "/mnt/two/crops", "num_proc": 4}),
+            run(2, dataset={"camera": "left", "video_dir": "/mnt/two/crops"}),
             run(3, dataset={"camera": "left", "video_dir": "crops"}, test_dataset={"camera": "right"}),
         ]
     )

@@ -245,21 +245,28 @@ class PairDetector(SquareDetector):
         ]
 
 
+def _beside(left, right):
+    """Put two frames before one background, so that a face that leaves is no cut."""
+    frame = np.concatenate([left, right], axis=1)
+    rows, columns = np.indices(frame.shape[:2])
+    frame[..., 2] = 120 + 100 * np.sin(rows / 9) * np.cos(columns / 13)  # the detector looks at red
+    return frame
+
+
 def test_every_face_has_the_rows_it_has_alone(checkpoint, monkeypatch):
     monkeypatch.setitem(DETECTORS, "square", PairDetector)
     left = [draw(number, number < 20) for number in range(30)]
     right = [draw(number + 3, number >= 5) for number in range(30)]
-    pair = [np.concatenate(both, axis=1) for both in zip(left, right, strict=True)]
     detector = load(checkpoint, every_face=True)
-    prediction = detector(pair)
+    prediction = detector([_beside(*both) for both in zip(left, right, strict=True)])
     assert [(row["frame"], row["face_id"]) for row in prediction.rows] == [
         (frame, face) for frame in range(30) for face in (0, 1) if (frame < 20 if face == 0 else frame >= 5)
     ]
     empty = np.full((96, 128, 3), 30, np.uint8)
     for face, frames in enumerate([[(one, empty) for one in left], [(empty, one) for one in right]]):
-        alone = load(checkpoint)([np.concatenate(both, axis=1) for both in frames])
+        alone = load(checkpoint)([_beside(*both) for both in frames])
         own = prediction.rows["face_id"] == face
-        np.testing.assert_allclose(prediction.rows["probs"][own], alone.rows["probs"][alone.success], atol=1e-6)
+        np.testing.assert_allclose(prediction.rows["probs"][own], alone.rows["probs"][alone.success], atol=2e-3)
 
 
 @pytest.mark.parametrize("options", [{}, {"level": "frame"}, {"every_face": True}, {"cropped": True}])

@@ -122,7 +122,7 @@ def test_a_resumed_run_has_the_same_losses(tmp_path, pool):
     whole.train()
     state = tmp_path / "whole" / "checkpoint-3" / "trainer_state.json"
     saved = json.loads(state.read_text())
-    saved["stateful_callbacks"]["TrainingClock"]["attributes"]["seconds"] += 1000
+    saved["stateful_callbacks"]["TrainingClock"]["attributes"]["_before"] += 1000
     state.write_text(json.dumps(saved))
     resumed = finetuner(tmp_path / "resumed", pool=pool, max_steps=6)
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))

@@ -52,7 +52,6 @@ KINDS = {
     "vp8.webm": ("libvpx", {**CLOSED, "auto-alt-ref": "1", "lag-in-frames": "16"}, {}),
     "vp9.webm": ("libvpx-vp9", {**CLOSED, "cpu-used": "8"}, {}),
     "vp9.mp4": ("libvpx-vp9", {**CLOSED, "cpu-used": "8"}, {}),
-    "av1.mp4": ("libsvtav1", {"g": "12", "preset": "12"}, {}),
     "h263.3gp": ("h263", CLOSED, {}),
     "flv1.flv": ("flv", CLOSED, {}),
     "wmv1.wmv": ("wmv1", CLOSED, {}),
