@@ -6,14 +6,13 @@ The figure follows Fig. 1 of the paper's appendix.
 import argparse
 import json
 import math
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..system.endings import failed
-from ..system.files import check_writable
+from ..system.files import writable
 
 if TYPE_CHECKING:
     from ..configuration import AUVMAEConfig
@@ -73,18 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     The exit code is 2 if the model or the video cannot be used.
     """
-    output = Path(arguments.output)
-    made = not output.exists()
     try:
-        check_writable(output)
-        model = _load_model(arguments.model)
-        numbers = _frame_numbers(Path(arguments.video), arguments.start_frame, model.config)
-        found = _reconstruct(model, numbers, arguments)
-        paths = _write(found, numbers, model.config, arguments)
+        with writable(arguments.output):
+            model = _load_model(arguments.model)
+            numbers = _frame_numbers(Path(arguments.video), arguments.start_frame, model.config)
+            found = _reconstruct(model, numbers, arguments)
+            paths = _write(found, numbers, model.config, arguments)
     except (ValueError, OSError) as error:
-        if made:
-            with suppress(OSError):  # not empty
-                output.rmdir()
         return failed("auvmae reconstruct", error)
     _report(found)
     for path in paths:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..system.endings import failed
-from ..system.files import check_writable
+from ..system.files import writable
 
 if TYPE_CHECKING:
     from ..data.statistics import FoldStatistics
@@ -62,10 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     The exit code is 2 if the dataset cannot be read.
     """
     try:
-        if arguments.output:
-            check_writable(Path(arguments.output))
-        found = _count(arguments)
-        pairs = [found.pair(*pair) for pair in arguments.pair or [_closest_pair(found)]]
+        with writable(arguments.output):
+            found = _count(arguments)
+            pairs = [found.pair(*pair) for pair in arguments.pair or [_closest_pair(found)]]
     except (ValueError, OSError) as error:
         return failed("auvmae stats", error)
     written = []

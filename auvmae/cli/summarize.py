@@ -1,10 +1,9 @@
 """Tabulate the scores of runs from their saved predictions (`auvmae summarize`)."""
 
 import argparse
-from pathlib import Path
 
 from ..system.endings import failed
-from ..system.files import check_writable
+from ..system.files import writable
 
 HELP = "tabulate F1, accuracy and more from saved predictions"
 
@@ -48,10 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ..evaluation.summary import summary_tables
 
     try:
-        if arguments.output:
-            check_writable(Path(arguments.output))
-        runs = [run for path in arguments.runs for run in load_runs(path)]
-        tables = summary_tables(runs, arguments.metrics, arguments.by_subject, arguments.draws, arguments.seed)
+        with writable(arguments.output):
+            runs = [run for path in arguments.runs for run in load_runs(path)]
+            tables = summary_tables(runs, arguments.metrics, arguments.by_subject, arguments.draws, arguments.seed)
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae summarize", error)
     # saved first, as the reader of a pipe may close it

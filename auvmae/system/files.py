@@ -4,7 +4,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -49,6 +49,27 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error.strerror}). Choose another output folder.") from error
+
+
+@contextmanager
+def writable(folder: str | Path | None) -> Iterator[None]:
+    """Check that a folder can be written; remove it if the block writes nothing.
+
+    Args:
+        folder: Output folder, see `check_writable`; None if nothing will be written.
+    """
+    if folder is None:
+        yield
+        return
+    made = [path for path in (Path(folder), *Path(folder).parents) if not path.exists()]
+    check_writable(Path(folder))
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with suppress(OSError):  # not empty
+                path.rmdir()
+        raise
 
 
 @contextmanager
