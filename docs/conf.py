@@ -30,6 +30,7 @@ python_use_unqualified_type_names = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!auvmae\.).*\..*"),
     (r"py:class", r"[^.]*"),  # words of a docstring's type, such as "shape": classes in signatures have their module
+    (r"py:class", r"auvmae\.video\.damage\.faults\.Faults"),  # not public
     (r"py:exc", r"(ImportError|KeyError|OSError|FileNotFoundError|IndexError|TypeError|ValueError|FloatingPointError)"),
 ]
 
