@@ -116,7 +116,7 @@ def _cpu_seconds() -> float:
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def main(backend: str = "decord") -> None:
+def main(backend: str = "pyav") -> None:
     """Print the table."""
     torch.set_num_threads(1)
     datasets.disable_progress_bars()

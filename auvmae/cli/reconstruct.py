@@ -62,9 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="first frame of the clip, from 0; the model sets its length and sampling rate (default: 0)",
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed for the masks (default: 0)")
-    parser.add_argument(
-        "--backend", default="decord", help="video decoder: decord, pyav or torchcodec (default: decord)"
-    )
+    parser.add_argument("--backend", default="pyav", help="video decoder: pyav, decord or torchcodec (default: pyav)")
 
 
 def run(arguments: argparse.Namespace) -> int:

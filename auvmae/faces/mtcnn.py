@@ -34,6 +34,9 @@ THRESHOLDS = (0.6, 0.7, 0.7)
 SUPPRESS = 0.5
 """Highest overlap of two squares that O-Net sees; MTCNN's 0.7 shows it most faces twice."""
 
+MOST_CELLS = 512
+"""Cells of a level of the pyramid that are compared with each other at most, since memory grows with their square."""
+
 MOST_CANDIDATES = 64
 """Squares of P-Net that R-Net sees at most, those with the highest scores."""
 
@@ -127,6 +130,8 @@ class MTCNNDetector:
             regression, probability = self._run("pnet", small[None], ("conv2d_4", "softmax"))
             score = probability[0, :, :, 1]
             x, y = np.nonzero(score >= THRESHOLDS[0])  # P-Net works on transposed images
+            best = np.argsort(-score[x, y], kind="stable")[:MOST_CELLS]
+            x, y = x[best], y[best]
             corner = np.stack([x, y], axis=1).astype(np.float32) * 2
             boxes = np.concatenate([corner, corner + 12], axis=1) / np.float32(scale)
             kept = _suppress(boxes, score[x, y], 0.5)

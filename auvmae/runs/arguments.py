@@ -146,7 +146,7 @@ class DataArguments:
         default=128, metadata={"help": "Labelled frames per clip. Paper, Sec. 4.1: 'sub-videos comprising 128 frames'."}
     )
     video_backend: str = field(
-        default="decord", metadata={"help": "Video decoder: decord, pyav, or torchcodec if it is installed."}
+        default="pyav", metadata={"help": "Video decoder: pyav, decord, or torchcodec if it is installed."}
     )
     num_proc: int | None = field(default=None, metadata={"help": "Number of processes that index the dataset."})
     dataset_options: str = field(

@@ -48,7 +48,7 @@ class ClipDataset(Dataset):
         sampling_rate: int = 1,
         augment: bool = False,
         seed: int = 0,
-        backend: str = "decord",
+        backend: str = "pyav",
         with_labels: bool = True,
         skip_broken: bool = False,
     ) -> None:
