@@ -54,7 +54,8 @@ def iter_frames(path: str | Path, faults: Faults | None = None) -> Iterator[Any]
         damaged frame are None.
 
     Raises:
-        VideoDecodeError: The file does not open; without `faults`, also if a frame is damaged or the file is cut off.
+        VideoDecodeError: The file does not open, or no frame can be decoded; without `faults`, also if one frame is
+            damaged or the file is cut off.
     """
     path = Path(path)
     if path.is_dir():
@@ -62,14 +63,21 @@ def iter_frames(path: str | Path, faults: Faults | None = None) -> Iterator[Any]
             yield index, float("nan"), _read_or_note(file, index, faults)
             if faults is not None:
                 faults.frames = number
+        _check_any_sound(path, faults)
         return
     with open_container(path) as container:
         cut = missing_end(path, container.format.name)
         yield from decode_frames(container, path, faults)
+    _check_any_sound(path, faults)
     if faults is not None:
         faults.cut = faults.cut or cut
     elif cut:
         raise VideoDecodeError.of(path, f"the file is cut off: {cut}")
+
+
+def _check_any_sound(path: Path, faults: Faults | None) -> None:
+    if faults is not None and len(faults.damaged) == faults.frames:
+        raise VideoDecodeError.of(path, f"none of its {faults.frames} frames can be decoded")
 
 
 def _read_or_note(file: Path, index: int, faults: Faults | None) -> np.ndarray | None:

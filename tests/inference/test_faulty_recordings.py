@@ -183,3 +183,15 @@ def test_the_api_warns_of_a_damaged_recording(detector, tmp_path):
         prediction = detector(video)
     assert "damaged" in json.dumps(prediction.provenance["faults"])
     assert Path(video).name == prediction.provenance["source"]["name"]
+
+
+def test_a_recording_without_a_sound_frame_fails(detector, tmp_path):
+    (tmp_path / "in" / "T1").mkdir(parents=True)
+    (tmp_path / "in" / "T1" / "0.png").write_bytes(b"no image")
+    video = write_video(tmp_path / "in" / "a.mp4", 6)
+    for packet in range(6):
+        damage(video, packet)
+    for result in predict_folder(detector, [str(tmp_path / "in")], tmp_path / "out"):
+        assert result.status == "failed"
+        assert "frames can be decoded" in result.reason
+    assert names(tmp_path / "out") == ["predict_report.json"]
