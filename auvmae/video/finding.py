@@ -7,8 +7,8 @@ from pathlib import Path
 
 from .reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_number
 
-HELPERS = (".faces.csv", ".faces.json")
-"""Files that belong to a face crop, which are neither videos nor left out."""
+HELPERS = (".faces.csv", ".faces.json", "crop_recipe.json", "crop_report.json")
+"""Ends of the names of files of `auvmae crop`, which are neither videos nor left out."""
 
 
 @dataclass(frozen=True)

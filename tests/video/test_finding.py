@@ -100,3 +100,11 @@ def test_no_two_videos_have_the_same_output(tmp_path):
     assert [name for _, _, name in own_outputs(videos, (".mp4", ".faces.csv"))] == ["X", "X.webm", "x.MOV"]
     again = [(Path("in", str(number), "X.webm"), Path("out", "X.mp4")) for number in range(4)]
     assert [name for _, _, name in own_outputs(again, (".mp4",))] == ["X", "X.webm", "X.webm-2", "X.webm-3"]
+
+
+def test_files_of_a_folder_of_crops_are_not_left_out(tmp_path):
+    for name in ("a.mp4", "a.faces.csv", "a.faces.json", "crop_recipe.json", "crop_report.json", "notes.txt"):
+        (tmp_path / name).touch()
+    left_out = []
+    assert [video.name for video, _ in find_videos(tmp_path, tmp_path / "out", left_out)] == ["a.mp4"]
+    assert [Path(one.path).name for one in left_out] == ["notes.txt"]
