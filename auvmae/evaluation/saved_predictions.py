@@ -157,7 +157,8 @@ class FoldPredictions:
         path = Path(output_dir) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
-            pq.write_table(pa.table(columns).replace_schema_metadata({METADATA_KEY: metadata.encode()}), temporary)
+            table = pa.table(columns).replace_schema_metadata({METADATA_KEY: metadata.encode()})
+            pq.write_table(table, temporary, write_page_checksum=True)
         return path
 
     @classmethod
@@ -177,7 +178,7 @@ class FoldPredictions:
                 f"There is no {path}. Create it with run_finetune.py; --no_do_train scores without training."
             )
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(path, page_checksum_verification=True)
             names, run = _read_metadata(table)
             probs, labels = (
                 np.stack([table[f"{kind}_{name}"].to_numpy() for name in names], axis=1) for kind in ("prob", "label")
