@@ -10,6 +10,8 @@ from auvmae.faces.tracking import delay_in_frames, track_face
 
 from .test_tracking import Script, face_at, frames, furthest_behind
 
+pytest.importorskip("cv2", reason="the extra `faces` is missing")
+
 SETTINGS = {"max_gap": 0.2, "smoothing": 0.08, "min_length": 0}
 
 

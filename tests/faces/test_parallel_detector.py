@@ -11,6 +11,8 @@ from auvmae.faces.tracking import delay_in_frames, to_row, track_face
 
 from .test_tracking import Script, face_at, frames, furthest_behind
 
+pytest.importorskip("cv2", reason="the extra `faces` is missing")
+
 
 def script():
     """Move one face, remove it, return it elsewhere, and show a second face for a while."""

@@ -5,6 +5,8 @@ from auvmae.faces.detection import Face
 from auvmae.faces.smoothing import interpolate, smooth
 from auvmae.faces.tracking import delay_in_frames, track_face
 
+pytest.importorskip("cv2", reason="the extra `faces` is missing")
+
 SHAPE = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]])  # landmarks in a unit box
 
 
