@@ -1,5 +1,6 @@
-"""Check the weights of a checkpoint, and explain why a file cannot be loaded."""
+"""Check and hash the weights of a checkpoint, and explain why a file cannot be loaded."""
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 POINTER_PROBLEM = "is a Git LFS pointer instead of weights. Run `git lfs pull` in its folder, or download it again."
@@ -31,6 +33,18 @@ def check_finite(tensors: Mapping[str, torch.Tensor], source: object) -> None:
             f"{source}: {len(wrong)} of {len(tensors)} weights hold NaN or infinite numbers, the first is {wrong[0]}. "
             "The file is damaged, or the training diverged. Copy it again, or use an earlier checkpoint."
         )
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Hash a model's weights with SHA-256, over names, types, shapes and values.
+
+    The hash does not depend on how the weights are split into files.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def check_folder(name: str) -> None:

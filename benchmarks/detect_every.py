@@ -22,7 +22,8 @@ from hardware import describe_machine
 
 from auvmae.faces.crop import TEMPLATE, CropRecipe
 from auvmae.faces.detection import load_detector
-from auvmae.faces.tracking import TrackedFace, overlap, track_face
+from auvmae.faces.smoothing import TrackedFace
+from auvmae.faces.tracking import overlap, track_face
 from auvmae.video.finding import find_videos
 from auvmae.video.reading import iter_frames
 

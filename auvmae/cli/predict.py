@@ -20,9 +20,9 @@ recording X, OUT contains:
                      success 0, face_id -1, and neither AUs nor a box.
   X.provenance.json  the model, options and versions behind the rows
 OUT keeps the folder structure of the inputs. OUT/predict_report.json lists the
-recordings that failed or are incomplete, and why. Run the command again to resume after an
-interruption: recordings that were finished with the same model and options are
-skipped. The exit code is 0 if all is well, 1 if a recording failed, 2 if
+recordings that failed or are incomplete, and why. Run the command again to
+resume after an interruption: recordings that were finished with the same model
+and options are skipped. The exit code is 0 if all is well, 1 if a recording failed, 2 if
 nothing could start, and 3 if every recording has a table, but some are damaged,
 cut off, or lack a file that was asked for.
 

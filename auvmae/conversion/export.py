@@ -17,11 +17,12 @@ from torch import nn
 from transformers.models.videomae.modeling_videomae import VideoMAEModel
 
 from ..head import interpolate_frames
-from ..inference.detector import AUDetector, weights_sha256
+from ..inference.detector import AUDetector
 from ..inference.onnx_model import RECORD_FILE, TIED_FILES, OnnxModel, file_sha256
 from ..masking import tube_mask
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..system.files import replacing_folder
+from ..weights import weights_sha256
 
 ONNX_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 OPSET = 20  # the first with GELU as a single operator

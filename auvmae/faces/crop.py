@@ -13,7 +13,8 @@ import numpy as np
 from ..video.reading import IMAGE_FOLDER_FPS, Frame
 from .detection import FaceDetector, load_detector
 from .multi_face_tracking import track_faces
-from .tracking import TrackedFace, delay_in_frames, track_face
+from .smoothing import TrackedFace
+from .tracking import delay_in_frames, track_face
 
 TEMPLATE = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.58], [-0.42, 1.10], [0.42, 1.10]]) / 3 + [0.5, 0.32]
 """Positions of the five landmarks in a crop with margin 0, as fractions of its side.

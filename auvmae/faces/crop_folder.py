@@ -5,12 +5,10 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,6 +18,7 @@ from ..system.endings import ends_run
 from ..system.files import check_writable, replacing
 from ..system.folder_report import VideoResult, save_report
 from ..system.leftovers import remove_leftovers
+from ..system.workers import end_with_parent
 from ..video.finding import LeftOut, find_videos, own_outputs
 from ..video.reading import VIDEO_SUFFIXES
 from .crop import CropRecipe
@@ -175,11 +174,4 @@ def _start_process() -> None:
     cv2.setNumThreads(1)  # the processes already share the CPUs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them, too, and their parent ends them
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that unfinished files are removed
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    # children of a killed parent would keep writing files that the next run writes too
-    if parent := multiprocessing.parent_process():
-        wait([parent.sentinel])
-        os._exit(1)
+    end_with_parent()

@@ -10,19 +10,8 @@ import numpy as np
 from ..video.reading import Frame
 from .detection import MOST_THREADS, Face, FaceDetector
 from .shots import measure_rate
-from .tracking import (
-    SAME_FACE_IOU,
-    Rows,
-    TrackedFace,
-    Widths,
-    between,
-    detect_chunks,
-    look_for,
-    overlap,
-    returns,
-    steady_faces,
-    to_row,
-)
+from .smoothing import Rows, TrackedFace, Widths, steady_faces
+from .tracking import SAME_FACE_IOU, between, detect_chunks, look_for, overlap, returns, to_row
 
 FULL_LOOK = 4
 """The whole frame is searched in every so-many-th detection, at least; in between near the known faces."""
@@ -180,7 +169,7 @@ class _MultiFaceTracker:
             matched[self.num_tracks] = row
             self.num_tracks += 1
         for live in self.live.values():
-            live.missed, live.step = live.missed + 1, live.step
+            live.missed += 1
         before = self.live
         self.live = {track: live for track, live in before.items() if live.missed <= self.widths.memory}
         for track, row in matched.items():

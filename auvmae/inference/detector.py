@@ -1,6 +1,5 @@
 """Detect the action units in a recording, from face detection to blended windows."""
 
-import hashlib
 import logging
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ..faces.crop import CroppedFrame, CropRecipe, iter_crops
 from ..faces.crop_files import shared_recipe, source_stamp
@@ -27,7 +25,7 @@ from ..processors import AUVMAEImageProcessor
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
 from ..video.damage.faults import Faults
-from ..weights import check_finite
+from ..weights import check_finite, weights_sha256
 from .calibration import Calibration
 from .onnx_model import OnnxModel, check_export
 from .prediction import AUPrediction
@@ -326,18 +324,6 @@ class AUDetector:
             dtype = str(self.model.dtype).removeprefix("torch.")
             raise ValueError(f"the model's output is not a number in {dtype}: predict in float32, or check the weights")
         return logits.sigmoid().cpu().numpy()
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """Hash a model's weights with SHA-256, over names, types, shapes and values.
-
-    The hash does not depend on how the weights are split into files.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _whole(name: str, value: Any) -> int:

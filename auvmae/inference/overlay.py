@@ -54,7 +54,9 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
                 shown = Image.fromarray(frame)
                 if boxes:
                     _draw_boxes(shown, rows, panel)
-                picture.paste(shown.resize((width, height)), (panel.width, 0))
+                if shown.size != (width, height):
+                    shown = shown.resize((width, height))
+                picture.paste(shown, (panel.width, 0))
             panel.draw(picture, rows)
             yield np.asarray(picture), timestamp
 

@@ -88,7 +88,7 @@ def predict_folder(
             if finished := job.finished():
                 results[video] = finished
             else:
-                total += num_frames(video, None if detector.damaged == "stop" else Faults())
+                total += num_frames(video, partly=detector.damaged == "skip")
     with tqdm(desc="predict", total=total, unit="frame", disable=not total) as bar:
         for video, job in jobs.items():
             if video not in results:

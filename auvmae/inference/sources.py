@@ -9,7 +9,7 @@ import numpy as np
 
 from ..faces.crop import CroppedFrame
 from ..faces.crop_files import index_path, read_index
-from ..faces.tracking import TrackedFace
+from ..faces.smoothing import TrackedFace
 from ..processors import to_array
 from ..video.damage.faults import Faults
 from ..video.reading import Frame, iter_frames

@@ -4,8 +4,8 @@
 class Clock:
     """Turn the timestamps of a file into a clock that never goes back.
 
-    Parts of a recording that were joined byte by byte (the chapters of camcorders and DVDs) each start at 0
-    again. The clock then continues by one frame.
+    Parts of a recording that were joined byte by byte (the chapters of camcorders and DVDs) each start at 0 again. The
+    clock then continues by one frame.
 
     Args:
         interval: Seconds between two frames, until two frames have told.

@@ -2,14 +2,12 @@
 
 import threading
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .container import VideoDecodeError
 from .wide_colour import is_wide, to_bt709
 
 _THREAD = threading.local()
@@ -18,7 +16,7 @@ MAX_ASPECT = 8
 """Pixels that are wider or higher than this are a mistake of the writer, and count as square."""
 
 
-def to_rgb(frame: Any, stream: Any, path: Path, index: int, damaged: bool = False) -> np.ndarray:
+def to_rgb(frame: Any, stream: Any) -> np.ndarray:
     """Convert a decoded frame to what a player shows, uint8 of shape (H, W, 3).
 
     The whole display matrix is applied, pixels become square, and HDR and BT.2020 become BT.709.
@@ -26,15 +24,7 @@ def to_rgb(frame: Any, stream: Any, path: Path, index: int, damaged: bool = Fals
     Args:
         frame: Frame of PyAV.
         stream: Its video stream.
-        path: File, for the message.
-        index: Index of the frame, for the message.
-        damaged: Whether the frame refers to a damaged one, see `judge`.
-
-    Raises:
-        VideoDecodeError: The frame is damaged.
     """
-    if damaged or frame.is_corrupt:
-        raise VideoDecodeError.of(path, "the frame is damaged" + " or refers to a damaged one" * damaged, index)
     if not hasattr(_THREAD, "reformatter"):  # `frame.reformat` would set up the conversion again for every frame
         _THREAD.reformatter = VideoReformatter()
     width = max(int(frame.width * pixel_aspect(stream)), 1)

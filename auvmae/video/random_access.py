@@ -10,7 +10,7 @@ import numpy as np
 
 from .backends import DECODERS, agrees
 from .container import VideoDecodeError, open_container, video_stream
-from .damage.judge import decode, judge
+from .damage.judge import DAMAGED, decode, judge
 from .packets import FrameTable, Key, frame_table, identify
 from .pixels import to_rgb
 from .reading import image_files, iter_frames, read_image
@@ -131,7 +131,9 @@ def _decode_at(path: Path, table: FrameTable, indices: np.ndarray, skip_frame: s
                     at = int(np.searchsorted(table.times, frame.pts))
                 if at > index or table.times[at] != frame.pts:
                     return
-            yield to_rgb(frame, stream, path, index, damaged)
+            if damaged:
+                raise VideoDecodeError.of(path, DAMAGED, index)
+            yield to_rgb(frame, stream)
 
 
 def _decode_from(container: Any, stream: Any, key: Key) -> Iterator[Any]:

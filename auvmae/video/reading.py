@@ -21,7 +21,7 @@ from .clock import Clock
 from .container import VideoDecodeError, open_container, video_stream
 from .damage.completeness import missing_end
 from .damage.faults import Faults
-from .damage.judge import decode, demux, judge
+from .damage.judge import DAMAGED, decode, demux, judge
 from .packets import list_packets
 from .pixels import to_rgb
 
@@ -108,7 +108,7 @@ def decode_frames(container: Any, path: Path, faults: Faults | None = None) -> I
                 raise VideoDecodeError.of(path, damage, index)
             if damage:
                 found.damaged.append(index)
-            yield index, seconds, None if damage else to_rgb(frame, stream, path, index)
+            yield index, seconds, None if damage else to_rgb(frame, stream)
     except av.FFmpegError as error:  # of the container: its frames are whole up to here
         if faults is None:
             raise VideoDecodeError.of(path, error, found.frames) from error
@@ -157,7 +157,7 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None
     for frame, damaged in judge(decoded()):
         if frame is not None:
             yield from refused_before(frame.time)
-            yield frame, "the frame is damaged or refers to a damaged one" * damaged, next_time(frame.time)
+            yield frame, DAMAGED * damaged, next_time(frame.time)
     yield from refused_before(None)
 
 
@@ -169,7 +169,7 @@ def _knows_frames(container: Any, stream: Any) -> bool:
     return stream.frames > 0 and container.format.name != "avi"
 
 
-def num_frames(path: str | Path, faults: Faults | None = None) -> int:
+def num_frames(path: str | Path, partly: bool = False) -> int:
     """Count the frames of a video file, or the images of a folder.
 
     Frames are counted from the packets, without decoding. Those that an edit list hides, and those before the first
@@ -177,19 +177,19 @@ def num_frames(path: str | Path, faults: Faults | None = None) -> int:
 
     Args:
         path: Video file, or folder of images.
-        faults: Anything, if a file that is cut off shall be counted as far as it goes.
+        partly: Count a file that is cut off as far as it goes.
 
     Raises:
-        VideoDecodeError: The file does not open; without `faults`, also if it is cut off.
+        VideoDecodeError: The file does not open; without `partly`, also if it is cut off.
     """
     path = Path(path)
     if path.is_dir():
         return len(image_files(path))
     with open_container(path) as container:
-        packets = list_packets(container, path, faults is not None)
+        packets = list_packets(container, path, partly)
         cut = "its last frame is incomplete" * packets[-1].is_corrupt or missing_end(path, container.format.name)
         counted = _knows_frames(container, video_stream(container))
-    if cut and faults is None:
+    if cut and not partly:
         raise VideoDecodeError.of(path, f"the file is cut off: {cut}", len(packets) - 1)
     keys = (number for number, packet in enumerate(packets) if packet.is_keyframe)
     first = 0 if counted else next(keys, 0)

@@ -12,11 +12,12 @@ import torch
 
 from auvmae.cli.main import main
 from auvmae.conversion import export
-from auvmae.inference.detector import AUDetector, weights_sha256
+from auvmae.inference.detector import AUDetector
 from auvmae.inference.onnx_model import OnnxModel
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.weights import weights_sha256
 
 from ..support.drawn_faces import write_video
 from ..support.tiny import AUS, randomise, save_checkpoint, tiny_clip, tiny_config, tiny_mask

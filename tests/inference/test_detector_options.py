@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from auvmae.inference.detector import AUDetector, weights_sha256
+from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.weights import weights_sha256
 
 from ..support.drawn_faces import TRAINED, write_video
 from ..support.tiny import tiny_config

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from auvmae.faces.crop import CroppedFrame
-from auvmae.faces.tracking import TrackedFace
+from auvmae.faces.smoothing import TrackedFace
 from auvmae.inference.prediction import AUPrediction, provenance_path
 from auvmae.plotting.style import save_figure
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from auvmae.faces.crop import CroppedFrame
-from auvmae.faces.tracking import TrackedFace
+from auvmae.faces.smoothing import TrackedFace
 from auvmae.inference.windows import blend_windows, window_weights
 
 LENGTH = 6

@@ -68,17 +68,18 @@ def _check_riff(file: BinaryIO, size: int) -> str:
 
 def _check_matroska(file: BinaryIO, size: int) -> str:
     def number() -> tuple[int, int]:
-        """Read a number of variable length, and its width in bytes."""
+        """Read a number of variable length, and the value of its marker bit."""
         first = file.read(1)
         width = 9 - first[0].bit_length() if first and first[0] else 1
-        return int.from_bytes(first + file.read(width - 1), "big"), width
+        return int.from_bytes(first + file.read(width - 1), "big"), 1 << 7 * width
 
     file.seek(0)
     while file.tell() < size:
-        kind, (marked, width) = number()[0], number()
-        length = marked ^ 1 << 7 * width
+        kind, _ = number()
+        marked, marker = number()
+        length = marked - marker
         if kind == SEGMENT:
-            unknown = length == (1 << 7 * width) - 1  # written live
+            unknown = length == marker - 1  # written live
             return "" if unknown else _declares(file.tell() + length, size)
         file.seek(length, os.SEEK_CUR)
     return ""

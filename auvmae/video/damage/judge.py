@@ -18,6 +18,9 @@ LOGGING_CODECS = {"cinepak", "dvvideo", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "
 LOGGING_CONTAINERS = {"matroska,webm"}
 """Containers whose demuxers log damage, and resume somewhere behind it, so that frames are missing."""
 
+DAMAGED = "the frame is damaged or refers to a damaged one"
+"""Reason why a frame is not returned."""
+
 INVALID_DATA = 1094995529
 """FFmpeg's number of the error."""
 
