@@ -68,7 +68,8 @@ class _MultiFaceTracker:
         self.widths = widths
         self.min_confidence = min_confidence
         self.live: dict[int, _LiveTrack] = {}
-        self.num_tracks = 0
+        self.num_tracks = self.frames = 0
+        self.left: tuple[dict[int, _LiveTrack], int] = {}, 0  # tracks at the last cut, frames until then
         self.boxes: deque[list[np.ndarray] | None] = deque([None] * (MOST_THREADS + 1))  # see `_FaceTracker`
         # frames since the last full look that are not returned yet
         self.recent: deque[tuple[Frame, Rows]] = deque(maxlen=widths.reach)
@@ -78,8 +79,8 @@ class _MultiFaceTracker:
         chunks = detect_chunks(frames, self.detector, self.detect_every, self.boxes.popleft)
         for number, (chunk, faces, whole, cut) in enumerate(chunks):
             if cut:
-                self.live = {}
-                self.recent.clear()
+                self._cut()
+            self.frames += len(chunk)
             rows = self._rows(chunk[-1], faces)
             matched, new = self._match(rows)
             if not whole and (new or set(matched) != self._seen()):
@@ -97,6 +98,17 @@ class _MultiFaceTracker:
             steady = self.near and self.live and not any(live.missed for live in self.live.values())
             full = (number + 1) % FULL_LOOK == 0
             self.boxes.append([live.row[:4] for live in self.live.values()] if steady and not full else None)
+
+    def _cut(self) -> None:
+        """Begin new tracks, as `_FaceTracker` does."""
+        gap, (left, until) = self.widths.max_gap, self.left
+        shown = {track: live for track, live in self.live.items() if live.missed == 0}
+        hidden = {track: live for track, live in self.live.items() if 0 < live.missed <= gap}
+        if self.frames - until <= gap:
+            hidden = left | hidden
+        self.live = {track: _LiveTrack(live.row, None, gap + 1) for track, live in hidden.items()}
+        self.left = shown, self.frames
+        self.recent.clear()
 
     def _seen(self) -> set[int]:
         return {track for track, live in self.live.items() if not live.missed}

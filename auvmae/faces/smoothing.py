@@ -99,7 +99,7 @@ def steady_faces(
         shot_length = sum(one == middle_shot for _, one, _ in window)
         faces = []
         for track in sorted(set().union(*(one for _, _, one in window))):
-            track_rows = np.array([one.get(track, NO_FACE) for _, _, one in window])
+            track_rows = np.array([one.get(track, NO_FACE) if at == middle_shot else NO_FACE for _, at, one in window])
             row = interpolate(track_rows, reach, widths.max_gap)
             length = np.count_nonzero(~np.isnan(track_rows[:, 0]))
             if row is None or (track not in numbers and length < min(widths.min_length, shot_length)):

@@ -206,6 +206,9 @@ class _FaceTracker:
         self.row, self.track = NO_FACE, -1  # last detection
         self.step: np.ndarray | None = None  # change of its landmarks per frame
         self.missed = widths.memory + 1  # frames since the last detection
+        self.newest = -1  # highest track number
+        self.frames = 0
+        self.left: tuple[np.ndarray, int, int] | None = None  # row and track at the last cut, frames until then
         # boxes of earlier detections; enough that the oldest is known for any number of threads
         self.boxes: deque[list[np.ndarray] | None] = deque([None] * (MOST_THREADS + 1))
 
@@ -213,7 +216,8 @@ class _FaceTracker:
         """Yield every frame, whether a shot begins, and the row of its face."""
         for chunk, faces, whole, cut in detect_chunks(frames, self.detector, self.detect_every, self.boxes.popleft):
             if cut:
-                self.missed = self.widths.memory + 1
+                self._cut()
+            self.frames += len(chunk)
             rows = self._rows(chunk[-1], faces)
             if not whole and self._choose(rows)[1] != self.track:
                 rows = self._rows(chunk[-1], look_for(self.detector, chunk[-1][2])())
@@ -221,6 +225,21 @@ class _FaceTracker:
                 yield frame, cut, {track: row} if track >= 0 else {}
                 cut = False
             self.boxes.append([self.row[:4]] if self.near and not self.missed else None)
+
+    def _cut(self) -> None:
+        """Begin a new track, except for a face that was hidden at the cut: it may still return by its looks.
+
+        So a hand before the camera, which is a shot of its own, begins no new track.
+        """
+        gap, left = self.widths.max_gap, self.left
+        if self.missed == 0:
+            self.left = self.row, self.track, self.frames
+        if 0 < self.missed <= gap:
+            self.missed = gap + 1
+        elif left is not None and self.frames - left[2] <= gap:
+            self.row, self.track, self.missed = *left[:2], gap + 1
+        else:
+            self.missed = self.widths.memory + 1
 
     def _advance(self, chunk: list[Frame], rows: list[np.ndarray]) -> Iterator[tuple[Frame, np.ndarray, int]]:
         """Derive the face in each frame of a chunk from the faces in its last frame."""
@@ -257,6 +276,7 @@ class _FaceTracker:
             known = track == self.track and self.missed == 0
             self.step = (row - self.row)[4:14] if known else None
             self.row, self.track, self.missed = row, track, 0
+            self.newest = max(self.newest, track)
         return row, track
 
     def _choose(self, rows: list[np.ndarray]) -> tuple[np.ndarray, int]:
@@ -275,7 +295,7 @@ class _FaceTracker:
                 return best, self.track
         if not lost and self.face != "largest":
             return NO_FACE, -1
-        return max(rows, key=lambda row: row[2] * row[3]), self.track + 1
+        return max(rows, key=lambda row: row[2] * row[3]), self.newest + 1
 
 
 def overlap(box: np.ndarray, other: np.ndarray) -> float:

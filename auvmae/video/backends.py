@@ -1,5 +1,6 @@
 """Read frames with other decoders than PyAV where they give the same frames."""
 
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -25,6 +26,8 @@ def _read_decord(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _read_torchcodec(path: Path, indices: np.ndarray) -> Iterator[np.ndarray]:
+    if "decord" in sys.modules:  # its FFmpeg takes the place of torchcodec's, which then crashes on AV1
+        raise RuntimeError("torchcodec cannot decode beside decord")
     from torchcodec.decoders import VideoDecoder
 
     decoder = VideoDecoder(ffmpeg_path(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")

@@ -122,9 +122,26 @@ def test_a_second_person_who_flickers_is_none(length, detect_every):
 
 
 def test_a_shot_shorter_than_the_shortest_track_keeps_its_face():
-    places = [{1: (100, 60)}] * 43
+    places = [{1: (100, 60)}] * 20 + [{2: (100, 60)}] * 3 + [{3: (100, 60)}] * 20
     assert both(World(places, [0] * 20 + [7] * 3 + [9] * 20)) == [0] * 20 + [1] * 3 + [2] * 20
     assert both(World(places[:2])) == [0, 0]
+
+
+@pytest.mark.parametrize("detect_every", [1, 3])
+@pytest.mark.parametrize(("length", "after"), [(3, 0), (7, 0), (10, 0), (14, 2)])
+def test_a_face_is_known_again_after_a_shot_of_a_moment(detect_every, length, after):
+    places = [{1: (100, 60)}] * 20 + [{2: (100, 60)}] * length + [{1: (130, 60)}] * 20
+    world = World(places, [0] * 20 + [7] * length + [0] * 20)
+    assert both(world, detect_every=detect_every) == [0] * 20 + [1] * length + [after] * 20
+    for number, face in enumerate(world.one(detect_every=detect_every)):
+        assert face.box[0] == pytest.approx(130 if number >= 20 + length else 100, abs=1e-6)  # nothing glides
+
+
+@pytest.mark.parametrize("detect_every", [1, 3])
+def test_a_face_is_known_again_after_a_hand_before_the_camera(detect_every):
+    places = [{1: (100, 60)}] * 20 + [{}] * 7 + [{1: (110, 60)}] * 20
+    found = both(World(places, [0] * 20 + [7] * 7 + [0] * 20), detect_every=detect_every)
+    assert found == [0] * 20 + [None] * 7 + [0] * 20
 
 
 @pytest.mark.parametrize("appears", range(50, 62))

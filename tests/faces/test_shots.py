@@ -55,6 +55,24 @@ def test_a_fast_pan_and_a_zoom_are_no_cuts():
     assert cuts([tall[step : 360 - step, 2 * step : 640 - 2 * step][::2, ::2] for step in range(0, 1)]) == []
 
 
+def test_a_moved_picture_after_a_blank_one_is_no_cut():
+    wide, black = scene(4, (90, 600)), np.zeros((90, 160, 3), np.uint8)
+    moving = [wide[:, 4 * step : 4 * step + 160] for step in range(60)]
+    moving[20:25] = [black] * 5
+    assert cuts(moving) == []
+    assert cuts([moving[0]] * 20 + [black] * 5 + [moving[2]] * 20) == []
+
+
+def test_bars_beside_two_pictures_do_not_hide_the_cut_between_them():
+    def framed(picture):
+        image = np.full((90, 480, 3), 16, np.uint8)
+        image[:, 160:320] = 200
+        image[10:90, 190:290] = picture[10:90, 30:130]  # two people before the same wall
+        return image
+
+    assert cuts([framed(scene(1))] * 20 + [framed(scene(2))] * 20) == [20]
+
+
 def test_a_new_size_and_a_damaged_frame():
     images = [scene(1)] * 6 + [None] * 3 + [scene(1)] * 6 + [scene(1)[::2, ::2]] * 6
     assert cuts(images) == [15]

@@ -12,14 +12,30 @@ from av.video.frame import PictureType
 MAX_DELAY = 8
 """Most frames that are held back until the frame that they refer to is shown."""
 
-LOGGING_CODECS = {"cinepak", "dvvideo", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "mjpeg", "prores", "utvideo"}
-"""Codecs whose decoders log damage, and hand on the frame as if it were sound."""
+LOGGING_CODECS = {
+    "cinepak",
+    "dvvideo",
+    "dnxhd",
+    "ffv1",
+    "ffvhuff",
+    "hevc",
+    "huffyuv",
+    "mjpeg",
+    "mpeg1video",
+    "mpeg2video",
+    "prores",
+    "utvideo",
+}
+"""Codecs whose decoders log damage, and hand on the frame as if it were sound, or none."""
 
 LOGGING_CONTAINERS = {"matroska,webm"}
 """Containers whose demuxers log damage, and resume somewhere behind it, so that frames are missing."""
 
 DAMAGED = "the frame is damaged or refers to a damaged one"
 """Reason why a frame is not returned."""
+
+WHOLE_PACKETS = "mov,mp4,m4a,3gp,3g2,mj2"
+"""Container whose packets are marked as damaged only where the file ends within one, or its tables are wrong."""
 
 INVALID_DATA = 1094995529
 """FFmpeg's number of the error."""
@@ -84,7 +100,12 @@ def demux(container: Any, stream: Any) -> Iterator[Any]:
     """
     packets = container.demux(stream)
     if container.format.name not in LOGGING_CONTAINERS:
-        yield from packets
+        for packet in packets:
+            if packet.is_corrupt and container.format.name == WHOLE_PACKETS:
+                raise av.InvalidDataError(
+                    INVALID_DATA, "the file ends within a frame, or its table of frames is damaged"
+                )
+            yield packet
         return
     while True:
         with _listening():
