@@ -32,20 +32,20 @@ LINEAR = "zscale=tin={curve}:pin=2020:min=2020_ncl:t=linear:npl={white}"
 HDR = LINEAR + ",format=gbrpf32le,zscale=p=709,tonemap=clip,zscale=t=709:m=709:r=full,format=rgb24"
 WHITE = 203
 MADE = {
-    "mirrored.mp4": ["-vf", "scale=320:180,hflip"],
-    "turned.mp4": ["-vf", "scale=320:180", "-metadata:s:v", "rotate=90"],
-    "upside_down.mov": ["-vf", "scale=320:180", "-metadata:s:v", "rotate=180"],
+    "mirrored.mp4": ["-vf", "scale=320:180,setsar=1,hflip"],
+    "turned.mp4": ["-vf", "scale=320:180,setsar=1", "-metadata:s:v", "rotate=90"],
+    "upside_down.mov": ["-vf", "scale=320:180,setsar=1", "-metadata:s:v", "rotate=180"],
     "wide_pixels.mp4": ["-vf", "scale=226:180,setsar=64/45"],
     "high_pixels.mkv": ["-vf", "scale=320:120,setsar=2/3"],
-    "full_range.mp4": ["-vf", "scale=320:180:out_range=full", "-color_range", "pc", "-pix_fmt", "yuvj420p"],
-    "bt601.mkv": ["-vf", "scale=320:180:out_color_matrix=bt601", "-colorspace", "smpte170m"],
-    "bt709.mkv": ["-vf", "scale=320:180:out_color_matrix=bt709", "-colorspace", "bt709"],
+    "full_range.mp4": ["-vf", "scale=320:180:out_range=full,setsar=1", "-color_range", "pc", "-pix_fmt", "yuvj420p"],
+    "bt601.mkv": ["-vf", "scale=320:180:out_color_matrix=bt601,setsar=1", "-colorspace", "smpte170m"],
+    "bt709.mkv": ["-vf", "scale=320:180:out_color_matrix=bt709,setsar=1", "-colorspace", "bt709"],
     "hlg.mp4": ["hdr", "arib-std-b67"],
     "pq.mp4": ["hdr", "smpte2084"],
-    "interlaced.mpg": ["-vf", "scale=320:180", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-b:v", "3M"],
-    "vfr.mkv": ["-vf", "scale=320:180,select='mod(n,3)'", "-vsync", "vfr"],
+    "interlaced.mpg": ["-vf", "scale=320:180,setsar=1", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-b:v", "3M"],
+    "vfr.mkv": ["-vf", "scale=320:180,setsar=1,select='mod(n,3)'", "-vsync", "vfr"],
     "trimmed.mp4": ["-c", "copy"],
-    "open.ts": ["-vf", "scale=320:180", "-x264-params", "keyint=12:open-gop=1:bframes=3"],
+    "open.ts": ["-vf", "scale=320:180,setsar=1", "-x264-params", "keyint=12:open-gop=1:bframes=3"],
 }
 
 
@@ -56,7 +56,7 @@ def make(source: Path, folder: Path) -> None:
         if options[0] == "hdr":
             curve = f"zscale=tin=709:pin=709:min=709:t={options[1]}:p=2020:m=2020_ncl:npl={WHITE}"
             tags = ["-color_primaries", "bt2020", "-colorspace", "bt2020nc", "-color_trc", options[1]]
-            arguments = ["-vf", f"scale=320:180,{curve},format=yuv420p10le", "-c:v", "libx265", *tags]
+            arguments = ["-vf", f"scale=320:180,setsar=1,{curve},format=yuv420p10le", "-c:v", "libx265", *tags]
         start = 0.7 if "copy" in arguments else 0
         call("ffmpeg", "-y", "-ss", start, "-i", source, "-t", "2", "-an", *arguments, folder / name)
     data = bytearray((folder / "mirrored.mp4").read_bytes())
@@ -89,7 +89,7 @@ def picture_filter(path: Path) -> tuple[int, str]:
 
 def pictures_of_ffmpeg(path: Path, index: int, filters: str) -> Iterator[np.ndarray]:
     """Decode all pictures with ffmpeg, each with its own size."""
-    command = ["ffmpeg", "-v", "error", "-i", path, "-map", f"0:v:{index}", "-vf", filters, "-vsync", "passthrough"]
+    command = ["ffmpeg", "-v", "fatal", "-i", path, "-map", f"0:v:{index}", "-vf", filters, "-vsync", "passthrough"]
     command += ["-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-sws_flags", "bilinear", "-"]
     with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None

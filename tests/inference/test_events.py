@@ -83,6 +83,22 @@ def test_times_are_the_recordings_own():
     assert table.duration.tolist() == pytest.approx([0.7, 1.0])
 
 
+@pytest.mark.parametrize("hole", [0.7, 1.0, 100.0])
+@pytest.mark.parametrize("fps", [10, 25, 60])
+def test_an_event_ends_at_a_hole_in_the_clock(hole, fps):
+    times = np.arange(40) / fps + hole * (np.arange(40) >= 25)
+    table = events_of(np.full(40, 0.9), timestamp=times)
+    table = table[table.au == "AU01"]
+    assert table[["onset_frame", "offset_frame"]].to_numpy().tolist() == [[0, 24], [25, 39]]
+    assert table.duration.tolist() == pytest.approx([25 / fps, 15 / fps])
+
+
+@pytest.mark.parametrize("times", [np.arange(20) * 0.5, np.arange(20) * 1.0, np.repeat(np.arange(10), 2) * 0.4])
+def test_slow_and_repeated_clocks_have_no_holes(times):
+    table = events_of(np.full(20, 0.9), timestamp=times)
+    assert table[table.au == "AU01"][["onset_frame", "offset_frame"]].to_numpy().tolist() == [[0, 19]]
+
+
 def test_a_face_lasts_until_the_first_frame_without_it():
     times = [0, 0.03, 0.43, 0.5, 0.6, 0.7, 0.8]
     for face_id in ([0, 0, 0, -1, 1, 1, 1], [0, 0, 0, 1, 1, 1, 1]):
