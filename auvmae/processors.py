@@ -61,6 +61,8 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         for name, value in (("crop", crop), ("trained_on", trained_on)):
             if value is not None and not isinstance(value, dict):
                 raise ValueError(f"{name} must be an object with named fields, found {value!r}.")
+        if crop == {}:
+            raise ValueError("crop must be null or hold the fields of a recipe, found {}.")
         self.crop = crop
         self.trained_on = trained_on
 

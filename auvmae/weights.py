@@ -13,6 +13,7 @@ from torch import nn
 POINTER = b"version https://git-lfs.github.com/spec/"
 POINTER_PROBLEM = "is a Git LFS pointer instead of weights. Run `git lfs pull` in its folder, or download it again."
 INDEX_SUFFIX = ".index.json"
+FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], source: object) -> None:
@@ -99,8 +100,12 @@ def find_damage(path: Path) -> str | None:
         return POINTER_PROBLEM
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, "pt"):
-                return None
+            with safe_open(path, "pt") as file:
+                for name in file.keys():  # noqa: SIM118  # not a mapping
+                    kind = file.get_slice(name).get_dtype()
+                    if kind not in FLOATS:
+                        return f"holds {name} as {kind}, not as floating-point numbers. Copy or download it again."
+            return None
         torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except SafetensorError as error:
         return f"is damaged or not whole ({error}). Copy or download it again."

@@ -7,6 +7,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..system.endings import failed
+from ..system.settings import at_least_one
 
 if TYPE_CHECKING:
     from ..evaluation.experiments import Experiment
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "first", metavar="A", help="output folder of run_finetune.py, or a folder with one run per fold"
     )
     parser.add_argument("second", metavar="B", help="output folder of the run to compare A with")
-    parser.add_argument("--draws", type=int, default=10_000, help="number of bootstrap draws (default: 10000)")
+    parser.add_argument("--draws", type=at_least_one, default=10_000, help="number of bootstrap draws (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="random seed for the bootstrap (default: 0)")
 
 

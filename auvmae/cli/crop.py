@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..faces.crop import CropRecipe
 from ..system.endings import failed
+from ..system.settings import at_least_one
 
 HELP = "detect, align and crop the faces in videos"
 
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         default = getattr(defaults, name)
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default: {default})")
-    parser.add_argument("--num_proc", type=int, help="number of processes (default: one per processor)")
+    parser.add_argument("--num_proc", type=at_least_one, help="number of processes (default: one per processor)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..system.endings import failed
 from ..system.files import writable
+from ..system.settings import at_least_one
 
 if TYPE_CHECKING:
     from ..data.statistics import FoldStatistics
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show the transitions of two AUs, e.g. AU6 AU12; may be repeated (default: the pair with the highest "
         "co-occurrence)",
     )
-    parser.add_argument("--clip_length", type=int, default=128, help="frames per clip (default: 128)")
+    parser.add_argument("--clip_length", type=at_least_one, default=128, help="frames per clip (default: 128)")
     parser.add_argument(
         "--rare_aus",
         nargs="*",
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="AUs to augment (default: those in --dataset_options, else the paper's, else those with a weight > 1)",
     )
     parser.add_argument("--dataset_options", default="{}", help="options of the dataset builder, as JSON")
-    parser.add_argument("--num_proc", type=int, help="number of processes that index the dataset")
+    parser.add_argument("--num_proc", type=at_least_one, help="number of processes that index the dataset")
 
 
 def run(arguments: argparse.Namespace) -> int:

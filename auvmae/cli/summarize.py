@@ -4,6 +4,7 @@ import argparse
 
 from ..system.endings import failed
 from ..system.files import writable
+from ..system.settings import at_least_one
 
 HELP = "tabulate F1, accuracy and more from saved predictions"
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "all (default: f1 accuracy); average_precision and roc_auc need `pip install auvmae[ranking]`",
     )
     parser.add_argument("--by_subject", action="store_true", help="show the F1 of each test subject")
-    parser.add_argument("--draws", type=int, default=10_000, help="number of bootstrap draws (default: 10000)")
+    parser.add_argument("--draws", type=at_least_one, default=10_000, help="number of bootstrap draws (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="random seed for the bootstrap (default: 0)")
 
 

@@ -204,6 +204,9 @@ def _read_metadata(table: pa.Table) -> tuple[list[str], dict[str, Any]]:
         raise ValueError("there is no description of a run.")
     if not isinstance(run.get("tuned_on_test", []), list):
         raise ValueError(f"tuned_on_test must be a list, found {run['tuned_on_test']!r}.")
+    fold = run.get("fold", 1)
+    if isinstance(fold, bool) or not isinstance(fold, int) or fold < 1:
+        raise ValueError(f"fold must be a whole number from 1, found {fold!r}.")
     columns = {"subject": _is_text, "video": _is_text, "frame": pa.types.is_integer}
     columns |= {f"prob_{name}": pa.types.is_floating for name in names}
     columns |= {f"label_{name}": pa.types.is_integer for name in names}

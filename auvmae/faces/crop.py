@@ -6,7 +6,7 @@ its recipe (`CropRecipe.to_dict`).
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -55,8 +55,11 @@ class CropRecipe:
     min_face: float = 0.1
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(CropRecipe).items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+                raise ValueError(f"{name} must be {_KINDS[kind]}, found {value!r}")
         problems = {
-            "detector": isinstance(self.detector, str) or "the name of a detector",
             "size": (self.size >= 16 and self.size % 2 == 0) or "an even number of at least 16",
             "margin": 0 <= self.margin <= 2 or "in [0, 2]",
             "face": self.face in ("tracked", "largest") or '"tracked" or "largest"',
@@ -83,6 +86,9 @@ class CropRecipe:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON; `CropRecipe(**fields)` restores the recipe."""
         return asdict(self)
+
+
+_KINDS = {str: "a text", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ damaged. A crop with another recipe or input is out of date.
 """
 
 import csv
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..system.files import are_whole, checksums, read_json_object, replacing
+from ..system.files import are_whole, checksums, read_json_object, read_sealed, replacing, save_sealed
 from ..system.leftovers import remove_leftovers
 from ..video.reading import frame_rate, iter_frames, num_frames
 from ..video.writing import VideoWriter
@@ -141,8 +140,7 @@ def crop_video(
         "counts": [count, found],
         "checksums": checksums([output, index_path(output)]),
     }
-    with replacing(_mark_path(output)) as file:
-        json.dump(mark, file, indent=1)
+    save_sealed(mark, _mark_path(output))
     return count, found
 
 
@@ -152,7 +150,7 @@ def finished_counts(source: Path, output: Path, recipe: CropRecipe) -> tuple[int
     A crop is up to date if its files are whole, and its recipe and its source have not changed. A damaged mark counts
     as none.
     """
-    mark = read_json_object(_mark_path(output))
+    mark = read_sealed(_mark_path(output))
     current = {"recipe": recipe.to_dict(), "source": source_stamp(source)}
     if any(mark.get(name) != value for name, value in current.items()):
         return None

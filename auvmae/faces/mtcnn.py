@@ -178,7 +178,7 @@ class MTCNNDetector:
 
 
 class _Pyramid:
-    """Hold a part of a frame at its own size, at a half, at a quarter, and so on, as far as needed.
+    """Hold a part of a frame in its own size, in half of it, in a quarter, and so on.
 
     Args:
         image: Part of a frame, uint8 (H, W, 3).

@@ -22,7 +22,7 @@ from ..faces.crop import CroppedFrame
 from ..faces.detection import load_detector
 from ..plotting.style import save_figure
 from ..system.endings import ends_run
-from ..system.files import are_whole, check_writable, checksums, read_json_object, replacing
+from ..system.files import are_whole, check_writable, checksums, read_json_object, read_sealed, replacing, save_sealed
 from ..system.folder_report import VideoResult, save_report
 from ..system.leftovers import remove_leftovers, temporary_sibling
 from ..video.damage.faults import Faults
@@ -145,7 +145,7 @@ class _Job:
 
         It is up to date if all files are whole and predicting again would give the same ones.
         """
-        mark = self._mark()
+        mark = read_sealed(self.target.file(PROVENANCE))
         counts, sums = mark.pop("counts", None), mark.pop("checksums", None)
         said = {"reason": mark.pop("faults", ""), "note": mark.pop("notes", "")}
         for name in ("logits_taken_off", "origin_sha256"):
@@ -168,9 +168,8 @@ class _Job:
             files = [name for name in self.files if name == self.files[0] or (staged.folder / name).exists()]
             ours = {"files": files, "counts": [frames, found], "origin_sha256": self.origin}
             replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / files[0])
-            with replacing(staged.file(PROVENANCE)) as file:
-                sums = checksums(staged.folder / name for name in files)
-                json.dump(prediction.provenance | ours | {"checksums": sums}, file, indent=1)
+            sums = checksums(staged.folder / name for name in files)
+            save_sealed(prediction.provenance | ours | {"checksums": sums}, staged.file(PROVENANCE))
             self._remove_earlier(staged)
             for name in [*files, staged.file(PROVENANCE).name]:
                 (staged.folder / name).replace(self.target.folder / name)

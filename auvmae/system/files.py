@@ -134,6 +134,23 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def save_sealed(content: dict[str, Any], path: Path) -> None:
+    """Write a JSON object atomically, with a checksum of itself, for `read_sealed`."""
+    with replacing(path) as file:
+        json.dump(content | {"seal": _seal(content)}, file, indent=1)
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `save_sealed` wrote, {} if it is missing, damaged or changed."""
+    found = read_json_object(path)
+    seal = found.pop("seal", None)
+    return found if seal == _seal(found) else {}
+
+
+def _seal(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+
+
 def checksums(paths: Iterable[Path]) -> dict[str, list[int]]:
     """Return size and CRC-32 of files by name, to tell later that they are whole.
 

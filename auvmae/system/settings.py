@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from numbers import Integral, Real
 from os import PathLike
@@ -116,3 +117,14 @@ def _fits(value: Any, kind: Any) -> bool:
     if get_args(kind):
         return isinstance(value, list | tuple) and all(_fits(item, get_args(kind)[0]) for item in value)
     return isinstance(value, {int: Integral, float: Real, str: str | PathLike}.get(kind, kind))
+
+
+def at_least_one(text: str) -> int:
+    """Read a whole number from 1, as the `type` of a flag.
+
+    Raises:
+        ArgumentTypeError: It is something else.
+    """
+    if not re.fullmatch(r"0*[1-9]\d*", text, re.ASCII):
+        raise ArgumentTypeError(f"must be a whole number from 1, found {text!r}")
+    return int(text)

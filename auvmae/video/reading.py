@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from .clock import Clock
 from .container import VideoDecodeError, open_container, video_stream
 from .damage.completeness import missing_end
+from .damage.dropped import DROPPING_CODECS, DroppedFrames
 from .damage.faults import Faults
 from .damage.judge import DAMAGED, decode, demux, judge
 from .packets import list_packets
@@ -99,7 +100,7 @@ def decode_frames(container: Any, path: Path, faults: Faults | None = None) -> I
     clock = Clock(1 / float(stream.average_rate or IMAGE_FOLDER_FPS))
     found = Faults() if faults is None else faults
     try:
-        for index, (frame, damage, time) in enumerate(_timed(container, stream)):
+        for index, (frame, damage, time) in enumerate(_timed(container, stream, found)):
             found.frames = index + 1
             seconds = clock.follow(time)
             if clock.restarted:
@@ -117,7 +118,7 @@ def decode_frames(container: Any, path: Path, faults: Faults | None = None) -> I
         raise VideoDecodeError.of(path, "it contains no frames")
 
 
-def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None]]:
+def _timed(container: Any, stream: Any, found: Faults) -> Iterator[tuple[Any, str, float | None]]:
     """Yield frames in presentation order, their damage in words, and their seconds.
 
     A frame that the decoder refuses is None. Its time is that of its packet.
@@ -126,12 +127,15 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None
     # constant delay, the k-th frame is shown when the k-th packet is decoded.
     by_decoding = container.format.name == "avi" and stream.codec_context.has_b_frames
     decoding: deque[float | None] = deque()
-    refused: list[tuple[float, str]] = []  # time and cause of the packets that the decoder refused, a heap
+    refused: list[tuple[float, str]] = []  # time and cause of the packets without a frame, a heap
+    dropping = stream.codec_context.name in DROPPING_CODECS
+    dropped = DroppedFrames()
 
     def decoded() -> Iterator[Any]:
         begun = _knows_frames(container, stream)
         for packet in demux(container, stream):
             begun = begun or packet.is_keyframe
+            found.headless += bool(packet.size) and not begun and not packet.is_discard
             if packet.size and begun:  # packets before the first keyframe give no frame
                 decoding.append(None if packet.dts is None else float(packet.dts * stream.time_base))
             try:
@@ -142,6 +146,10 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None
                     timed = packet.pts is not None and not by_decoding
                     heappush(refused, (float(packet.pts * stream.time_base) if timed else -inf, str(error)))
                     frames = [None]
+                    dropped.begin()
+            else:
+                if dropping and begun and packet.size and packet.pts is not None and not packet.is_discard:
+                    dropped.take(packet.pts)
             yield from frames
 
     def next_time(time: float | None) -> float | None:
@@ -154,10 +162,17 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[Any, str, float | None
             known, cause = heappop(refused)
             yield None, cause, next_time(None if known == -inf else known)
 
+    def refuse(times: list[int]) -> None:
+        for pts in times:
+            heappush(refused, (float(pts * stream.time_base), DAMAGED))
+
     for frame, damaged in judge(decoded()):
         if frame is not None:
+            if dropping and frame.pts is not None:
+                refuse(dropped.give(frame.pts))
             yield from refused_before(frame.time)
             yield frame, DAMAGED * damaged, next_time(frame.time)
+    refuse(dropped.end())
     yield from refused_before(None)
 
 

@@ -1,9 +1,11 @@
-"""Find out from the structure of a video file whether its end is missing."""
+"""Find out from the structure of a video file whether a part of it is missing."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 UNKNOWN_SIZES = {0, 0xFFFFFFFF}
 """Sizes that a writer leaves behind if it cannot go back to the header."""
@@ -19,7 +21,7 @@ OGG_PAGE = 65307
 
 
 def missing_end(path: Path, container_format: str) -> str:
-    """Tell how a file shows that it is cut off.
+    """Tell how a file shows that it is cut off, or that its table of frames is damaged.
 
     Args:
         path: Video file.
@@ -41,17 +43,54 @@ def _declares(end: int, size: int) -> str:
 
 
 def _check_mp4(file: BinaryIO, size: int) -> str:
-    at = 0
+    at, moov = 0, (0, 0)
     while at + 8 <= size:
         file.seek(at)
         head = file.read(16)
+        moov = (at, int.from_bytes(head[:4], "big")) if head[4:8] == b"moov" else moov
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:], "big")
         if length < 8:  # 0: up to the end of the file
             return ""
         at += length
-    return _declares(at, size)
+    if at > size:
+        return _declares(at, size)
+    file.seek(moov[0])
+    return _check_tables(file.read(moov[1]), size)
+
+
+def _check_tables(box: bytes, size: int) -> str:
+    """Compare the tables of frames in a box of MP4 with each other, and with the size of the file."""
+    listed = {}
+    for kind, content in _boxes(box[8:]):
+        if kind in (b"trak", b"mdia", b"minf") and (problem := _check_tables(bytes(8) + content, size)):
+            return problem
+        if kind == b"stbl":
+            listed = dict(_boxes(content))
+    if b"stsz" not in listed or b"stts" not in listed:
+        return ""
+    sizes, times = (np.frombuffer(listed[name][: len(listed[name]) // 4 * 4], ">u4") for name in (b"stsz", b"stts"))
+    if len(sizes) < 3 or len(times) < 2:
+        return "its table of frames is incomplete"
+    each, count = sizes[1:3].tolist()
+    total = each * count if each else int(sizes[3 : 3 + count].sum(dtype=np.int64))
+    timed = int(times[2 : 2 + 2 * int(times[1]) : 2].sum(dtype=np.int64))
+    if total > size:
+        return f"its table of frames lists {total} bytes, and it has {size}"
+    if timed != count or (not each and len(sizes) < 3 + count):
+        return f"its tables list {count} and {timed} frames"
+    return ""
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length < 8:
+            return
+        yield data[at + 4 : at + 8], data[at + 8 : at + length]
+        at += length
 
 
 def _check_riff(file: BinaryIO, size: int) -> str:

@@ -10,12 +10,14 @@ class Faults:
     Args:
         damaged: Indices of the frames that cannot be decoded rightly.
         restarts: Indices of the frames at which the clock starts again.
+        headless: Number of frames before the first keyframe, which no player can show.
         cut: Why the recording is known to be cut off; empty if it is not.
         frames: Number of frames read, damaged ones included.
     """
 
     damaged: list[int] = field(default_factory=list)
     restarts: list[int] = field(default_factory=list)
+    headless: int = 0
     cut: str = ""
     frames: int = 0
 
@@ -34,8 +36,13 @@ class Faults:
 
     @property
     def note(self) -> str:
-        """Describe what was corrected; empty if nothing was."""
-        if not self.restarts:
-            return ""
-        frames = ", ".join(map(str, self.restarts[:5])) + (", ..." if len(self.restarts) > 5 else "")
-        return f"the clock restarts at frame {frames}; timestamps continue from the frame before"
+        """Describe what was corrected or passed over; empty if nothing was."""
+        parts = []
+        if self.headless:
+            parts.append(
+                f"it begins between two keyframes; the {self.headless} frames before the first one do not count"
+            )
+        if self.restarts:
+            frames = ", ".join(map(str, self.restarts[:5])) + (", ..." if len(self.restarts) > 5 else "")
+            parts.append(f"the clock restarts at frame {frames}; timestamps continue from the frame before")
+        return "; ".join(parts)

@@ -12,21 +12,8 @@ from av.video.frame import PictureType
 MAX_DELAY = 8
 """Most frames that are held back until the frame that they refer to is shown."""
 
-LOGGING_CODECS = {
-    "cinepak",
-    "dvvideo",
-    "dnxhd",
-    "ffv1",
-    "ffvhuff",
-    "hevc",
-    "huffyuv",
-    "mjpeg",
-    "mpeg1video",
-    "mpeg2video",
-    "prores",
-    "utvideo",
-}
-"""Codecs whose decoders log damage, and hand on the frame as if it were sound, or none."""
+LOGGING_CODECS = {"cinepak", "dvvideo", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "mjpeg", "prores", "utvideo"}
+"""Codecs whose decoders log damage, and hand on the frame as if it were sound."""
 
 LOGGING_CONTAINERS = {"matroska,webm"}
 """Containers whose demuxers log damage, and resume somewhere behind it, so that frames are missing."""

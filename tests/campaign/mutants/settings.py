@@ -133,7 +133,9 @@ def prepare(rng: Generator, bases: Path, work: Path) -> tuple[str, Callable[[], 
         content, what = intact.replace(f"{key}: {recipe[key]}\n", f"{key}: {value}\n").encode(), f"{key}: {value}"
         plain = value.partition(" #")[0].strip('"')
         expected = (
-            float(plain) if NUMBER.fullmatch(plain) else {"null": None, "~": None, "|\n  7": 7.0}.get(value, math.nan)
+            float(plain)
+            if NUMBER.fullmatch(plain)
+            else {"null": None, "~": None, "|\n  7": 7.0, "!!int '3'": 3.0}.get(value, math.nan)
         )
     elif draw < 0.8:
         line = LINES[rng.integers(len(LINES))]

@@ -17,6 +17,7 @@ import pandas
 from numpy.random import Generator
 
 from auvmae.inference.detector import AUDetector
+from auvmae.video.damage.faults import Faults
 from auvmae.video.random_access import read_frames
 from auvmae.video.reading import iter_frames
 
@@ -117,6 +118,8 @@ def _compare(path: Path, ran: Any, found: Rows | None, expected: Rows) -> str:
     if ran.code == DONE:
         if not differing and len(found.frames) >= len(expected.frames):
             return RIGHT
+        if "begins between two keyframes" in ran.text:
+            return FEWER
         _check_sound(path, found, expected, differing)
         return RIGHT
     check_sentence(ran, path.name, most_lines=8)
@@ -158,7 +161,7 @@ def _check_sound(path: Path, found: Rows, expected: Rows, differing: list[tuple[
 def _decoded(path: Path) -> tuple[list[tuple[float, bool]], str, float]:
     """Decode a file in order; return time and damage of its frames, the first error, and the header's duration."""
     frames, first = [], ""
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         stream: Any = container.streams.video[0]
         stream.codec_context.thread_count = 1
         duration = container.duration / av.time_base if container.duration else 0.0
@@ -200,9 +203,9 @@ def _ffmpeg_log(path: Path) -> str:
 
 def _check_training(path: Path, intact: Path, wanted: list[int], refused: bool) -> None:
     """Check that clips are read as prediction reads the file, or refused."""
-    in_order: list[np.ndarray] = []
+    in_order: list[np.ndarray | None] = []
     with suppress(OSError, ValueError):
-        in_order.extend(frame for _, _, frame in iter_frames(path))
+        in_order.extend(frame for _, _, frame in iter_frames(path, Faults()))
     sound = [frame for _, _, frame in iter_frames(intact)]
     for backend in ("decord", "pyav"):
         try:
@@ -213,5 +216,6 @@ def _check_training(path: Path, intact: Path, wanted: list[int], refused: bool) 
             raise Fault("training", f"{backend} reads a file that prediction refuses")
         for number, frame in zip(wanted, clip, strict=True):
             same = [frames[number] for frames in (in_order, sound) if number < len(frames)]
+            same = [other for other in same if other is not None]
             if not any(other.shape == frame.shape and (other == frame).all() for other in same):
                 raise Fault("training", f"{backend} reads another frame {number} than prediction")
