@@ -88,6 +88,8 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
             if isinstance(error, OSError) and not Path(source).is_dir():
                 raise OSError(f"{source} is no local folder, and the Hub: {' '.join(str(error).split())}") from error
             raise
+        if Path(source).is_dir() and (damage := find_damaged_file(Path(source), safetensors_only=True)):
+            raise OSError(damage)  # whole numbers, which would be converted without a word
         model, info = loaded
         prefix = "" if isinstance(model, AUVMAEModel) else f"{cls.base_model_prefix}."
         inside = prefix or ("embeddings.", "encoder.", "layernorm.")

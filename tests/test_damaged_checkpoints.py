@@ -79,6 +79,15 @@ def test_a_lost_shard_and_a_damaged_index_are_named(folder):
     assert refusal(folder).startswith(f"{index} is damaged")
 
 
+def test_weights_of_whole_numbers_are_named(folder):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    tensors["head.projection.weight"] = tensors["head.projection.weight"].long()
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(OSError, match=r"model\.safetensors holds head\.projection\.weight as I64"):
+        AUDetector.from_pretrained(folder)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("name", ["head.projection.bias", "videomae.encoder.layer.1.output.dense.weight"])
 def test_a_weight_that_is_not_finite_is_named(folder, value, name):

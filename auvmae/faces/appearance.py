@@ -38,12 +38,16 @@ def look_at(image: np.ndarray | None, landmarks: np.ndarray) -> np.ndarray:
     return empty if found is None else found
 
 
-def is_visible(look: np.ndarray, expected: np.ndarray) -> bool:
-    """Tell whether a look is that of the detections around it.
+def is_visible(image: np.ndarray | None, row: np.ndarray) -> bool:
+    """Tell whether a frame shows the face that is interpolated between the detections around it.
 
-    The interpolated look of these detections need not be normalised.
+    Args:
+        image: Pixels of the frame, or None.
+        row: Row like `NO_FACE`; its look need not be normalised.
     """
-    return float(look @ expected) >= VISIBLE_LOOK * float(expected @ expected)
+    expected = row[15:]
+    look = look_at(image, row[4:14].reshape(5, 2))
+    return image is not None and float(look @ expected) >= VISIBLE_LOOK * float(expected @ expected)
 
 
 def is_same(look: np.ndarray, other: np.ndarray) -> bool:

@@ -9,7 +9,7 @@ from itertools import chain, repeat
 import numpy as np
 
 from ..video.reading import Frame
-from .appearance import LOOK_SIZE, is_visible, look_at
+from .appearance import LOOK_SIZE, is_visible
 from .face import Face
 
 NOISE = 0.015
@@ -104,7 +104,7 @@ def steady_faces(
             length = np.count_nonzero(~np.isnan(track_rows[:, 0]))
             if row is None or (track not in numbers and length < min(widths.min_length, shot_length)):
                 continue
-            if row[14] == 0 and not is_visible(look_at(current[2], row[4:14].reshape(5, 2)), row[15:]):
+            if row[14] == 0 and not is_visible(current[2], row):
                 continue
             number = numbers.setdefault(track, len(numbers))
             place = smooth(track_rows, row, reach, widths.smoothing)

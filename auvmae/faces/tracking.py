@@ -180,7 +180,7 @@ def between(chunk: list[Frame], last: np.ndarray, row: np.ndarray, step: np.ndar
             return None
     rows = [last + (row - last) * (number / steps) for number in range(1, steps)]
     for (_, _, image), one in zip(chunk, rows, strict=False):
-        if not is_visible(look_at(image, one[4:14].reshape(5, 2)), one[15:]):
+        if not is_visible(image, one):
             return None
     return rows
 

@@ -188,6 +188,17 @@ def test_widths_are_in_seconds(fps):
     np.testing.assert_allclose(found[gap], expected[gap], atol=2.5)
 
 
+@pytest.mark.parametrize("detect_every", [1, 3])
+def test_damaged_frames_have_no_face_even_if_its_look_is_blank(detect_every):
+    def detect(frame, near=None):
+        return [Face(np.array([20.0, 20, 40, 40]), 20 + 40 * SHAPE, 0.99)]
+
+    frames = [(number, number / 25, None if number in (7, 12, 13) else np.zeros((90, 120, 3))) for number in range(30)]
+    detector = type("Detector", (), {"detect": staticmethod(detect)})()
+    found = [face is not None for _, face in track_face(frames, detector, detect_every=detect_every)]
+    assert found == [number not in (7, 12, 13) for number in range(30)]
+
+
 def test_damaged_frames_have_no_face():
     world = World([{1: (100, 60)}] * 60)
     frames = [(n, t, None if n in (20, 21, 40) else image) for n, t, image in world.frames()]

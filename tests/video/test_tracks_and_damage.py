@@ -175,3 +175,65 @@ def compare_readers(path):
                     continue
                 np.testing.assert_array_equal(found, frame)
     return len(refused) + bool(faults.cut)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+@pytest.mark.parametrize(("table", "place"), [(b"stsz", 16 + 4 * 30), (b"stts", 15), (b"stsz", 15)])
+def test_a_damaged_table_of_frames_is_said(tmp_path, suffix, table, place):
+    path = write_stamped(tmp_path / f"a.{suffix}", options={"bf": "0"})
+    data = bytearray(path.read_bytes())
+    data[data.rfind(table) + place] |= 0x40 if place > 16 else 0x01  # the size of frame 30, or the number of frames
+    path.write_bytes(data)
+    faults = Faults()
+    stamps = [number_of(frame) for *_, frame in iter_frames(path, faults) if frame is not None]
+    assert stamps == list(range(len(stamps)))
+    assert "its table" in faults.cut
+    with pytest.raises(VideoDecodeError, match="its table"):
+        list(iter_frames(path))
+
+
+def test_frames_that_a_decoder_drops_are_damaged(tmp_path):
+    """HEVC's decoder says nothing of frames that refer to a missing one."""
+    options = {"x265-params": "log-level=none:pools=1:frame-threads=1:keyint=12:min-keyint=12"}
+    sound = write_stamped(tmp_path / "a.mkv", "libx265", options)
+    path = tmp_path / "b.mkv"
+    with av.open(str(sound)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size:
+                packet.stream = stream
+                if number == 13:  # the first frame after the second keyframe, to which the others refer
+                    packet = replace_payload(packet, stream)
+                target.mux(packet)
+    faults = Faults()
+    found = [frame if frame is None else number_of(frame) for *_, frame in iter_frames(path, faults)]
+    assert len(found) == 40
+    assert found == [None if number in faults.damaged else number for number in range(40)]
+    assert 0 < len(faults.damaged) < 12
+    assert set(faults.damaged) <= set(range(12, 24))
+
+
+def replace_payload(packet, stream):
+    """Keep the times of a packet, but replace its first slice by noise."""
+    data = bytearray(bytes(packet))
+    data[6:] = bytes(len(data) - 6)
+    other = av.Packet(bytes(data))
+    other.pts, other.dts, other.time_base, other.stream = packet.pts, packet.dts, packet.time_base, stream
+    return other
+
+
+def test_a_beginning_without_a_keyframe_is_said(tmp_path):
+    sound = write_stamped(tmp_path / "a.mkv", "libx264", {"g": "12", "bf": "0"})
+    path = tmp_path / "b.ts"
+    with av.open(str(sound)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size and number > 4:
+                packet.stream = stream
+                target.mux(packet)
+    faults = Faults()
+    found = [number_of(frame) for *_, frame in iter_frames(path, faults)]
+    assert found == list(range(12, 40))
+    assert (faults.headless, faults.reason) == (7, "")
+    assert "between two keyframes; the 7 frames" in faults.note
+    list(iter_frames(path))  # nothing that a player shows is missing

@@ -135,7 +135,7 @@ def prepare(rng: Generator, bases: Path, work: Path) -> tuple[str, Callable[[], 
         expected = (
             float(plain)
             if NUMBER.fullmatch(plain)
-            else {"null": None, "~": None, "|\n  7": 7.0, "!!int '3'": 3.0}.get(value, math.nan)
+            else {"null": None, "~": None, "|\n  7": 7.0, "!!int '3'": 3.0, "+7": 7.0}.get(value, math.nan)
         )
     elif draw < 0.8:
         line = LINES[rng.integers(len(LINES))]
