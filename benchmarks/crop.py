@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 from hardware import describe_machine
 
-from auvmae.faces import crop, crop_files, detection, tracking
+from auvmae.faces import crop, crop_files, detection, smoothing
 from auvmae.video import writing
 from auvmae.video.finding import find_videos
 
@@ -58,7 +58,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     detection.MTCNNDetector.detect = timed("detect", detection.MTCNNDetector.detect)
     crop.align = timed("align", crop.align)
-    tracking.steady_rows = timed("smooth", tracking.steady_rows)
+    smoothing.smooth = timed("smooth", smoothing.smooth)
     crop_files.iter_frames = timed_iterator("decode", crop_files.iter_frames)
     writing.VideoWriter.write = timed("encode", writing.VideoWriter.write)
     writing.VideoWriter.__exit__ = timed("encode", writing.VideoWriter.__exit__)
