@@ -93,9 +93,10 @@ def steady_faces(
     for count, (frame, cut, rows) in enumerate(chain(tracked, repeat(none, reach))):
         shot += cut
         window.append((frame, shot if frame is not None else -1, rows))
-        current, middle_shot, _ = window[reach]
+        current, middle_shot, current_rows = window[reach]
         if count < reach or current is None:
             continue
+        window[reach] = (None, middle_shot, current_rows)  # its pixels are not needed any more
         shot_length = sum(one == middle_shot for _, one, _ in window)
         faces = []
         for track in sorted(set().union(*(one for _, _, one in window))):
