@@ -170,9 +170,7 @@ class _Job:
             replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / files[0])
             sums = checksums(staged.folder / name for name in files)
             save_sealed(prediction.provenance | ours | {"checksums": sums}, staged.file(PROVENANCE))
-            self._remove_earlier(staged)
-            for name in [*files, staged.file(PROVENANCE).name]:
-                (staged.folder / name).replace(self.target.folder / name)
+            self._publish(staged, [*files, staged.file(PROVENANCE).name])
         reason = "; ".join(filter(None, [faults.reason, *failures]))
         return self.result("done", frames=frames, found=found, reason=reason, note=faults.note)
 
@@ -183,6 +181,8 @@ class _Job:
             try:
                 getattr(self, f"_write_{extra}")(prediction, staged)
             except Exception as error:
+                if ends_run(error):
+                    raise
                 failures.append(f"--{extra} failed: {error}")
                 for suffix in FILES[extra]:
                     staged.file(suffix).unlink(missing_ok=True)
@@ -221,18 +221,25 @@ class _Job:
                 return []
         return [path.name for path in map(self.target.file, SUFFIXES) if path.exists()]
 
-    def _remove_earlier(self, staged: Target) -> None:
-        """Remove the files of an earlier run, and mark the new ones as ours.
+    def _publish(self, staged: Target, names: list[str]) -> None:
+        """Replace the files of an earlier run by new ones, of which the last completes the others.
 
         The errors are those of `_check_existing`.
         """
         ours, mark = self._check_existing(), staged.folder / "unfinished"
         files = sorted({*ours, *self.files})
-        mark.write_text(json.dumps({"unfinished": True, "files": files, "origin_sha256": self.origin}))
-        mark.replace(self.target.file(PROVENANCE))
-        for path in map(self.target.file, SUFFIXES):
-            if path.name in ours:
-                path.unlink(missing_ok=True)
+        try:
+            mark.write_text(json.dumps({"unfinished": True, "files": files, "origin_sha256": self.origin}))
+            mark.replace(self.target.file(PROVENANCE))
+            for path in map(self.target.file, SUFFIXES):
+                if path.name in ours:
+                    path.unlink(missing_ok=True)
+            for name in names:
+                (staged.folder / name).replace(self.target.folder / name)
+        except BaseException:  # interrupted: neither a part nor its mark stays
+            for name in names:
+                (self.target.folder / name).unlink(missing_ok=True)
+            raise
 
     @contextmanager
     def _staged(self) -> Iterator[Target]:

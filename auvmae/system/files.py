@@ -46,9 +46,11 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error.strerror}). Choose another output folder.") from error
+    finally:
+        with suppress(OSError):
+            probe.unlink()
 
 
 @contextmanager
