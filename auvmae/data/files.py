@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..faces.crop_files import index_path, read_index
+from ..faces.crop_files import has_index, read_index
 from ..video.finding import find_videos as find_sources
 from ..video.reading import VIDEO_SUFFIXES, image_files, num_frames
 
@@ -72,7 +72,7 @@ def frame_numbers(video: Path) -> np.ndarray:
     """
     if video.is_dir():
         return np.array(list(image_files(video)))
-    if index_path(video).is_file():
+    if has_index(video):
         return read_index(video).frame
     return np.arange(num_frames(video))
 

@@ -61,6 +61,18 @@ def index_path(video: str | Path) -> Path:
     return Path(video).with_suffix(".faces.csv")
 
 
+def has_index(video: str | Path) -> bool:
+    """Tell whether a video is a crop with its index.
+
+    Raises:
+        FileNotFoundError: It is a crop by its mark, but the index is missing.
+    """
+    path = index_path(video)
+    if _mark_path(Path(video)).is_file() and not path.is_file():
+        raise FileNotFoundError(f"{video} is a face crop, but its index {path} is missing. Run `auvmae crop` again")
+    return path.is_file()
+
+
 def read_index(video: str | Path) -> CropIndex:
     """Read the index of a crop.
 

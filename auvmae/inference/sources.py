@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..faces.crop import CroppedFrame
-from ..faces.crop_files import index_path, read_index
+from ..faces.crop_files import has_index, index_path, read_index
 from ..faces.smoothing import TrackedFace
 from ..processors import to_array
 from ..video.damage.faults import Faults
@@ -76,10 +76,11 @@ def iter_cropped(source: Source, faults: Faults | None = None) -> Iterator[Cropp
 
     Raises:
         ValueError: If the index and the video have different numbers of frames, or as for `open_frames`.
+        FileNotFoundError: If the video is a crop without its index.
         VideoDecodeError: As for `open_frames`.
     """
     index = None
-    if isinstance(source, str | Path) and index_path(source).is_file():
+    if isinstance(source, str | Path) and has_index(source):
         index = read_index(source)
     unknown = TrackedFace(np.full(4, np.nan), np.full((5, 2), np.nan), float("nan"), 0)
     count = 0

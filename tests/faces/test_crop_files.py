@@ -3,7 +3,16 @@ import pytest
 from PIL import Image
 
 from auvmae.faces.crop import CropRecipe
-from auvmae.faces.crop_files import INDEX_COLUMNS, NoFaceError, crop_video, index_path, read_index, shared_recipe
+from auvmae.faces.crop_files import (
+    INDEX_COLUMNS,
+    NoFaceError,
+    crop_video,
+    has_index,
+    index_path,
+    read_index,
+    shared_recipe,
+)
+from auvmae.inference.sources import iter_cropped
 from auvmae.video.container import VideoDecodeError
 from auvmae.video.reading import iter_frames, num_frames
 
@@ -115,3 +124,16 @@ def test_a_damaged_index_is_named(tmp_path, content):
     (tmp_path / "a.faces.csv").write_text(content)
     with pytest.raises(ValueError, match=r"a\.faces\.csv is (damaged|not the index)"):
         read_index(tmp_path / "a.mp4")
+
+
+def test_a_crop_without_its_index_is_refused(tmp_path):
+    video = tmp_path / "a.mp4"
+    video.touch()
+    assert not has_index(video)  # any video
+    video.with_suffix(".faces.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"a\.faces\.csv is missing\. Run `auvmae crop` again"):
+        has_index(video)
+    with pytest.raises(FileNotFoundError, match=r"a\.faces\.csv is missing"):
+        next(iter_cropped(video))
+    video.with_suffix(".faces.csv").touch()
+    assert has_index(video)
