@@ -68,19 +68,25 @@ def _check_tables(box: bytes, size: int) -> str:
             return problem
         if kind == b"stbl":
             listed = dict(_boxes(content))
-    if b"stsz" not in listed or b"stts" not in listed:
-        return ""
-    sizes, times = (np.frombuffer(listed[name][: len(listed[name]) // 4 * 4], ">u4") for name in (b"stsz", b"stts"))
-    if len(sizes) < 3 or len(times) < 2:
-        return "its table of frames is incomplete"
-    each, count = sizes[1:3].tolist()
-    total = each * count if each else int(sizes[3 : 3 + count].sum(dtype=np.int64))
-    timed = int(times[2 : 2 + 2 * int(times[1]) : 2].sum(dtype=np.int64))
+    try:
+        sizes, times, chunks = (_numbers(listed[name]) for name in (b"stsz", b"stts", b"stsc"))
+        offsets = _numbers(listed.get(b"stco") or listed[b"co64"])
+        each, count = sizes[0], sizes[1]
+        total = each * count if each else int(sizes[2 : 2 + count].sum())
+        firsts, lengths = np.append(chunks[1::3], offsets[0] + 1), chunks[2::3]
+        counts = {int(count), int(times[1::2].sum()), int(np.diff(firsts) @ lengths)}
+    except (KeyError, IndexError, ValueError):  # of a box without frames, or of another kind of track
+        return "" if not listed else "its table of frames is incomplete"
     if total > size:
         return f"its table of frames lists {total} bytes, and it has {size}"
-    if timed != count or (not each and len(sizes) < 3 + count):
-        return f"its tables list {count} and {timed} frames"
+    if len(counts) > 1 or (not each and len(sizes) < 2 + count):
+        return f"its tables list {' or '.join(map(str, sorted(counts)))} frames"
     return ""
+
+
+def _numbers(content: bytes) -> np.ndarray:
+    """Read the numbers of a table of MP4 behind its version and flags."""
+    return np.frombuffer(content[4 : len(content) // 4 * 4], ">u4").astype(np.int64)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
