@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ from transformers.utils import logging
 
 import run_finetune
 from auvmae.cli.main import main as auvmae
-from auvmae.faces.crop_folder import crop_folder
+from auvmae.faces import crop_folder
 from auvmae.faces.detection import DETECTORS
 
 from ..support.drawn_faces import SquareDetector
 from ..support.forged_checkpoints import PRETRAINING, their_pretraining
 from ..support.tiny import randomise, stock_config
-from .bases import RECIPE, crop_flags, write_bases
+from .bases import crop_flags, write_bases
 from .interrupted import Ended, Moment, SmallDisk, run_forked
 from .judging import digests
 
@@ -40,6 +41,7 @@ VARYING = {"predict_report.json", "crop_report.json"}
 """These say "done" or "skipped"."""
 TIMED = {"metrics.json", "trainer_state.json", "README.md"}
 """These hold how long a run took."""
+CROP_FOLDER = crop_folder.crop_folder
 OF_ONNX = ".ses"
 """Number of a session that onnxruntime keeps in the folder for temporary files."""
 SENT = {"kill": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
@@ -59,7 +61,7 @@ def commands(bases: Path, out: Path) -> dict[str, Callable[[], Any]]:
     return {
         "predict": lambda: auvmae(["predict", recordings, "-m", checkpoint, "-o", str(out), *extras]),
         "crop": lambda: auvmae(["crop", f"{recordings}/a.mp4", str(out), *crop_flags()]),
-        "crop a folder": lambda: _crop_folder(Path(recordings), out),
+        "crop a folder": lambda: _crop_folder(recordings, out),
         "export": lambda: auvmae(["export", checkpoint, "-o", str(out), "--overwrite", "--int8"]),
         "convert": lambda: auvmae(["convert", str(bases / "foreign.safetensors"), str(out), *convert]),
         "stats": lambda: auvmae(["stats", *stats, "-o", str(out)]),
@@ -68,10 +70,11 @@ def commands(bases: Path, out: Path) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _crop_folder(source: Path, out: Path) -> int:
+def _crop_folder(source: str, out: Path) -> Any:
     vars(sys.modules["__main__"]).update(__spec__=None, __file__=None)  # the workers would import this script again
-    results = crop_folder(source, out, RECIPE, 2, SquareDetector)
-    return int(any(result.status == "failed" for result in results))
+    # the workers do not know the detector by its name
+    crop_folder.crop_folder = partial(CROP_FOLDER, make_detector=SquareDetector)
+    return auvmae(["crop", source, str(out), *crop_flags(), "--num_proc", "2"])
 
 
 def write_inputs(bases: Path) -> None:
