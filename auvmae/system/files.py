@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TextIO
 
 from .leftovers import remove_leftovers_once, temporary_sibling
@@ -42,15 +43,12 @@ def check_writable(folder: Path) -> None:
     """
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file. Choose a folder as the output.")
-    probe = temporary_sibling(folder / "auvmae_probe")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
+        with TemporaryFile(dir=folder):  # without a name on Linux, so that not even a kill leaves it
+            pass
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error.strerror}). Choose another output folder.") from error
-    finally:
-        with suppress(OSError):
-            probe.unlink()
 
 
 @contextmanager
