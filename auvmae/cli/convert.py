@@ -35,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUT", help="output folder")
     parser.add_argument(
         "--config",
-        type=json.loads,
-        default={},
+        default="{}",
         metavar="JSON",
         help="AUVMAEConfig fields that override the inferred and assumed ones, as JSON, e.g. "
         '{"num_attention_heads": 12}',
@@ -50,11 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     The exit code is 2 if the file cannot be converted.
     """
     from ..conversion.convert import convert_checkpoint
+    from ..system.settings import parse_json
 
     source, output = Path(arguments.input), Path(arguments.output).resolve()
     try:
         check_output(output, source, arguments.overwrite)
-        conversion = convert_checkpoint(source, arguments.config)
+        conversion = convert_checkpoint(source, parse_json(arguments.config, "--config"))
         save_conversion(conversion, source, output)
     except (ValueError, OSError) as error:
         return failed("auvmae convert", error)

@@ -4,7 +4,6 @@ Only the files named here are uploaded. A run folder also holds training state, 
 (`training_args.bin`) and figures of recorded people, which nobody else needs.
 """
 
-import json
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from transformers.dynamic_module_utils import get_relative_import_files
 
 from ..configuration import AUVMAEConfig
+from ..system.files import read_json_object
 from ..training.finetuning import CRITERION_FILE
 from ..weights import check_weights_file
 from .model_card import CARD_FILE, card_digest, metric_results, name_repository
@@ -39,6 +39,7 @@ def files_to_push(folder: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: A file that every finished run has is missing.
+        ValueError: The configuration is damaged.
     """
     folder = Path(folder)
     missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
@@ -47,11 +48,18 @@ def files_to_push(folder: str | Path) -> list[str]:
             f"{folder} is not the folder of a finished run: there is no {', '.join(missing)}. Pass the --output_dir of "
             "run_finetune.py or run_pretrain.py once the script has printed its last line."
         )
-    modules = json.loads((folder / "config.json").read_text()).get("auto_map", {}).values()
+    modules = _read_object(folder / CONFIG_FILE).get("auto_map", {}).values()
     code = {folder / f"{module.split('.')[0]}.py" for module in modules}
     code |= {Path(found) for file in code for found in get_relative_import_files(file)}
     optional = [name for name in OPTIONAL_FILES if (folder / name).is_file()]
     return [*REQUIRED_FILES, *optional, *sorted(file.name for file in code)]
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    found = read_json_object(path)
+    if not found:
+        raise ValueError(f"{path} is damaged: it holds no JSON object. Run the script again, or restore the file.")
+    return found
 
 
 def check_card(folder: str | Path, digest: str) -> None:
@@ -68,7 +76,7 @@ def check_card(folder: str | Path, digest: str) -> None:
         ValueError: They do not match. The message names the file and the values.
     """
     folder = Path(folder)
-    run, card = json.loads((folder / METRICS_FILE).read_text()), ModelCard.load(folder / CARD_FILE)
+    run, card = _read_object(folder / METRICS_FILE), ModelCard.load(folder / CARD_FILE)
     for name, found in ((METRICS_FILE, run.get("weights_sha256")), (CARD_FILE, card_digest(card))):
         if found != digest:
             raise ValueError(
@@ -76,7 +84,7 @@ def check_card(folder: str | Path, digest: str) -> None:
                 "weights were changed after the run, or the run was interrupted before its scores were written. Run it "
                 "to the end again (--resume_from_checkpoint true resumes from its last checkpoint)."
             )
-    thresholds = json.loads((folder / CONFIG_FILE).read_text()).get("thresholds")
+    thresholds = _read_object(folder / CONFIG_FILE).get("thresholds")
     if thresholds != run.get("thresholds"):
         raise ValueError(
             f"{folder / CONFIG_FILE} has the thresholds {thresholds}, but {METRICS_FILE} was scored with "

@@ -167,3 +167,10 @@ def test_a_folder_that_cannot_be_written_changes_nothing(theirs, tmp_path, monke
     assert main([*command, "--overwrite"]) == 1
     assert "No space left" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("text", ['{"num_attention_heads": 1, "num_attention_heads": 2}', "{", "[]", '{"a": NaN}'])
+def test_a_configuration_that_is_no_object_is_refused(tmp_path, capsys, text):
+    (tmp_path / "theirs.pth").write_bytes(b"")
+    assert main(["convert", str(tmp_path / "theirs.pth"), str(tmp_path / "ours"), "--config", text]) == 2
+    assert "--config must be JSON" in capsys.readouterr().err

@@ -81,9 +81,21 @@ def edit(name, old, new):
         (edit("README.md", "type: f1\n      value: 0", "type: f1\n      value: 1"), "scores"),
         (edit("config.json", '"thresholds": null', '"thresholds": [0.4, 0.4, 0.4]'), "config.json has the thresholds"),
         (lambda folder: (folder / "metrics.json").unlink(), "there is no metrics.json"),
+        (lambda folder: (folder / "metrics.json").write_text('{"run": '), "metrics.json is damaged"),
+        (lambda folder: (folder / "config.json").write_text(""), "config.json is damaged"),
         (lambda folder: (folder / "model.safetensors").unlink(), "there is no model.safetensors"),
     ],
-    ids=["other weights", "other hash", "other card", "better score", "other thresholds", "no scores", "no weights"],
+    ids=[
+        "other weights",
+        "other hash",
+        "other card",
+        "better score",
+        "other thresholds",
+        "no scores",
+        "damaged scores",
+        "damaged configuration",
+        "no weights",
+    ],
 )
 def test_what_does_not_match_is_refused_before_the_hub_is_asked(hub, run_folder, capsys, spoil, message):
     other = spoil(run_folder)
