@@ -1,4 +1,4 @@
-"""Check and hash the weights of a checkpoint, and explain why a file cannot be loaded."""
+"""Check and hash weights, and explain why a file cannot be loaded."""
 
 import hashlib
 import json

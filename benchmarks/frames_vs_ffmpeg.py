@@ -5,7 +5,7 @@
 ffmpeg decodes the same track of every video below the folder, turned by the display matrix, with square pixels and, for
 HDR, with the same tone mapping by its own filters; the fields of interlaced frames are scaled apart. "Times" is the
 greatest difference from ffprobe's best timestamps in milliseconds; it does not count parts of a recording whose clock
-starts again. "Picture" is the greatest mean difference of a frame, "pixel" the greatest difference of one value, both
+starts again. "Mean" is the greatest mean difference of a frame, "value" the greatest difference of one value, both
 of 255. With --made, clips are made from the first video, too: mirrored, turned, with pixels that are not square, in HLG
 and PQ, in full range and in BT.601. The programs ffmpeg and ffprobe must be installed.
 """
@@ -73,7 +73,7 @@ def call(program: str, *arguments: object) -> bytes:
     ).stdout
 
 
-def picture_filter(path: Path) -> tuple[int, str]:
+def frame_filter(path: Path) -> tuple[int, str]:
     """Return the index of the track, and the filters for what a player shows."""
     with open_container(path) as container:
         stream = video_stream(container)
@@ -87,8 +87,8 @@ def picture_filter(path: Path) -> tuple[int, str]:
     return index, ",".join(steps)
 
 
-def pictures_of_ffmpeg(path: Path, index: int, filters: str) -> Iterator[np.ndarray]:
-    """Decode all pictures with ffmpeg, each with its own size."""
+def images_of_ffmpeg(path: Path, index: int, filters: str) -> Iterator[np.ndarray]:
+    """Decode all frames with ffmpeg, each with its own size."""
     command = ["ffmpeg", "-v", "fatal", "-i", path, "-map", f"0:v:{index}", "-vf", filters, "-vsync", "passthrough"]
     command += ["-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-sws_flags", "bilinear", "-"]
     with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
@@ -111,19 +111,19 @@ def times_of_ffprobe(path: Path, index: int) -> list[float]:
 
 def compare(path: Path) -> str:
     """Format the row of a video."""
-    index, filters = picture_filter(path)
+    index, filters = frame_filter(path)
     times = times_of_ffprobe(path, index)
     ours, mean, most, late = iter_frames(path), 0.0, 0, 0.0
-    pictures = pictures_of_ffmpeg(path, index, filters)
+    images = images_of_ffmpeg(path, index, filters)
     count = theirs = 0
-    for found, picture in zip_longest(ours, pictures):
-        count, theirs = count + (found is not None), theirs + (picture is not None)
-        if found is None or picture is None:
+    for found, image in zip_longest(ours, images):
+        count, theirs = count + (found is not None), theirs + (image is not None)
+        if found is None or image is None:
             continue
         _, time, frame = found
-        if frame.shape != picture.shape:
-            return f"| {path.name} | our frame is {frame.shape}, that of ffmpeg is {picture.shape} | | | | | |"
-        apart = np.abs(frame.astype(np.int16) - picture)
+        if frame.shape != image.shape:
+            return f"| {path.name} | our frame is {frame.shape}, that of ffmpeg is {image.shape} | | | | | |"
+        apart = np.abs(frame.astype(np.int16) - image)
         mean, most = max(mean, float(apart.mean())), max(most, int(apart.max()))
         if count <= len(times):
             late = max(late, abs(time - times[count - 1]))
@@ -139,9 +139,7 @@ def main() -> None:
     print(
         describe_machine("av"), platform.machine(), call("ffmpeg", "-version").split(b"\n")[0].decode()[:40], sep=", "
     )
-    print(
-        "\n| video | frames | ffmpeg's | ffprobe's | times ms | picture | pixel |\n|---|---:|---:|---:|---:|---:|---:|"
-    )
+    print("\n| video | frames | ffmpeg's | ffprobe's | times ms | mean | value |\n|---|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as made:
         videos = [video for video, _ in find_videos(arguments.folder, Path("nowhere"))]
         if arguments.made:

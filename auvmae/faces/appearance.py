@@ -39,11 +39,11 @@ def look_at(image: np.ndarray | None, landmarks: np.ndarray) -> np.ndarray:
 
 
 def is_visible(image: np.ndarray | None, row: np.ndarray) -> bool:
-    """Tell whether a frame shows the face that is interpolated between the detections around it.
+    """Tell whether a frame shows a face that lies between two detections.
 
     Args:
         image: Pixels of the frame, or None.
-        row: Row like `NO_FACE`; its look need not be normalised.
+        row: Interpolated row like `NO_FACE`; its look need not be normalised.
     """
     expected = row[15:]
     look = look_at(image, row[4:14].reshape(5, 2))

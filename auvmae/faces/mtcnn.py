@@ -14,7 +14,7 @@ import numpy as np
 from .face import Face, check_frame
 
 DETECTION_SIDE = 480
-"""Faces are looked for as in a frame of this shorter side, in pixels, if it is larger."""
+"""Larger frames are searched as if their shorter side had this many pixels."""
 
 SMALLEST = 20
 """Height of the smallest face in such a frame, in pixels."""
@@ -47,7 +47,7 @@ BATCH = 8
 """Most squares per forward pass of R-Net and O-Net."""
 
 MOST_NETS = 64
-"""Most networks that are kept; OpenCV sets up a network anew for every other shape of its input."""
+"""Most networks that are kept; OpenCV needs one for each shape of the input."""
 
 
 class MTCNNDetector:

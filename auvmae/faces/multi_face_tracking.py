@@ -100,7 +100,7 @@ class _MultiFaceTracker:
             self.boxes.append([live.row[:4] for live in self.live.values()] if steady and not full else None)
 
     def _cut(self) -> None:
-        """Begin new tracks, as `_FaceTracker` does."""
+        """Start new tracks, as `_FaceTracker` does."""
         gap, (left, until) = self.widths.max_gap, self.left
         shown = {track: live for track, live in self.live.items() if live.missed == 0}
         hidden = {track: live for track, live in self.live.items() if 0 < live.missed <= gap}

@@ -15,10 +15,10 @@ In nine clips of moving heads it is at most 0.053 from one frame to the next; be
 0.12 and 0.2 for two people before the same wall."""
 
 CUT_AFTER_BLANK = 0.5
-"""The same across blank frames, during which the picture may have moved."""
+"""The same across blank frames, during which the scene may have moved."""
 
 DARK = 24
-"""Grey level up to which the bars around a picture are black."""
+"""Grey level up to which the bars beside an image are black."""
 
 LOOKAHEAD = 2
 """Number of frames that must follow a cut before it is believed, so that a flash of as many frames is none."""
@@ -109,7 +109,7 @@ def normalise(image: np.ndarray) -> np.ndarray | None:
 
 
 def difference(small: np.ndarray, other: np.ndarray) -> float:
-    """Compute 1 minus the correlation of two thumbnails, without the bars that both have."""
+    """Compute 1 minus the correlation of two thumbnails, without common bars."""
     seen = np.maximum(small, other).max(axis=1) > DARK
     if not seen.any():
         seen[:] = True

@@ -227,9 +227,9 @@ class _FaceTracker:
             self.boxes.append([self.row[:4]] if self.near and not self.missed else None)
 
     def _cut(self) -> None:
-        """Begin a new track, except for a face that was hidden at the cut: it may still return by its looks.
+        """Start a new track, except for a face that was hidden at the cut.
 
-        So a hand before the camera, which is a shot of its own, begins no new track.
+        That face may still return by its looks, so a hand before the camera, a shot of its own, starts no new track.
         """
         gap, left = self.widths.max_gap, self.left
         if self.missed == 0:

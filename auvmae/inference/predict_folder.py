@@ -222,7 +222,7 @@ class _Job:
         return [path.name for path in map(self.target.file, SUFFIXES) if path.exists()]
 
     def _publish(self, staged: Target, names: list[str]) -> None:
-        """Replace the files of an earlier run by new ones, of which the last completes the others.
+        """Replace the files of an earlier run by new ones; the last one completes them.
 
         The errors are those of `_check_existing`.
         """

@@ -24,7 +24,7 @@ from transformers.trainer_utils import (
     PREFIX_CHECKPOINT_DIR,
     HubStrategy,
     get_last_checkpoint,
-    rotate_checkpoints,
+    sort_checkpoints,
 )
 from transformers.utils import logging
 
@@ -51,7 +51,7 @@ class ClipTrainer(Trainer):
     * Logs: Training speed is logged as `clips_per_second` (over all processes), and the share of the time spent waiting
       for data as `data_wait`. `train_runtime` includes the sessions that a resumed run resumed.
     * Checkpoints: A checkpoint gets its name only once it is complete. A run that is killed while saving resumes from
-      the previous checkpoint.
+      the previous checkpoint, and one that is killed after its last step trains no further.
 
     Args:
         args: Positional arguments of `transformers.Trainer`.
@@ -77,6 +77,10 @@ class ClipTrainer(Trainer):
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor | int | None]:
         """Fetch the batches of a step like `Trainer.get_batch_samples`, and time it."""
+        if self.state.global_step >= self.state.max_steps:
+            # the checkpoint to resume was the last one, killed before the end; Trainer would train one step more
+            self.control.should_training_stop = True
+            return [], None
         started = time.perf_counter()
         found = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._stopwatch.fetch(started, self.args.world_size * sum(len(batch["clips"]) for batch in found[0]))
@@ -121,8 +125,7 @@ class ClipTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(final, ignore_errors=True)  # left by an earlier run in the same folder
             os.replace(written, final)
-            limit, best = self.args.save_total_limit, self.state.best_model_checkpoint
-            rotate_checkpoints(output_dir=run_dir, save_total_limit=limit, best_model_checkpoint=best, use_mtime=True)
+            _remove_surplus(run_dir, self.args.save_total_limit, self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -230,6 +233,23 @@ def checkpoint_to_resume(args: TrainingArguments) -> str | None:
     return resume
 
 
+def _remove_surplus(run_dir: str, limit: int | None, best: str | None) -> None:
+    """Remove the oldest checkpoints like `rotate_checkpoints`, each at once.
+
+    A process that is killed meanwhile leaves parts of them in `UNFINISHED_DIR` only, which the next run removes.
+    """
+    checkpoints = sort_checkpoints(run_dir, use_mtime=True)
+    if not limit or limit < 0 or not checkpoints:
+        return
+    kept = {checkpoints[-1], str(Path(best or checkpoints[-1]))}
+    surplus = [path for path in checkpoints if path not in kept][: max(len(checkpoints) - max(limit, len(kept)), 0)]
+    doomed = os.path.join(run_dir, UNFINISHED_DIR)
+    for path in surplus:
+        os.makedirs(doomed, exist_ok=True)
+        os.replace(path, os.path.join(doomed, os.path.basename(path)))
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
 def train(trainer: Trainer) -> None:
     """Train the model and save it, resuming if `--resume_from_checkpoint` is set.
 
@@ -250,7 +270,10 @@ def train(trainer: Trainer) -> None:
     if args.resume_from_checkpoint and resume is None:
         logger.warning(f"Found no checkpoint to resume from in {folder}. Training starts from scratch.")
     if resume is not None:
-        _check_batch_size(args, resume)
+        state = _state_of(resume)
+        _check_batch_size(args, resume, state)
+        if args.should_save and Path(resume).resolve().parent == Path(folder).resolve():  # killed before it could
+            _remove_surplus(folder, args.save_total_limit, state.best_model_checkpoint)
     trainer.train(resume_from_checkpoint=resume)
     written = os.path.join(folder, UNFINISHED_DIR)
     try:
@@ -264,9 +287,13 @@ def train(trainer: Trainer) -> None:
     trainer.save_state()
 
 
-def _check_batch_size(args: TrainingArguments, checkpoint: str) -> None:
-    state = Path(checkpoint, TRAINER_STATE_NAME)
-    before = TrainerState.load_from_json(str(state)).train_batch_size if state.is_file() else None
+def _state_of(checkpoint: str) -> TrainerState:
+    path = Path(checkpoint, TRAINER_STATE_NAME)
+    return TrainerState.load_from_json(str(path)) if path.is_file() else TrainerState()
+
+
+def _check_batch_size(args: TrainingArguments, checkpoint: str, state: TrainerState) -> None:
+    before = state.train_batch_size
     if before not in (None, args.train_batch_size) and not args.auto_find_batch_size:
         # Trainer would find its place in the epoch by counting steps of the new size.
         raise ValueError(

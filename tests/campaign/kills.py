@@ -29,6 +29,7 @@ import run_finetune
 from auvmae.cli.main import main as auvmae
 from auvmae.faces import crop_folder
 from auvmae.faces.detection import DETECTORS
+from auvmae.system.endings import run_command
 
 from ..support.drawn_faces import SquareDetector
 from ..support.forged_checkpoints import PRETRAINING, their_pretraining
@@ -66,7 +67,7 @@ def commands(bases: Path, out: Path) -> dict[str, Callable[[], Any]]:
         "convert": lambda: auvmae(["convert", str(bases / "foreign.safetensors"), str(out), *convert]),
         "stats": lambda: auvmae(["stats", *stats, "-o", str(out)]),
         "summarize": lambda: auvmae(["summarize", str(bases / "runs"), "--draws", "50", "-o", str(out)]),
-        "training": lambda: run_finetune.main(flags) and 0,
+        "training": lambda: run_command(lambda: run_finetune.main(flags), "run_finetune.py", run_finetune.EXPECTED),
     }
 
 

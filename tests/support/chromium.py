@@ -42,7 +42,7 @@ def requested_urls(browser: webdriver.Chrome) -> set[str]:
     urls = {
         message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
     }
-    return {url for url in urls if not url.startswith("chrome://")}
+    return {url for url in urls if not url.startswith(("chrome://", "chrome-untrusted://"))}
 
 
 def save_page(browser: webdriver.Chrome, path: Path) -> None:

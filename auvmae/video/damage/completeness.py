@@ -21,7 +21,7 @@ OGG_PAGE = 65307
 
 
 def missing_end(path: Path, container_format: str) -> str:
-    """Tell how a file shows that it is cut off, or that its table of frames is damaged.
+    """Tell how a file shows that it is cut off, or that its tables are damaged.
 
     Args:
         path: Video file.
@@ -61,7 +61,7 @@ def _check_mp4(file: BinaryIO, size: int) -> str:
 
 
 def _check_tables(box: bytes, size: int) -> str:
-    """Compare the tables of frames in a box of MP4 with each other, and with the size of the file."""
+    """Compare the tables of frames in a box of MP4 with each other and the file."""
     listed = {}
     for kind, content in _boxes(box[8:]):
         if kind in (b"trak", b"mdia", b"minf") and (problem := _check_tables(bytes(8) + content, size)):
