@@ -1,6 +1,8 @@
 """Test training, logging, resuming and errors with a real Trainer on real tensors."""
 
 import json
+import os
+import shutil
 from importlib.metadata import version
 
 import numpy as np
@@ -154,6 +156,44 @@ def test_a_checkpoint_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
     train(again)
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
     assert losses_of(again).keys() == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("steps", [3, 4])
+def test_a_run_killed_after_its_last_step_trains_no_further(tmp_path, steps):
+    options = {"max_steps": steps, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
+    trainer = finetuner(tmp_path, **options)
+    train(trainer)
+    expected = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    (tmp_path / "model.safetensors").unlink()
+    shutil.copytree(tmp_path / f"checkpoint-{steps}", tmp_path / "checkpoint-1")  # was not yet removed
+    os.utime(tmp_path / "checkpoint-1", (0, 0))
+
+    again = finetuner(tmp_path, **options, resume_from_checkpoint="true")
+    train(again)
+    assert again.state.global_step == steps
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == [f"checkpoint-{steps}"]
+    for name, tensor in again.model.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=0)
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_a_surplus_checkpoint_is_removed_at_once(tmp_path, monkeypatch):
+    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "save_total_limit": 1}
+    remove, whole = shutil.rmtree, []
+
+    def killed(path, *args, **kwargs):
+        if os.path.isdir(os.path.join(path, "checkpoint-2")):
+            whole.append(sorted(one.name for one in tmp_path.glob("checkpoint-*")))
+            raise KeyboardInterrupt
+        remove(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(finetuner(tmp_path, **options))
+    assert whole == [["checkpoint-4"]]
+    train(finetuner(tmp_path, **options, resume_from_checkpoint="true"))
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["checkpoint-4"]
 
 
 def test_old_checkpoints_go_and_the_best_keeps_its_name(tmp_path):
