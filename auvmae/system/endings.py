@@ -17,7 +17,7 @@ from typing import Any
 INTERRUPTED, TERMINATED, PIPE_CLOSED = 130, 143, 141
 """Exit codes of Ctrl-C, SIGTERM and a closed pipe, as shells report them (128 + number of the signal)."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-NO_SPACE = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
+NO_SPACE = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
 """What the messages of safetensors and PyTorch say if a disk is full; they raise no OSError."""
 
 
@@ -36,6 +36,7 @@ def run_command(command: Callable[[], Any], name: str, expected: tuple[type[Exce
         name: Beginning of the line.
         expected: Errors whose message is meant for the user; they end with exit code 2.
     """
+    seen: list[int] = []
     try:
         with interruptible() as seen:
             try:
@@ -52,6 +53,11 @@ def run_command(command: Callable[[], Any], name: str, expected: tuple[type[Exce
         _drop_output()
         return PIPE_CLOSED
     except Exception as error:
+        if signal.SIGINT in seen:  # of a pool whose processes ended, too
+            _say(f"{name}: interrupted")
+            return INTERRUPTED
+        if signal.SIGTERM in seen:
+            return TERMINATED
         if is_disk_full(error) or isinstance(error, expected):
             _drop_output()
             return failed(name, error)

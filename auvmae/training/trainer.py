@@ -244,10 +244,14 @@ def _remove_surplus(run_dir: str, limit: int | None, best: str | None) -> None:
     kept = {checkpoints[-1], str(Path(best or checkpoints[-1]))}
     surplus = [path for path in checkpoints if path not in kept][: max(len(checkpoints) - max(limit, len(kept)), 0)]
     doomed = os.path.join(run_dir, UNFINISHED_DIR)
-    for path in surplus:
-        os.makedirs(doomed, exist_ok=True)
-        os.replace(path, os.path.join(doomed, os.path.basename(path)))
-    shutil.rmtree(doomed, ignore_errors=True)
+    try:
+        for path in surplus:
+            os.makedirs(doomed, exist_ok=True)
+            os.replace(path, os.path.join(doomed, os.path.basename(path)))
+        shutil.rmtree(doomed, ignore_errors=True)
+    except BaseException:  # interrupted
+        shutil.rmtree(doomed, ignore_errors=True)
+        raise
 
 
 def train(trainer: Trainer) -> None:

@@ -34,6 +34,15 @@ def test_a_signal_ends_in_one_line_and_removes_unfinished_files(tmp_path, capsys
     assert capsys.readouterr().err == "auvmae: interrupted\n"
     with pytest.raises(SystemExit, match="143"):
         run_command(lambda: write(signal.SIGTERM), "auvmae")
+
+    def write_in_vain(number):
+        try:
+            send(number)
+        except BaseException:
+            raise RuntimeError("a process of the pool was terminated") from None
+
+    assert run_command(lambda: write_in_vain(signal.SIGINT), "auvmae") == 130
+    assert run_command(lambda: write_in_vain(signal.SIGTERM), "auvmae") == 143
     assert not os.listdir(tmp_path)
     assert signal.getsignal(signal.SIGINT) is before
 
