@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -28,8 +29,8 @@ EXPECTED = (ValueError, OSError, FloatingPointError)
 def run_command(command: Callable[[], Any], name: str, expected: tuple[type[Exception], ...] = ()) -> int:
     """Run a command and return its exit code.
 
-    Ctrl-C, SIGTERM, a full disk and expected errors are reported in one line, a closed pipe not at all. Other errors
-    are raised.
+    Ctrl-C, SIGTERM, a full disk, a killed worker and expected errors are reported in one line, a closed pipe not at
+    all. Other errors are raised.
 
     Args:
         command: Function to run. If it returns an integer, this is the exit code, else 0.
@@ -61,6 +62,9 @@ def run_command(command: Callable[[], Any], name: str, expected: tuple[type[Exce
         if is_disk_full(error) or isinstance(error, expected):
             _drop_output()
             return failed(name, error)
+        if isinstance(error, BrokenProcessPool):
+            _say(f"{name}: a worker process was killed (out of memory?). Use fewer processes, and run it again.")
+            return 1
         raise
 
 

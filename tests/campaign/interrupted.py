@@ -98,14 +98,14 @@ def _child(
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     for descriptor in (1, 2):
         os.dup2(output, descriptor)
-    changes = 0
+    changes, owner = 0, os.getpid()
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal changes
         if event in CHANGES or (event == "open" and arguments[2] & WRITING):
             changes += 1
             if number is not None and changes - 1 == last:
-                os.kill(os.getpid(), number)
+                os.kill(owner, number)  # also if the change is one of a worker
 
     try:
         if most_bytes is not None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -132,3 +133,9 @@ def test_errors_that_lead_to_each_other_end():
     assert not is_disk_full(first)
     second.__context__ = OSError(errno.ENOSPC, "full")
     assert is_disk_full(first)
+
+
+def test_a_killed_worker_is_said_in_one_line(capsys):
+    with ProcessPoolExecutor(1) as pool:
+        assert run_command(lambda: pool.submit(os._exit, 1).result(), "auvmae") == 1
+    assert capsys.readouterr().err.startswith("auvmae: a worker process was killed (out of memory?)")
