@@ -1,1 +1,1 @@
-"""Animate portraits with a face rig, so that action units and their intensities are known exactly."""
+"""Animate portraits with a face rig, so that their action units are known exactly."""

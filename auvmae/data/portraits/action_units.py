@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rig import FloatArray, Rig
+from .rig import FloatArray, Rig, single
 
 SCALE = 5.0
 """Highest intensity; FACS calls 1 a trace and 5 the maximum."""
@@ -143,7 +143,7 @@ LIMITS = {"eyeBlink": 1.05, "jawOpen": 1.1}
 
 
 def shape_matrix(rig: Rig, styles: Mapping[str, float] | None = None) -> FloatArray:
-    """Compute the weights of each shape at full intensity of each action unit and side.
+    """Compute the weights of shapes at full intensity of each action unit.
 
     Args:
         rig: Rig with the shapes of the table.
@@ -179,7 +179,7 @@ def expression_weights(rig: Rig, intensities: NDArray[Any], matrix: FloatArray |
     sides = np.asarray(intensities, np.float32).reshape(len(ACTION_UNITS), -1)
     weights = np.einsum("ns,nse->e", np.broadcast_to(sides, (len(sides), 2)) / SCALE, matrix)
     highest = [LIMITS.get(name.removesuffix("_L").removesuffix("_R"), 1.5) for name in rig.names]
-    return np.minimum(weights, np.float32(highest))
+    return np.minimum(weights, single(highest))
 
 
 def lip_opening(vertices: NDArray[Any], rig: Rig) -> float:
@@ -194,9 +194,16 @@ def lip_opening(vertices: NDArray[Any], rig: Rig) -> float:
 
 
 def measure_lips_part(opening: float, neutral_opening: float) -> float:
-    """Return the intensity of AU25 in 0..5 for an opening and that of the neutral face, in centimetres.
+    """Return the intensity of AU25, measured from the opening of the lips.
 
     AU25 is measured, because the jaw, the upper lip and a smile part the lips as well.
+
+    Args:
+        opening: Result of `lip_opening`, in centimetres.
+        neutral_opening: The same of the subject's neutral face.
+
+    Returns:
+        Intensity in 0..5.
     """
     visible = (opening - neutral_opening - CLOSED_LIPS) / OPEN_LIPS
     return float(np.clip(visible, 0, 1)) * SCALE

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from .rig import FloatArray, Rig, load_rig
+from .rig import FloatArray, Rig, load_rig, single
 
 Array = NDArray[np.float64]
 
@@ -127,11 +128,10 @@ def fit_portrait(
     mean = np.zeros(len(basis))
     mean[modes:] = [(expected or {}).get(rig.names[column], 0.0) for column in columns]
     found = np.clip(mean, -1, HIGHEST)
-    target = goal
-    for turn in range(ROUNDS):
+    scale, rotation, shift = _solve_pose(base + np.tensordot(found, basis, 1), goal, weight)
+    for _ in range(ROUNDS):
         shape = base + np.tensordot(found, basis, 1)
-        if turn > 1:
-            target = slide_jaw(goal, scale * shape @ rotation[:2].T * (1, -1) + shift)  # noqa: F821 - of the last round
+        target = slide_jaw(goal, scale * shape @ rotation[:2].T * (1, -1) + shift)
         scale, rotation, shift = _solve_pose(shape, target, weight)
         camera = scale * rotation[:2] * np.array([[1], [-1]])
         slopes = ((basis @ camera.T) * weight[:, None]).reshape(len(basis), -1)
@@ -145,12 +145,12 @@ def fit_portrait(
     expression = np.zeros(len(rig.names), np.float32)
     expression[columns] = found[modes:]
     fit = Fit(
-        identity=np.float32(found[:modes]),
+        identity=single(found[:modes]),
         expression=expression,
         scale=scale,
-        rotation=np.float32(rotation),
-        shift=np.float32(shift),
-        landmarks=np.float32(goal),
+        rotation=single(rotation),
+        shift=single(shift),
+        landmarks=single(goal),
         five=np.zeros((5, 2), np.float32),
         irises=np.zeros((2, 3), np.float32),
     )
@@ -159,11 +159,14 @@ def fit_portrait(
     if irises is None:
         middles = np.array([goal[36:42].mean(0), goal[42:48].mean(0)])
         irises = np.c_[middles, np.full(2, IRIS_RADIUS * scale)]
-    return replace(fit, five=np.float32(five), irises=np.float32(irises))
+    return replace(fit, five=single(five), irises=single(irises))
 
 
 def five_points(vertices: NDArray[Any], rig: Rig) -> Array:
-    """Return eyes, tip of the nose and corners of the mouth of a mesh, as face detectors order them, shape (5, 3)."""
+    """Return the points of a mesh that face detectors know, shape (5, 3).
+
+    They are the eyes, the tip of the nose and the corners of the mouth, in the order of `faces.face.Face`.
+    """
     points = np.asarray(vertices, float)[rig.landmarks]
     return np.array([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
 
@@ -209,10 +212,10 @@ def bend_field(sources: Array, offsets: Array, points: Array, stiffness: float =
 
 
 def texture_coordinates(rig: Rig, fit: Fit, vertices: NDArray[Any]) -> Array:
-    """Compute where each vertex of the fitted mesh lies in the portrait, in pixels (V, 2).
+    """Compute where the vertices of the fitted mesh lie in the portrait, (V, 2).
 
-    The projected mesh is bent until its landmarks meet the detected ones, but by at most a quarter of the distance
-    between the corners of the eyes.
+    Places are in pixels. The projected mesh is bent until its landmarks meet the detected ones, but by at most a
+    quarter of the distance between the corners of the eyes.
     """
     places = fit.project(vertices)
     marks = places[rig.landmarks]
@@ -223,7 +226,7 @@ def texture_coordinates(rig: Rig, fit: Fit, vertices: NDArray[Any]) -> Array:
 
 
 def fit_errors(rig: Rig, fit: Fit) -> Array:
-    """Return the distance of each landmark from the mesh, as a fraction of the distance of the eye corners (68,)."""
+    """Return the error of each landmark as a fraction of the eye distance, (68,)."""
     marks = fit.project(rig.morph(fit.identity, fit.expression)[rig.landmarks])
     distance = np.linalg.norm(slide_jaw(fit.landmarks.astype(float), marks) - marks, axis=1)
     eyes = np.linalg.norm(fit.landmarks[EYE_CORNERS[0]] - fit.landmarks[EYE_CORNERS[1]])
@@ -242,7 +245,7 @@ def _fitted_shapes(rig: Rig) -> tuple[list[int], Array, Array]:
 
 
 def _solve_pose(shape: Array, target: Array, weight: Array) -> tuple[float, Array, Array]:
-    """Solve scale, rotation (3, 3) and shift (2,) of the camera for points (68, 3) that are seen at (68, 2)."""
+    """Solve scale, rotation (3, 3) and shift (2,) for points (68, 3) seen at (68, 2)."""
     squares = weight**2 / (weight**2).sum()
     middle, seen = squares @ shape, squares @ target
     system = (shape - middle) * weight[:, None]
@@ -255,7 +258,7 @@ def _solve_pose(shape: Array, target: Array, weight: Array) -> tuple[float, Arra
 
 
 def expected_expression(rig: Rig, scores: Mapping[str, float]) -> dict[str, float]:
-    """Translate MediaPipe's blendshapes in 0..1, by channel, into expected weights of the rig's shapes."""
+    """Translate MediaPipe's blendshapes in 0..1 into expected weights of shapes."""
     expected = {}
     for name in rig.names:
         shape, side = name.removesuffix("_L").removesuffix("_R"), {"_L": "Left", "_R": "Right"}.get(name[-2:], "")
@@ -265,6 +268,16 @@ def expected_expression(rig: Rig, scores: Mapping[str, float]) -> dict[str, floa
             if score is not None:
                 expected[name] = float(score)
     return expected
+
+
+def read_portrait(path: Path) -> NDArray[np.uint8]:
+    """Read a portrait as RGB, uint8 of shape (H, W, 3).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB"))
 
 
 def digest(path: Path) -> str:
@@ -281,8 +294,8 @@ def save_fits(fits: Mapping[str, Fit], digests: Mapping[str, str], path: Path) -
         path: File to write.
     """
     names = sorted(fits)
-    arrays = {
-        name: np.stack([np.float32(getattr(fits[portrait], name)) for portrait in names])
+    arrays: dict[str, Any] = {
+        name: np.stack([single(getattr(fits[portrait], name)) for portrait in names])
         for name in Fit.__dataclass_fields__
     }
     with path.open("wb") as stream:
@@ -319,8 +332,6 @@ def fit_folder(rig: Rig, portraits: Path, landmarks: Path, output: Path) -> dict
     Returns:
         The fits by the path of the portrait. Portraits where MTCNN detects no face are left out.
     """
-    import cv2
-
     from ...faces.mtcnn import MTCNNDetector
 
     detector = MTCNNDetector()
@@ -329,8 +340,7 @@ def fit_folder(rig: Rig, portraits: Path, landmarks: Path, output: Path) -> dict
         content = {name: arrays[name] for name in arrays.files}
     channels = content["channels"].tolist()
     for row, name in enumerate(content["portraits"].tolist()):
-        image = cv2.imread(str(portraits / name))
-        faces = detector.detect(np.ascontiguousarray(image[..., ::-1]))
+        faces = detector.detect(read_portrait(portraits / name))
         if faces:
             largest = max(faces, key=lambda face: face.box[2] * face.box[3])
             expected = expected_expression(rig, dict(zip(channels, content["scores"][row].tolist(), strict=True)))

@@ -1,4 +1,4 @@
-"""Detect the landmarks that the fits start from, with MediaPipe in an environment of its own.
+"""Detect the landmarks that the fits start from, with MediaPipe.
 
     python auvmae/data/portraits/landmarks.py PORTRAITS face_landmarker.task landmarks.npz
 
@@ -51,7 +51,7 @@ def detect_landmarks(portraits: Path, model: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"portraits": [], "landmarks": [], "irises": [], "scores": [], "channels": []}
     with vision.FaceLandmarker.create_from_options(options) as landmarker:
         for path in sorted(portraits.glob("*/512/*.jpg")):
-            image = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+            image = np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))  # type: ignore[arg-type]
             result = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image))
             if result.face_landmarks:
                 points = np.array([(point.x, point.y) for point in result.face_landmarks[0]]) * image.shape[1::-1]

@@ -60,30 +60,34 @@ def rasterise(points: NDArray[np.float32], corners: NDArray[np.intp], size: int)
     high = np.floor(np.minimum(np.maximum(np.maximum(y0, y1), y2), size - 1)) - top + 1
     kept = np.flatnonzero((area < 0) & (wide > 0) & (high > 0))
 
-    # one candidate per kept triangle and pixel of its bounding box
-    wide, high = wide[kept].astype(np.int32), high[kept].astype(np.int32)
-    count = wide * high
-    owner = np.repeat(np.arange(len(kept), dtype=np.int32), count)
-    step = np.arange(len(owner), dtype=np.int32) - np.repeat(np.cumsum(count, dtype=np.int32) - count, count)
-    row = step // wide[owner]
-    x = left[kept].astype(np.int32)[owner] + step - row * wide[owner]
-    y = top[kept].astype(np.int32)[owner] + row
-
-    # weights of the first two corners are linear in x and y; relative to the third corner, float32 is exact enough
+    # weights of the first two corners and the depth are linear: their values at the top left of the box, and steps
     x0, x1, x2, y0, y1, y2 = (values[kept] for values in (x0, x1, x2, y0, y1, y2))
+    z0, z1, z2 = points[:, 2][corners[:, kept]]
+    left, top = left[kept], top[kept]
     over = 1 / area[kept]
-    table = np.stack([x2, y2, (y1 - y2) * over, (x2 - x1) * over, (y2 - y0) * over, (x0 - x2) * over], axis=1)
-    at = table[owner]
-    dx, dy = x.astype(np.float32) - at[:, 0], y.astype(np.float32) - at[:, 1]
-    first, second = at[:, 2] * dx + at[:, 3] * dy, at[:, 4] * dx + at[:, 5] * dy
+    first_x, first_y, second_x, second_y = (y1 - y2) * over, (x2 - x1) * over, (y2 - y0) * over, (x0 - x2) * over
+    first = first_x * (left - x2) + first_y * (top - y2)
+    second = second_x * (left - x2) + second_y * (top - y2)
+    origin = (top * size + left).astype(np.int32)
+
+    # one candidate per triangle and pixel of its box
+    wide, count = wide[kept].astype(np.int32), (wide[kept] * high[kept]).astype(np.int32)
+    owner = np.repeat(np.arange(len(kept), dtype=np.int32), count)
+    step = np.arange(len(owner), dtype=np.int32) - (np.cumsum(count, dtype=np.int32) - count)[owner]
+    columns = wide[owner]
+    row = step // columns
+    column = step - row * columns
+    down, right = row.astype(np.float32), column.astype(np.float32)
+    first = first[owner] + right * first_x[owner] + down * first_y[owner]
+    second = second[owner] + right * second_x[owner] + down * second_y[owner]
     inside = np.flatnonzero((first >= -TOLERANCE) & (second >= -TOLERANCE) & (first + second <= 1 + TOLERANCE))
     owner, first, second = owner[inside], first[inside], second[inside]
+    place = origin[owner] + row[inside] * size + column[inside]
 
-    z0, z1, z2 = points[:, 2][corners[:, kept]]
     depth = z2[owner] + first * (z0 - z2)[owner] + second * (z1 - z2)[owner]
     key = ((depth * DEPTH_STEPS).astype(np.int64) << INDEX_BITS) + np.arange(len(owner))
     buffer = np.full(size * size, np.iinfo(np.int64).min)
-    np.maximum.at(buffer, y[inside] * size + x[inside], key)
+    np.maximum.at(buffer, place, key)
     pixels = np.flatnonzero(buffer > np.iinfo(np.int64).min)
     winner = buffer[pixels] & ((1 << INDEX_BITS) - 1)
     weights = np.stack([first[winner], second[winner], 1 - first[winner] - second[winner]], axis=1)
@@ -91,7 +95,7 @@ def rasterise(points: NDArray[np.float32], corners: NDArray[np.intp], size: int)
 
 
 def interpolate(visible: Visible, corners: NDArray[np.intp], values: NDArray[Any]) -> NDArray[np.float32]:
-    """Interpolate values of points (V, K) at the visible pixels, float32 of shape (P, K)."""
+    """Interpolate values of points (V, K) at the visible pixels, (P, K)."""
     first, second, third = corners[:, visible.triangles]
     weights = visible.weights
     found = values[first] * weights[:, :1]

@@ -1,4 +1,4 @@
-"""Read the face rig ICT-FaceKit: a neutral mesh, identity modes and expression shapes.
+"""Read the face rig ICT-FaceKit.
 
     FOLDER/generic_neutral_mesh.obj          the mesh, with its materials
     FOLDER/identity000.obj ...               one mesh per identity mode, as far from the neutral mesh as one deviation
@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,24 @@ SKIN, MOUTH, SOCKETS, GUMS, TEETH, EYES = range(6)
 IDENTITY_MODES = 50
 """Identity modes that are read; the later half of the rig's 100 moves no landmark by a millimetre."""
 
+LOWEST_SKIN = -10.5
+"""Height of the neutral mesh below which the skin of the neck is left out, in centimetres; no crop shows it."""
+
 FACING = {SKIN: -0.5, MOUTH: -0.5, SOCKETS: -0.1, GUMS: -0.1, TEETH: -0.1, EYES: 0.15}
 """Part -> smallest z of a normal of the neutral mesh; triangles that face further away are never seen."""
 
 UNLISTED = ("cheekRaiser_L", "cheekRaiser_R")
 """Expression shapes that the rig's index does not list."""
 
-LAYOUT = 2
+LAYOUT = 3
 """Part of the name of a cached rig. Raise it whenever `load_rig` would return other arrays."""
 
 SOURCE = "git clone https://github.com/ICT-VGL/ICT-FaceKit"
+
+
+def single(values: Any) -> FloatArray:
+    """Convert numbers to a float32 array."""
+    return np.asarray(values, np.float32)
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Rig:
     eye_radius: float
 
     def weights(self, by_name: dict[str, float]) -> FloatArray:
-        """Arrange weights in the order of `names`, float32 of shape (E,); other shapes get 0."""
+        """Convert weights by name to a float32 array of shape (E,); other shapes get 0."""
         found = np.zeros(len(self.names), np.float32)
         for name, weight in by_name.items():
             found[self.names.index(name)] += weight
@@ -89,8 +98,8 @@ class Rig:
         Returns:
             Vertices, float32 of shape (V, 3).
         """
-        moved = np.float32(expression) @ self.shapes.reshape(len(self.shapes), -1)
-        moved += np.float32(identity) @ self.identities[: len(identity)].reshape(len(identity), -1)
+        moved = single(expression) @ self.shapes.reshape(len(self.shapes), -1)
+        moved += single(identity) @ self.identities[: len(identity)].reshape(len(identity), -1)
         return self.vertices + moved.reshape(-1, 3)
 
 
@@ -127,7 +136,8 @@ def load_rig(folder: str | Path, cache_dir: str | Path | None = None) -> Rig:
         rig = _build(files, names, landmarks)
         kept.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(kept) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **{field.name: np.asarray(getattr(rig, field.name)) for field in fields(Rig)})
+            content: dict[str, Any] = {field.name: np.asarray(getattr(rig, field.name)) for field in fields(Rig)}
+            np.savez(stream, **content)
     with np.load(kept) as arrays:
         content = {field.name: arrays[field.name] for field in fields(Rig)}
     return Rig(**{**content, "names": tuple(content["names"].tolist()), "eye_radius": float(content["eye_radius"])})
@@ -169,6 +179,8 @@ def _build(files: Sequence[Path], names: tuple[str, ...], landmarks: list[int]) 
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         length = np.linalg.norm(normals, axis=1)
         seen = (length > 0) & (normals[:, 2] > FACING[part] * length)
+        if part == SKIN:
+            seen &= corners[:, :, 1].max(1) > LOWEST_SKIN
         kept_triangles.append(triangles[seen])
         kept_parts.append(np.full(int(seen.sum()), part, np.int8))
     triangles = np.concatenate(kept_triangles)
@@ -211,7 +223,7 @@ def _read_vertices(path: Path) -> FloatArray:
 
 
 def _read_triangles(path: Path, count: int) -> dict[str, IntArray]:
-    """Read the faces of each material of an OBJ file as triangles, int32 of shape (triangles, 3)."""
+    """Read the faces of each material of an OBJ file, as triangles of shape (F, 3)."""
     found: dict[str, list[tuple[int, int, int]]] = {}
     material = ""
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -220,7 +232,7 @@ def _read_triangles(path: Path, count: int) -> dict[str, IntArray]:
         elif line.startswith("f "):
             corners = [int(corner.split("/")[0]) - 1 for corner in line.split()[1:]]
             found.setdefault(material, []).extend(
-                (corners[0], second, third) for second, third in zip(corners[1:], corners[2:], strict=False)
+                (corners[0], second, third) for second, third in pairwise(corners[1:])
             )
     wanted = ("M_Face", "M_BackHead", "M_GumsTongue", "M_Teeth", "M_ScleraRight", "M_ScleraLeft")
     triangles = {name: np.array(found.get(name, []), np.int32).reshape(-1, 3) for name in wanted}
@@ -271,7 +283,10 @@ def _split_pieces(triangles: IntArray, count: int) -> list[IntArray]:
 
 
 def _measure_eyes(balls: FloatArray) -> tuple[FloatArray, float]:
-    """Measure centres (2, 3) and radius of two eyeballs; the front is not used, since the cornea bulges."""
+    """Measure centres (2, 3) and radius of two eyeballs, without their front.
+
+    The cornea bulges there.
+    """
     centres = []
     radius = 0.0
     for ball in (balls[balls[:, 0] < 0], balls[balls[:, 0] >= 0]):
