@@ -44,7 +44,7 @@ ACTION_UNITS = (
     ActionUnit(
         4,
         "The brows move down and together, with upright furrows between them.",
-        {"browDown": 1.2},
+        {"browDown": 1.4},
     ),
     ActionUnit(
         5,
@@ -94,7 +94,7 @@ ACTION_UNITS = (
     ActionUnit(
         20,
         "The corners of the lips move straight back, and the mouth becomes long and flat.",
-        {"mouthStretch": 1.35},
+        {"mouthStretch": 1.2, "mouthSmile": 0.28},
     ),
     ActionUnit(
         23,
@@ -109,7 +109,7 @@ ACTION_UNITS = (
     ActionUnit(
         25,
         "The lips part, and the teeth or the cavity of the mouth may show.",
-        {"mouthLowerDown": 0.8, "mouthUpperUp": 0.3},
+        {"mouthLowerDown": 1.1, "mouthUpperUp": 0.4},
     ),
     ActionUnit(
         26,
@@ -135,7 +135,7 @@ INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 CLOSED_LIPS = 0.13
 """Opening that still looks closed, in centimetres."""
 
-OPEN_LIPS = 1.0
+OPEN_LIPS = 0.8
 """Opening beyond it that has full intensity, in centimetres."""
 
 LIMITS = {"eyeBlink": 1.05, "jawOpen": 1.1}

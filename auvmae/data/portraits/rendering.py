@@ -27,8 +27,11 @@ FRONT_LIGHT = (0.0, 0.45, 0.9)
 AMBIENT = 0.5
 """Share of the light that has no direction."""
 
-RATIOS = (0.4, 1.7)
-"""Lowest and highest ratio of two shadings."""
+FOLDS = (0.6, 1.2)
+"""Lowest and highest ratio of the shadings after and before a movement; lids that close would glow without it."""
+
+LIGHTS = (0.4, 1.7)
+"""Lowest and highest ratio of the shadings under the light of a shot and that of the portrait."""
 
 TEXTURE_SCALE = 1.25
 """Highest scale of the texture, where the scale of the frames is 1."""
@@ -259,7 +262,10 @@ class Portrait:
     ) -> None:
         """Paint the visible skin over the background (pixels, 3) in place."""
         mesh = self.renderer.mesh
-        ratio = np.clip(shade(normals, shot.light, shot.ambient) / self._shading, *RATIOS)
+        moved = shade(normals, FRONT_LIGHT, AMBIENT)
+        ratio = np.clip(moved / self._shading, *FOLDS)
+        if (shot.light, shot.ambient) != (FRONT_LIGHT, AMBIENT):
+            ratio *= np.clip(shade(normals, shot.light, shot.ambient) / moved, *LIGHTS)
         values = np.empty((len(self._places), 4), np.float32)
         values[:, :2] = self._places
         values[mesh.skin, 2] = 1 + (ratio - 1) * mesh.fade
