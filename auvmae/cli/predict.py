@@ -22,9 +22,9 @@ recording X, OUT contains:
 OUT keeps the folder structure of the inputs. OUT/predict_report.json lists the
 recordings that failed or are incomplete, and why. Run the command again to
 resume after an interruption: recordings that were finished with the same model
-and options are skipped. The exit code is 0 if all is well, 1 if a recording failed, 2 if
-nothing could start, and 3 if every recording has a table, but some are damaged,
-cut off, or lack a file that was asked for.
+and options are skipped. The exit code is 0 if all is well, 1 if a recording
+failed, 2 if nothing could start, and 3 if every recording has a table, but some
+are damaged, cut off, or lack a file that was asked for.
 
 With --webcam, the rows of a camera, a pipe or a URL are written live, to the
 file OUT or to standard output, until the source ends or you press Ctrl-C.

@@ -45,9 +45,10 @@ def is_visible(image: np.ndarray | None, row: np.ndarray) -> bool:
         image: Pixels of the frame, or None.
         row: Interpolated row like `NO_FACE`; its look need not be normalised.
     """
-    expected = row[15:]
-    look = look_at(image, row[4:14].reshape(5, 2))
-    return image is not None and float(look @ expected) >= VISIBLE_LOOK * float(expected @ expected)
+    if image is None:
+        return False
+    look, expected = look_at(image, row[4:14].reshape(5, 2)), row[15:]
+    return float(look @ expected) >= VISIBLE_LOOK * float(expected @ expected)
 
 
 def is_same(look: np.ndarray, other: np.ndarray) -> bool:
