@@ -43,6 +43,12 @@ MOST_CANDIDATES = 64
 NEAR_CANDIDATES = 4
 """The same in the window around a tracked face, where there are few faces."""
 
+FIRST_PIXEL = 1 / 48
+"""Where O-Net's landmarks have the corner of their square, as a fraction of its side.
+
+Its coordinates count from 1: on 50 portraits, the landmarks of an image and of its mirror image meet after a shift by
+1.01 of the 48 pixels."""
+
 BATCH = 8
 """Most squares per forward pass of R-Net and O-Net."""
 
@@ -108,7 +114,7 @@ class MTCNNDetector:
             chosen = _suppress(_regress(squares, regression), scores, 0.7, of_smaller=True)
             squares, scores, points = squares[chosen], scores[chosen], points[chosen]
             boxes = _regress(squares, regression[chosen])
-        landmarks = squares[:, None, :2] + points * (squares[:, None, 2:] - squares[:, None, :2])
+        landmarks = squares[:, None, :2] + (points - FIRST_PIXEL) * (squares[:, None, 2:] - squares[:, None, :2])
         return [
             Face(np.concatenate([box[:2], box[2:] - box[:2]]), five, float(score))
             for box, five, score in zip(boxes, landmarks, scores, strict=True)

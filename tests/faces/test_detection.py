@@ -97,10 +97,24 @@ def test_mtcnn_finds_what_the_package_finds_more_steadily(clip):
         (found,) = detector.detect(frame)
         (known,) = package.MTCNN(min_face_size=round(0.1 * min(small.shape[:2]))).detect_faces(small)
         ours.append(found.landmarks)
-        theirs.append(np.array([known["keypoints"][key] for key in keys]) / scale)
+        corner = max(known["box"][2:]) / 48  # the package takes the second pixel of O-Net's input for its first
+        theirs.append((np.array([known["keypoints"][key] for key in keys]) - corner) / scale)
     eyes = np.linalg.norm(np.array(theirs)[:, 1] - np.array(theirs)[:, 0], axis=1).mean()
     assert np.linalg.norm(np.array(ours) - theirs, axis=2).mean() < 0.06 * eyes
     assert np.abs(np.diff(ours, 2, axis=0)).mean() < np.abs(np.diff(theirs, 2, axis=0)).mean()
+
+
+@needs_mtcnn
+@needs_clips
+@pytest.mark.parametrize("clip", ["liveportrait_d19", "liveportrait_s18", "pyfeat_single_face"])
+def test_mtcnn_finds_the_mirror_image_of_the_landmarks_in_the_mirror_image(clip):
+    detector, offsets = MTCNNDetector(), []
+    for _, _, frame in islice(iter_frames(CLIPS / f"{clip}.mp4"), 12):
+        (face,) = detector.detect(frame)
+        (mirrored,) = detector.detect(np.ascontiguousarray(frame[:, ::-1]))
+        back = ((frame.shape[1], 0) + mirrored.landmarks * (-1, 1))[[1, 0, 2, 4, 3]]
+        offsets.append((face.landmarks - back) / np.linalg.norm(face.landmarks[1] - face.landmarks[0]))
+    assert np.abs(np.mean(offsets, axis=(0, 1)) / 2).max() < 0.015
 
 
 @needs_mtcnn
