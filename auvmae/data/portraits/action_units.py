@@ -23,6 +23,7 @@ class ActionUnit:
         number: Number in FACS.
         appearance: What FACS coders see, in our words.
         shapes: Weights at full intensity. A name without a side stands for `_L` and `_R`, if the rig has both.
+            Below 0, the shape takes back what the others move besides.
     """
 
     number: int
@@ -44,7 +45,7 @@ ACTION_UNITS = (
     ActionUnit(
         4,
         "The brows move down and together, with upright furrows between them.",
-        {"browDown": 1.4},
+        {"browDown": 1.5},
     ),
     ActionUnit(
         5,
@@ -54,17 +55,17 @@ ACTION_UNITS = (
     ActionUnit(
         6,
         "The cheeks rise and push the lower lids up; the eyes narrow, with crow's feet at their corners.",
-        {"cheekRaiser": 1.1, "cheekSquint": 0.7, "eyeSquint": 0.3},
+        {"cheekRaiser": 1.1, "cheekSquint": 0.7, "eyeSquint": 0.3, "mouthUpperUp": -0.1},
     ),
     ActionUnit(
         7,
         "The lids tighten and the lower lid straightens, so that the eye narrows while the cheek stays.",
-        {"eyeSquint": 1.5, "eyeBlink": 0.12},
+        {"eyeSquint": 1.5, "eyeBlink": 0.28},
     ),
     ActionUnit(
         9,
         "The nose wrinkles along its sides, its wings rise, and the brows come down.",
-        {"noseSneer": 1.0, "browDown": 0.35},
+        {"noseSneer": 1.1, "browDown": 0.4, "mouthUpperUp": -0.65},
     ),
     ActionUnit(
         10,
@@ -79,7 +80,7 @@ ACTION_UNITS = (
     ActionUnit(
         14,
         "The corners of the lips tighten and sink in, with a dimple beside them.",
-        {"mouthDimple": 1.2},
+        {"mouthDimple": 0.9, "mouthFrown": 0.4, "mouthPress": 0.3},
     ),
     ActionUnit(
         15,
@@ -99,12 +100,12 @@ ACTION_UNITS = (
     ActionUnit(
         23,
         "The lips tighten: their red parts narrow and roll in, and the mouth is not longer.",
-        {"mouthRollUpper": 0.5, "mouthRollLower": 0.5, "mouthPucker": 0.25},
+        {"mouthRollUpper": 0.5, "mouthRollLower": 0.6, "mouthPucker": 0.4},
     ),
     ActionUnit(
         24,
         "The lips press together and become thin, with a bulge above and below them.",
-        {"mouthPress": 1.5, "mouthRollLower": 0.3, "mouthRollUpper": 0.25},
+        {"mouthPress": 1.5, "mouthRollLower": 0.35, "mouthRollUpper": 0.3, "mouthStretch": 0.25},
     ),
     ActionUnit(
         25,

@@ -39,20 +39,59 @@ TEXTURE_SCALE = 1.25
 GRAZING = (0.05, 0.35)
 """Cosines between which the skin at the sides of the head blends in; the portrait sees it from the side."""
 
-UPPER_TEETH = (0.0, -0.4, 0.1)
-"""Shift of the upper teeth in centimetres; the rig has them hidden behind the lip."""
-
 LONGEST_BLINK = 1.5
 """Largest factor on the blinks of a portrait, whose lids may be further apart than those of the neutral mesh."""
 
-CLOSED = 0.02
+LIP_GAP = 0.03
+"""Opening of the lips of a neutral face, in centimetres; a dark line shows between them."""
+
+CLOSED = 0.01
 """Opening of the lips, in centimetres, up to which nothing shows between them."""
 
-COLOURS = {MOUTH: (95, 38, 36), SOCKETS: (120, 70, 60), GUMS: (165, 85, 82), TEETH: (238, 228, 208)}
+SLIT = 0.45
+"""Opening of the lips, in centimetres, up to which they shade what is behind them."""
+
+COLOURS = {MOUTH: (120, 50, 46), SOCKETS: (120, 70, 60), GUMS: (178, 92, 88), TEETH: (245, 236, 218)}
 """Colours of the parts that no portrait shows, RGB in 0..255."""
 
-DEEP = 3.4
-"""Depth behind the lips, in centimetres, over which the inside of the mouth darkens."""
+BEHIND_LIPS = 0.7
+"""Depth behind the upper lip at which light begins to fade, in centimetres."""
+
+TONGUE = (196, 104, 100)
+"""Colour of the tongue, which is among the gums."""
+
+DEEP = {MOUTH: 2.5, SOCKETS: 2.5, GUMS: 4.2, TEETH: 2.4}
+"""Depth behind the lips, in centimetres, at which a third of the light is left."""
+
+WARM = (1.0, 1.12, 1.16)
+"""Exponents of that light in red, green and blue; what is deep in a mouth looks red."""
+
+LID_SOURCE = (0.3, 1.0)
+"""Distances above and below the edge of the open lids where their colour is taken from, in centimetres."""
+
+LID_COLUMN = 0.6
+"""Width over which this colour is averaged, in centimetres."""
+
+LID_LIGHTS = (0.75, 1.1)
+"""Lowest and highest ratio of the shading of a drawn lid and the mean of both."""
+
+LASHES = (0.16, 0.1, 0.75)
+"""Height of the lashes of shut eyes, width of their upper edge, both in centimetres, and how much they darken."""
+
+CREASE = (0.3, 0.35, 1.0)
+"""How much darker a shut lid is at its crease, and between which distances from its edge, in centimetres."""
+
+LID_LEVEL = 0.93
+"""Brightness of a lid as a fraction of the skin around it."""
+
+BLINKING = 0.5
+"""Weight of a blink at which the drawn lid has replaced the portrait's."""
+
+TURNED = (0.08, 0.2)
+"""Turns of a head in radians between which all of it is painted out of the background, and not the face alone."""
+
+HEAD_RIM = 1.0
+"""Width of the rim around the head that is painted out as well, in centimetres."""
 
 MEDIUM_SKIN = 150
 """Level of skin with brightness 1, in 0..255."""
@@ -73,6 +112,7 @@ class Shot:
         turn: Turn of the crop in radians, clockwise.
         shift: Shift of the face in the crop, right and down, as fractions of its side.
         inside: Factors on the brightness of the cavity of the mouth, the gums and the teeth.
+        tongue: Shift of the tongue out of the mouth and up, in centimetres, and another factor on its brightness.
     """
 
     expression: NDArray[Any]
@@ -85,6 +125,7 @@ class Shot:
     turn: float = 0.0
     shift: tuple[float, float] = (0.0, 0.0)
     inside: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    tongue: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -138,8 +179,7 @@ class Portrait:
     def __init__(self, renderer: Renderer, image: NDArray[np.uint8], fit: Fit) -> None:
         self.renderer, self.fit = renderer, fit
         mesh, rig = renderer.mesh, renderer.mesh.rig
-        self.neutral = rig.morph(fit.identity, np.zeros(len(rig.names)))
-        self.neutral[mesh.upper_teeth] += single(UPPER_TEETH)
+        self.neutral = mesh.close_lips(rig.morph(fit.identity, np.zeros(len(rig.names))), LIP_GAP) + mesh.arranged
         self.neutral_opening = lip_opening(self.neutral, rig)
         self._blink_factors = self._measure_blinks()
         seen = rig.morph(fit.identity, fit.expression)
@@ -152,6 +192,7 @@ class Portrait:
         hidden = 1 - np.clip((normals[:, 2] - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1)
         self._opacity = mesh.fade * (1 - hidden * mesh.lateral)
         self._take_texture(image, texture_coordinates(rig, fit, seen))
+        self._take_lids()
 
     def render(self, shot: Shot) -> Rendered:
         """Render one frame."""
@@ -161,22 +202,27 @@ class Portrait:
         expression = single(shot.expression).copy()
         expression[mesh.blinks] *= self._blink_factors
         vertices = mesh.morph(self.neutral, expression, shot.identity)
+        vertices[:, 1:] += mesh.tongue[:, None] * single((shot.tongue[1], shot.tongue[0]))
         self._turn_eyes(vertices, shot)
         rotation = rotate(*shot.head) @ self.fit.rotation
         seen = vertices @ rotation.T
         points = self._place(seen, shot)
 
         carried = (self._carry @ points[mesh.edge, :2]).T
-        background = cv2.warpAffine(
-            self.background, carried, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        frame = single(background).reshape(-1, 3)
-        corners, parts = self._choose_triangles(points, lip_opening(vertices, mesh.rig))
+        turned = float(np.clip((np.hypot(*shot.head[:2]) - TURNED[0]) / (TURNED[1] - TURNED[0]), 0, 1))
+        frame = np.zeros((size * size, 3), np.float32)
+        for background, share in ((self.background, 1 - turned), (self.empty, turned)):
+            if share:
+                flags = cv2.INTER_LINEAR
+                behind = cv2.warpAffine(background, carried, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+                frame += np.float32(share) * single(behind).reshape(-1, 3)
+        opening = lip_opening(vertices, mesh.rig)
+        corners, parts = self._choose_triangles(points, opening)
         visible = rasterise(points, corners, size)
         parts = parts[visible.triangles]
-        self._paint_inside(frame, visible, corners, parts, points, rotation, shot)
+        self._paint_inside(frame, visible, corners, parts, points, rotation, opening, shot)
         self._paint_eyeballs(frame, visible.select(parts == EYES), corners)
-        self._paint_skin(frame, visible.select(parts == SKIN), corners, mesh.normals(seen), shot)
+        self._paint_skin(frame, visible.select(parts == SKIN), corners, mesh.normals(seen), expression, shot)
         pixels = np.clip(frame + 0.5, 0, 255).astype(np.uint8).reshape(size, size, 3)
         return Rendered(pixels, vertices, points)
 
@@ -200,6 +246,7 @@ class Portrait:
         solid[mesh.skin] = mesh.fade
         face = mesh.skin_corners.T[solid[mesh.skin_corners].min(0) > 0.6]
         self.background = paint_out(self.texture, self._places[face], RIM * pixels_per_cm)
+        self.empty = paint_out(self.texture, self._places[mesh.skin_corners.T], HEAD_RIM * pixels_per_cm)
         self._carry = np.linalg.pinv(np.c_[self._places[mesh.edge], np.ones(len(mesh.edge))])
 
         self._eyes = []
@@ -210,6 +257,35 @@ class Portrait:
             self._eyes.append(paint_eye(self.texture, iris, radius, lids, pixels_per_cm, self.brightness))
             where = (self._places[ball] - iris) / (pixels_per_cm * EYE_REACH)
             self._eye_places[ball] = (where + 1) / 2 * EYE_PATCH - 0.5
+
+    def _take_lids(self) -> None:
+        """Take the colour of the upper lids from the skin around them.
+
+        Open eyes hide the lids themselves.
+        """
+        mesh = self.renderer.mesh
+        blink = np.zeros(len(mesh.rig.names), np.float32)
+        blink[mesh.blinks] = self._blink_factors
+        self._lid_share, self._lid_distance = mesh.find_lids(self.neutral, mesh.morph(self.neutral, blink, np.zeros(0)))
+        self._on_lid = self._lid_share[mesh.outside].max(0) > 0
+        self._lid_colour = np.zeros((len(self.neutral), 3), np.float32)
+        skin = self.neutral[mesh.skin]
+        for lids in mesh.lids:
+            low, high = self.neutral[lids].min(0), self.neutral[lids].max(0)
+            away = np.maximum(skin[:, 1] - high[1], low[1] - skin[:, 1])
+            near = (away > LID_SOURCE[0]) & (away < LID_SOURCE[1]) & (skin[:, 0] > low[0]) & (skin[:, 0] < high[0])
+            source = mesh.skin[near]
+            own = np.flatnonzero((self._lid_share > 0) & ((self.neutral[:, 0] > 0) == (low[0] > 0)))
+            if not len(source):
+                continue
+            colours = sample(self.texture, *self._places[source].T)
+            level = colours.sum(1)
+            plain = (level >= np.quantile(level, 0.3)) & (
+                level <= np.quantile(level, 0.7)
+            )  # neither brows nor highlights
+            reach = (self.neutral[own, :1] - self.neutral[source[plain], 0]) / LID_COLUMN
+            weights = np.exp(-(reach**2)) + 1e-3
+            self._lid_colour[own] = weights @ colours[plain] * (LID_LEVEL / weights.sum(1, keepdims=True))
 
     def _measure_blinks(self) -> FloatArray:
         """Measure the factors on the two blinks at which the lids of this portrait meet."""
@@ -258,7 +334,13 @@ class Portrait:
         return corners, np.concatenate([mesh.outside_parts, mesh.inside_parts[shown]])
 
     def _paint_skin(
-        self, frame: FloatArray, visible: Visible, corners: Indices, normals: FloatArray, shot: Shot
+        self,
+        frame: FloatArray,
+        visible: Visible,
+        corners: Indices,
+        normals: FloatArray,
+        expression: FloatArray,
+        shot: Shot,
     ) -> None:
         """Paint the visible skin over the background (pixels, 3) in place."""
         mesh = self.renderer.mesh
@@ -272,8 +354,31 @@ class Portrait:
         values[mesh.skin, 3] = self._opacity
         values = interpolate(visible, corners, values)
         colour = sample(self.texture, values[:, 0], values[:, 1]) * values[:, 2:3]
+        self._paint_lids(colour, visible, corners, moved, expression)
         behind = frame[visible.pixels]
         frame[visible.pixels] = behind + values[:, 3:] * (colour - behind)
+
+    def _paint_lids(
+        self, colour: FloatArray, visible: Visible, corners: Indices, light: FloatArray, expression: FloatArray
+    ) -> None:
+        """Paint shut lids over the colours (P, 3) of the visible skin in place."""
+        mesh = self.renderer.mesh
+        shut = np.clip(expression[mesh.blinks] / BLINKING, 0, 1)
+        if not shut.any():
+            return
+        rows = np.flatnonzero(self._on_lid[visible.triangles])
+        values = np.empty((len(self._places), 6), np.float32)
+        values[:, 0] = self._lid_share * np.where(self.neutral[:, 0] < 0, *shut)
+        values[:, 1] = self._lid_distance
+        values[:, 2:5] = self._lid_colour
+        values[mesh.skin, 5] = np.clip(light / light[self._lid_share[mesh.skin] > 0].mean(), *LID_LIGHTS)
+        own = Visible(visible.pixels[rows], visible.triangles[rows], visible.weights[rows])
+        values = interpolate(own, corners, values)
+        above = np.maximum(values[:, 1] - LASHES[0], 0) / LASHES[1]
+        lashes = 1 - LASHES[2] * np.exp(-(above**2))
+        crease = 1 - CREASE[0] * np.clip((values[:, 1] - CREASE[1]) / (CREASE[2] - CREASE[1]), 0, 1)
+        painted = values[:, 2:5] * (crease * lashes * values[:, 5])[:, None]
+        colour[rows] += values[:, :1] * (painted - colour[rows])
 
     def _paint_eyeballs(self, frame: FloatArray, visible: Visible, corners: Indices) -> None:
         """Paint the visible parts of the eyeballs into the frame (pixels, 3) in place."""
@@ -291,28 +396,33 @@ class Portrait:
         parts: NDArray[np.int8],
         points: FloatArray,
         rotation: FloatArray,
+        opening: float,
         shot: Shot,
     ) -> None:
-        """Paint cavities, gums and teeth into the frame (pixels, 3) in place.
+        """Paint cavities, gums, tongue and teeth into the frame (pixels, 3) in place.
 
-        They are darker the deeper they lie behind the lips.
+        They are darker the deeper they lie behind the lips, and the less these are apart.
         """
         mesh = self.renderer.mesh
         lips, corner, other = points[mesh.rig.landmarks[[51, 36, 45]]]
         pixels_per_cm = float(np.linalg.norm(corner - other)) / float(
             np.linalg.norm(np.subtract(*self.neutral[mesh.rig.landmarks[[36, 45]]]))
         )
+        shadow = np.clip(opening / SLIT, 0.1, 1)
+        brightness = self.brightness**0.5  # the inside is as light whatever the skin
         factors = dict(zip((MOUTH, GUMS, TEETH), shot.inside, strict=True))
         for part, colour in COLOURS.items():
             own = visible.select(parts == part)
             if not len(own.pixels):
                 continue
-            depth = interpolate(own, corners, points[:, 2:])[:, 0]
-            facing = np.abs(interpolate(own, corners, mesh.still_normals) @ rotation[2])
-            deep = np.clip(1.3 - (lips[2] - depth) / (DEEP * pixels_per_cm), 0.2, 1)
-            light = (0.75 + 0.25 * facing) * (0.3 + 0.7 * deep) if part == TEETH else (0.6 + 0.4 * facing) * deep
-            light *= self.brightness * factors.get(part, 1.0)
-            frame[own.pixels] = light[:, None] * single(colour)
+            values = np.column_stack([points[:, 2], mesh.still_normals @ rotation[2], mesh.tongue])
+            depth, facing, tongue = interpolate(own, corners, values).T
+            behind = np.maximum((lips[2] - depth) / pixels_per_cm - BEHIND_LIPS, 0)
+            light = (0.7 + 0.3 * np.abs(facing)) * np.exp(-((behind / DEEP[part]) ** 2))
+            light *= brightness * (1.0 if part == SOCKETS else shadow)
+            light *= factors.get(part, 1.0) * (1 + tongue * (shot.tongue[2] - 1))
+            base = single(colour) + tongue[:, None] * (single(TONGUE) - single(colour))
+            frame[own.pixels] = base * np.maximum(light, 1e-3)[:, None] ** single(WARM)
 
 
 def shade(normals: FloatArray, light: tuple[float, float, float], ambient: float) -> FloatArray:

@@ -250,7 +250,7 @@ def _find_parts(neutral: FloatArray, landmarks: list[int], by_material: dict[str
     """
     low, high = neutral[landmarks, :2].min(0), neutral[landmarks, :2].max(0)
     cavities: dict[int, list[IntArray]] = {MOUTH: [], SOCKETS: []}
-    for piece in _split_pieces(by_material["M_BackHead"], len(neutral)):
+    for piece in split_pieces(by_material["M_BackHead"], len(neutral)):
         place = neutral[piece, :2].reshape(-1, 2)
         if (place.min(0) >= low).all() and (place.max(0) <= high).all():
             across = place[:, 0].min() < 0 < place[:, 0].max()
@@ -266,7 +266,7 @@ def _find_parts(neutral: FloatArray, landmarks: list[int], by_material: dict[str
     }
 
 
-def _split_pieces(triangles: IntArray, count: int) -> list[IntArray]:
+def split_pieces(triangles: IntArray, count: int) -> list[IntArray]:
     """Split triangles into connected pieces."""
     label = np.arange(count)
     while True:  # every vertex takes the smallest label of its triangles until nothing changes

@@ -40,5 +40,5 @@ def test_every_action_unit_is_there_once():
 def test_shapes_are_those_of_the_rig():
     for unit in ACTION_UNITS:
         assert set(unit.shapes) <= SHAPES, unit
-        assert all(0 < weight <= 2 for weight in unit.shapes.values())
+        assert all(0 < abs(weight) <= 2 for weight in unit.shapes.values())
         assert unit.appearance.endswith(".")

@@ -10,7 +10,7 @@ from auvmae.data.portraits.action_units import (
     measure_lips_part,
     shape_matrix,
 )
-from auvmae.data.portraits.mesh import FaceMesh, find_outer_edge, rotate
+from auvmae.data.portraits.mesh import FaceMesh, find_edges, rotate
 from auvmae.data.portraits.rendering import Renderer, Shot
 from auvmae.data.portraits.rig import SKIN
 from auvmae.data.portraits.sheet import draw_sheet
@@ -153,10 +153,11 @@ def test_normals_are_those_of_a_loop(rig):
 
 
 def test_the_outer_edge_is_neither_lids_nor_lips(rig):
-    edge = find_outer_edge(rig.triangles[rig.parts == SKIN], rig.vertices)
+    edge, others = find_edges(rig.triangles[rig.parts == SKIN], rig.vertices)
     place = rig.vertices[edge, :2]
     assert ((np.abs(place[:, 0]) == 8.5) | (place[:, 1] == 11) | (place[:, 1] == -9)).all()
     assert len(edge) == 2 * (35 + 41) - 4
+    assert len(others) == 3  # two eyes and the mouth
 
 
 def test_heads_turn_to_the_subjects_left_up_and_right_shoulder():
