@@ -74,6 +74,7 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
         processing_class=processor,
         compute_metrics=FrameAUMetrics(names),
         criterion=arguments.loss.build(rows["train"]),
+        intensity_weight=arguments.loss.intensity_weight,
         train_sampler=build_sampler(
             clips["train"], args.train_batch_size * args.world_size, args.seed, args.balanced_sampling
         ),

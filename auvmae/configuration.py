@@ -82,6 +82,11 @@ class AUVMAEConfig(VideoMAEConfig):
             Pre-training undoes the normalisation to build its pixel targets.
         thresholds (`list[float]`, *optional*): Decision threshold of each action unit, in (0, 1), in the order of the
             logits. All are 0.5 by default.
+        stem_channels (`list[int]`, *optional*): Channels of a convolutional first stage that takes the place of
+            VideoMAE's linear embedding, one per halving of the resolution, so `patch_size` is 2 to the power of their
+            number. See `ConvolutionalStem`.
+        stem_blocks (`list[int]`, *optional*): Residual blocks after each of these convolutions; none by default.
+        grade_intensities (`bool`, defaults to False): Whether the head also predicts intensities.
         kwargs: Fields of `VideoMAEConfig`. `id2label` names the action units, e.g. `{0: "AU1", 1: "AU2"}`.
 
     Raises:
@@ -90,6 +95,7 @@ class AUVMAEConfig(VideoMAEConfig):
     """
 
     model_type = "auvmae"
+    keys_to_ignore_at_inference = ["intensity_logits"]  # the metrics of a run are those of the occurrences
 
     image_size: int = 224
     patch_size: int = 16
@@ -100,6 +106,9 @@ class AUVMAEConfig(VideoMAEConfig):
     image_mean: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_MEAN))
     image_std: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_STD))
     thresholds: list[float] | None = None
+    stem_channels: list[int] | None = None
+    stem_blocks: list[int] | None = None
+    grade_intensities: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         # The config.json of stock VideoMAE has model_type "videomae". If we kept it, saving would rename the weights
@@ -212,9 +221,21 @@ class AUVMAEConfig(VideoMAEConfig):
                 f"clip_length ({self.clip_length}) must be a multiple of sampling_rate x num_frames "
                 f"({self.sampling_rate} x {self.num_frames} = {self.sampling_rate * self.num_frames})."
             )
+        channels, blocks = self.stem_channels, self.stem_blocks
+        if channels is not None and (not channels or not all(1 <= one <= LARGEST_SIZE for one in channels)):
+            raise ValueError(f"stem_channels must be one or more numbers from 1 to {LARGEST_SIZE}, found {channels}.")
+        if channels is not None and self.patch_size != 2 ** len(channels):
+            raise ValueError(
+                f"stem_channels ({channels}) halves the resolution {len(channels)} times, so patch_size must be "
+                f"{2 ** len(channels)}, found {self.patch_size}."
+            )
+        if blocks is not None and (len(blocks) != len(channels or []) or not all(0 <= one <= 100 for one in blocks)):
+            raise ValueError(
+                f"stem_blocks must be one number from 0 to 100 per entry of stem_channels, found {blocks}."
+            )
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size ({self.image_size}) must be a multiple of patch_size ({self.patch_size}).")
-        tokens = self.num_frames // self.tubelet_size * self.patches_per_slot
+        tokens = self.tokens_per_window
         if tokens > MOST_TOKENS:
             raise ValueError(
                 f"image_size ({self.image_size}) and num_frames ({self.num_frames}) give {tokens} tokens in a window, "
@@ -240,6 +261,11 @@ class AUVMAEConfig(VideoMAEConfig):
     def patches_per_slot(self) -> int:
         """Return P, the number of patches in one temporal slot (tubelet)."""
         return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def tokens_per_window(self) -> int:
+        """Return the number of patches in all slots of an encoder window."""
+        return self.num_frames // self.tubelet_size * self.patches_per_slot
 
     @property
     def au_names(self) -> list[str]:

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from transformers.models.videomae.modeling_videomae import VideoMAEPatchEmbeddings
 
 from .configuration import AUVMAEConfig
+from .stem import ConvolutionalStem
 
 
 def sinusoid_table(num_positions: int, width: int) -> torch.Tensor:
@@ -112,8 +113,8 @@ class AUVMAEEmbeddings(nn.Module):
 
     def __init__(self, config: AUVMAEConfig) -> None:
         super().__init__()
-        self.patch_embeddings = AUVMAEPatchEmbeddings(config)
-        table = sinusoid_table(self.patch_embeddings.num_patches, config.hidden_size)
+        self.patch_embeddings = ConvolutionalStem(config) if config.stem_channels else AUVMAEPatchEmbeddings(config)
+        table = sinusoid_table(config.tokens_per_window, config.hidden_size)
         self.register_buffer("position_embeddings", table, persistent=False)
 
     def forward(self, pixel_values: torch.Tensor, indices: torch.Tensor | None) -> torch.Tensor:

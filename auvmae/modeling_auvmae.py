@@ -244,7 +244,7 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         self.videomae = AUVMAEModel(config)
         self.encoder_to_decoder = nn.Linear(config.hidden_size, config.decoder_hidden_size, bias=False)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.decoder_hidden_size))
-        table = sinusoid_table(self.videomae.embeddings.patch_embeddings.num_patches, config.decoder_hidden_size)
+        table = sinusoid_table(config.tokens_per_window, config.decoder_hidden_size)
         self.register_buffer("position_embeddings", table, persistent=False)
         self.decoder = AUVMAEDecoder(config)
         self.post_init()
@@ -374,11 +374,14 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
                 f"labelled frame k * clip_length / T. Found T = {num_frames}."
             )
         outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs)
-        logits = self.head(outputs.last_hidden_state, num_frames // config.tubelet_size)
+        logits, intensity_logits = self.head(outputs.last_hidden_state, num_frames // config.tubelet_size)
         logits = interpolate_frames(logits, config.clip_length)
+        if intensity_logits is not None:
+            intensity_logits = interpolate_frames(intensity_logits, config.clip_length)
         return AUVMAEForFrameAUClassificationOutput(
             loss=None if labels is None else masked_binary_cross_entropy(logits, labels),
             logits=logits,
+            intensity_logits=intensity_logits,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )

@@ -31,10 +31,13 @@ class AUVMAEForFrameAUClassificationOutput(ModelOutput):
     Args:
         loss (`torch.FloatTensor` of shape `()`): Mean binary cross-entropy over the coded (frame, AU) cells.
         logits (`torch.FloatTensor` of shape `(batch_size, clip_length, num_labels)`): One logit per frame and AU.
+        intensity_logits (`torch.FloatTensor` of the same shape): Intensities in 0..5 are 5 times their sigmoid. None
+            without `config.grade_intensities`.
         hidden_states, attentions: As in `AUVMAEModel`.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
+    intensity_logits: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None

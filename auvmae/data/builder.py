@@ -69,7 +69,7 @@ class ClipConfig(datasets.BuilderConfig):
         drop_lost_faces: Mark frames without a detected face as not coded; uncoded video is cut there.
     """
 
-    version: str = "1.1.0"  # part of the cache key: raise it whenever the same files would give other rows
+    version: str = "1.2.0"  # part of the cache key: raise it whenever the same files would give other rows
     clip_length: int = 128
     tail: str = "pad"
     drop_lost_faces: bool = False
@@ -117,6 +117,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
       video exactly once (with `tail="pad"`).
     * "labels": int8 (clip_length, N), 1 = active, 0 = inactive, -100 = not coded or past `num_frames`. N is 0 if the
       dataset is not coded.
+    * "intensities", if the dataset has them: float32 (clip_length, N) in 0..5, NaN = not coded or past `num_frames`.
 
     The cache key combines the options with a fingerprint of the files: label files by content, video files by name,
     size and modification time, image folders by the names in them.
@@ -130,6 +131,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
 
     config: ClipConfig
     aus: tuple[int, ...] = ()
+    has_intensities = False
     expected_tree: str
 
     def find_recordings(self) -> list[Recording]:
@@ -187,6 +189,8 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         names = ",".join(au_label(au) for au in self.aus)
+        size = (self.config.clip_length, len(self.aus))
+        graded = {"intensities": datasets.Array2D(size, "float32")} if self.has_intensities else {}
         return datasets.DatasetInfo(
             description=(type(self).__doc__ or "").strip(),
             features=datasets.Features(
@@ -198,12 +202,18 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
                 task=datasets.Value("string"),
                 augmented=datasets.Value("bool"),
                 # `id` is the only free field of a feature that survives saving, filtering and streaming
-                labels=datasets.Array2D((self.config.clip_length, len(self.aus)), "int8", id=names),
+                labels=datasets.Array2D(size, "int8", id=names),
+                **graded,
             ),
         )
 
     def clip_rows(
-        self, recording: Recording, first: int, labels: np.ndarray, clips: Iterable[tuple[int, int, bool]]
+        self,
+        recording: Recording,
+        first: int,
+        labels: np.ndarray,
+        clips: Iterable[tuple[int, int, bool]],
+        intensities: np.ndarray | None = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the key and the row of each clip.
 
@@ -212,6 +222,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             first: Index in the video of the frame that `labels[0]` belongs to.
             labels: int8 (frames, N).
             clips: (start, stop, augmented) of each clip, as rows of `labels`.
+            intensities: float32 (frames, N), if the dataset has them.
         """
         name = recording.video.relative_to(self.common_folder).as_posix()
         for number, (start, stop, augmented) in enumerate(clips):
@@ -227,6 +238,10 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
                 "augmented": augmented,
                 "labels": padded,
             }
+            if intensities is not None:
+                grades = np.full(padded.shape, np.nan, np.float32)
+                grades[: stop - start] = intensities[start:stop]
+                row["intensities"] = grades
             yield f"{recording.video}-{first}-{number}", row
 
     def tiles(self, num_frames: int) -> list[tuple[int, int, bool]]:
@@ -257,6 +272,14 @@ class AUClipBuilder(ClipBuilder):
             LabelError: A file contains anything else.
         """
         raise NotImplementedError
+
+    def read_intensities(self, recording: Recording) -> np.ndarray | None:
+        """Read the intensities of the frames of `read_labels`.
+
+        Returns:
+            float32 (frames, N) in 0..5, NaN where not coded; None unless the dataset `has_intensities`.
+        """
+        return None
 
     @property
     def video_root(self) -> Path:
@@ -324,7 +347,7 @@ class AUClipBuilder(ClipBuilder):
                 starts = range(0, len(labels) - self.config.clip_length + 1, self.config.clip_stride)
                 more = [(start, start + self.config.clip_length) for start in starts]
                 clips += [(*clip, True) for clip in more if (*clip, False) not in clips]
-            yield from self.clip_rows(recording, first, labels, clips)
+            yield from self.clip_rows(recording, first, labels, clips, self.read_intensities(recording))
 
 
 def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:

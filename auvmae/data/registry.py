@@ -14,6 +14,7 @@ from .bp4d import Bp4d
 from .builder import ClipBuilder
 from .disfa import Disfa
 from .face_videos import FaceVideos
+from .portraits.dataset import Portraits
 from .synthetic.dataset import RENDERER_VERSION, write_synthetic_disfa, write_synthetic_faces
 
 
@@ -106,6 +107,43 @@ def _load_rendered(
     return load(data_dir, fold, **options)
 
 
+def _load_portraits(
+    data_dir: str | Path | None,
+    fold: int,
+    portraits_dir: str | None = None,
+    rig_dir: str | None = None,
+    **options: Any,
+) -> datasets.DatasetDict:
+    """Open animated portraits, after rendering them if they do not exist."""
+    from .portraits.writing import RENDERER_VERSION, write_portraits
+
+    sizes = {"videos_per_portrait": 12, "frames_per_video": 64, "image_size": 128, "seed": 0}
+    parameters = {name: options.pop(name, default) for name, default in sizes.items()}
+    for name, value in {"portraits_dir": portraits_dir, "rig_dir": rig_dir}.items():
+        check_type(name, value, str | None)
+    for name, value in parameters.items():
+        check_type(name, value, int)
+        check_range(name, value, "[0, 4294967295]" if name == "seed" else "[1, inf)")
+    cache = Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE) / "auvmae"
+    if data_dir is None:
+        sizes_text = "x".join(str(value) for value in list(parameters.values())[:2])
+        data_dir = cache / (
+            f"portraits-v{RENDERER_VERSION}-{sizes_text}-{parameters['image_size']}px-seed{parameters['seed']}"
+        )
+    if not Path(data_dir).exists():
+        if portraits_dir is None or rig_dir is None:
+            raise ValueError(
+                f"portraits: there is no {data_dir}, and to render it, portraits_dir and rig_dir must name the folders "
+                "of assets-person-portrait and of ICT-FaceKit. See docs/real-faces.md."
+            )
+        Path(data_dir).parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{data_dir}.lock"):  # all processes of a run call this function
+            write_portraits(
+                data_dir, portraits_dir, rig_dir, **parameters, cache_dir=cache, num_proc=options.get("num_proc")
+            )
+    return _load(Portraits, data_dir, fold, **options)
+
+
 def _load_unlabelled(data_dir: str | Path | None, fold: int, **options: Any) -> datasets.DatasetDict:
     if fold != 1:
         raise ValueError(f"unlabelled video has no folds, found fold {fold}. All of it is for training.")
@@ -115,6 +153,7 @@ def _load_unlabelled(data_dir: str | Path | None, fold: int, **options: Any) -> 
 DATASETS: dict[str, Callable[..., datasets.DatasetDict]] = {
     "bp4d": partial(_load, Bp4d),
     "disfa": partial(_load, Disfa),
+    "portraits": _load_portraits,
     "synthetic": partial(
         _load_rendered,
         write_synthetic_disfa,

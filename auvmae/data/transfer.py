@@ -30,7 +30,10 @@ def over_shared_aus(training: Sequence[datasets.DatasetDict], test: datasets.Dat
     if not shared:
         found = "; ".join(", ".join(au_names(one)) for one in [*training, test])
         raise ValueError(f"the datasets share no action unit, so there is nothing to train or test on: {found}.")
-    train = datasets.concatenate_datasets([select_aus(one["train"], shared) for one in training])
+    parts = [select_aus(one["train"], shared) for one in training]
+    if not all("intensities" in part.features for part in parts):
+        parts = [part.remove_columns("intensities") if "intensities" in part.features else part for part in parts]
+    train = datasets.concatenate_datasets(parts)
     return datasets.DatasetDict({"train": train, "test": select_aus(test["test"], shared)})
 
 
@@ -41,7 +44,7 @@ def select_aus(rows: datasets.Dataset, names: Sequence[str]) -> datasets.Dataset
 
     Args:
         rows: Rows of `load_au_dataset`.
-        names: M AUs of the dataset. The labels become int8 (clip_length, M).
+        names: M AUs of the dataset. Labels and intensities become (clip_length, M).
 
     Raises:
         ValueError: An AU is not coded in the dataset.
@@ -52,12 +55,15 @@ def select_aus(rows: datasets.Dataset, names: Sequence[str]) -> datasets.Dataset
         )
     columns = [au_names(rows).index(name) for name in names]
     length = rows.features["labels"].shape[0]
-    features = rows.features | {"labels": datasets.Array2D((length, len(names)), "int8", id=",".join(names))}
-    narrowed = rows.with_format("numpy", columns=["labels"]).map(
+    changed = {"labels": datasets.Array2D((length, len(names)), "int8", id=",".join(names))}
+    if "intensities" in rows.features:
+        changed["intensities"] = datasets.Array2D((length, len(names)), "float32")
+    features = rows.features | changed
+    narrowed = rows.with_format("numpy", columns=list(changed)).map(
         _take, fn_kwargs={"columns": columns}, batched=True, features=datasets.Features(features)
     )
     return narrowed.with_format(None)
 
 
 def _take(batch: dict, columns: list[int]) -> dict:
-    return {"labels": batch["labels"][:, :, columns]}
+    return {name: values[:, :, columns] for name, values in batch.items()}

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 NOT_CODED = -100
 """Label of a frame that losses and metrics ignore because it is not coded, lost or padding."""
 
+HIGHEST_INTENSITY = 5.0
+"""Highest intensity; FACS calls it E. 1 is a trace, A."""
+
 AU_NAMES: dict[int, str] = {
     1: "Inner Brow Raiser",
     2: "Outer Brow Raiser",

@@ -132,9 +132,18 @@ class DataArguments:
 
     dataset: str = field(
         default="synthetic",
-        metadata={"help": "Dataset: synthetic (embedded, rendered on first use), disfa, bp4d, or another builder."},
+        metadata={
+            "help": "Dataset: synthetic (embedded, rendered on first use), portraits, disfa, bp4d, or another builder."
+        },
     )
     data_dir: str | None = field(default=None, metadata={"help": "Folder of the dataset; not needed for synthetic."})
+    portraits_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder of assets-person-portrait, to render the dataset portraits on first use."},
+    )
+    rig_dir: str | None = field(
+        default=None, metadata={"help": "Folder of ICT-FaceKit, to render the dataset portraits on first use."}
+    )
     fold: str = field(
         default="1",
         metadata={
@@ -177,12 +186,14 @@ class DataArguments:
         """
         if not re.fullmatch("[0-9]{1,9}", self.fold) or not int(self.fold):
             raise ValueError(f"--fold must be a number from 1 (or, to fine-tune, `all`), found {self.fold!r}.")
+        sources = {"portraits_dir": self.portraits_dir, "rig_dir": self.rig_dir}
         return {
             "name": self.dataset,
             "data_dir": self.data_dir,
             "fold": int(self.fold),
             "clip_length": self.clip_length,
             "num_proc": self.num_proc,
+            **{name: folder for name, folder in sources.items() if folder is not None},
             **self.builder_options(),
         }
 
@@ -207,6 +218,14 @@ class LossArguments:
             "help": "Number of past training batches whose statistics are pooled, detached, with those of the current "
             "batch (with --gradient_accumulation_steps K, a step has K batches). The paper uses 0. The statistics of a "
             "few clips are noisy, and pooling stabilises them."
+        },
+    )
+
+    intensity_weight: float = field(
+        default=1.0,
+        metadata={
+            "help": "Weight of the loss of intensities, if the dataset has them and the model grades them "
+            "(grade_intensities in --model_config). The paper has no such term."
         },
     )
 

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..evaluation.metrics import au_metrics, frame_probs
+from ..knowledge.facs import HIGHEST_INTENSITY
 from ..knowledge.losses import KnowledgeGuidedLoss
 from .ema import EMATrainer
 from .layer_decay import LayerDecayTrainer
@@ -20,7 +22,26 @@ from .trainer import ClipTrainer
 
 CRITERION_FILE = "criterion.safetensors"
 
-TERMS = ("loss_cls", "loss_intra", "loss_inter")
+TERMS = ("loss_cls", "loss_intra", "loss_inter", "loss_intensity")
+
+
+def intensity_loss(logits: torch.Tensor, intensities: torch.Tensor) -> torch.Tensor:
+    """Compute the cross-entropy between predicted and coded intensities.
+
+    Both are fractions of the maximum. Like the loss of occurrence, it is summed over AUs and averaged over frames.
+
+    Args:
+        logits: `(B, T, N)`.
+        intensities: `(B, T, N)` in 0..5, NaN where not coded.
+
+    Returns:
+        Scalar; 0 if no frame is coded.
+    """
+    # Paper: Eq. 2 knows occurrences only; a share of the maximum takes the place of its label
+    coded = intensities.isfinite()
+    shares = torch.where(coded, intensities / HIGHEST_INTENSITY, 0.0)
+    cells = F.binary_cross_entropy_with_logits(logits.float(), shares.float(), reduction="none")
+    return (cells * coded).sum() / coded.any(-1).sum().clamp(min=1)
 
 
 class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
@@ -33,14 +54,22 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
     Args:
         args: Positional arguments of `transformers.Trainer`.
         criterion: Criterion built by `KnowledgeGuidedLoss.from_labels` from the training fold, before augmentation.
+        intensity_weight: Weight of `intensity_loss`, which is added to the criterion's loss if model and data have
+            intensities.
         train_sampler: Sampler of the training clips. If None, the default of `transformers.Trainer` is used.
         kwargs: Keyword arguments of `transformers.Trainer`, and `ema_decay` and `layer_decay`.
     """
 
     def __init__(
-        self, *args: Any, criterion: KnowledgeGuidedLoss, train_sampler: Sampler | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        criterion: KnowledgeGuidedLoss,
+        intensity_weight: float = 1.0,
+        train_sampler: Sampler | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.intensity_weight = intensity_weight
         self.train_sampler = train_sampler
         self.criterion = criterion.to(self.args.device)
         self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # keyed by model.training
@@ -50,12 +79,16 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
         """Return the model's outputs with the loss of the criterion."""
-        labels = inputs.pop("labels")
+        labels, intensities = inputs.pop("labels"), inputs.pop("intensities", None)
         outputs = model(**inputs)
         self.criterion.train(model.training)
         losses = self.criterion(outputs.logits, labels)
+        graded = outputs.get("intensity_logits")
+        losses["loss_intensity"] = torch.zeros_like(losses.loss)
+        if graded is not None and intensities is not None:
+            losses["loss_intensity"] = intensity_loss(graded, intensities)
         self._terms[model.training].append(torch.stack([losses[term] for term in TERMS]).detach())
-        outputs["loss"] = losses.loss
+        outputs["loss"] = losses.loss + self.intensity_weight * losses["loss_intensity"]
         return outputs
 
     def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:

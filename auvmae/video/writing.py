@@ -38,12 +38,15 @@ class VideoWriter:
         height: Height of the frames in pixels. H.264 requires even sizes, so an odd size is padded by repeating the
             last row or column.
         timed: Whether each frame comes with a timestamp. `fps` is then the mean frame rate.
+        crf: Quality of H.264, from 0 (lossless) to 51; 18 looks like the original.
 
     Raises:
         ValueError: A frame has the wrong shape or dtype, or no frame was written.
     """
 
-    def __init__(self, path: str | Path, fps: Fraction | float, width: int, height: int, timed: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, fps: Fraction | float, width: int, height: int, timed: bool = False, crf: int = 18
+    ) -> None:
         self.path = Path(path)
         self.shape = (height, width, 3)
         remove_leftovers_once(self.path.parent.resolve())
@@ -53,7 +56,7 @@ class VideoWriter:
         stream: Any = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(90000))
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "18", "preset": "veryfast", "tune": "fastdecode", "x264-params": X264_PARAMS}
+        stream.options = {"crf": str(crf), "preset": "veryfast", "tune": "fastdecode", "x264-params": X264_PARAMS}
         stream.codec_context.thread_count = 1
         if timed:
             stream.codec_context.time_base = TICK

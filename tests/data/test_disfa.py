@@ -233,7 +233,7 @@ def test_wrong_folders(tmp_path: Path, forged: Path) -> None:
 
 
 def test_options_are_checked(forged: Path) -> None:
-    with pytest.raises(ValueError, match="unknown dataset 'ck'; choose from bp4d, disfa, synthetic"):
+    with pytest.raises(ValueError, match="unknown dataset 'ck'; choose from bp4d, disfa, portraits, synthetic"):
         load_au_dataset("ck", forged)
     for options in ({"fold": 4}, {"camera": "up"}, {"tail": "keep"}, {"clip_length": 0}, {"camara": "left"}):
         name, value = next(iter(options.items()))

@@ -60,6 +60,7 @@ class ClipDataset(Dataset):
         self.backend = backend
         self.skip_broken = skip_broken
         self.with_labels = with_labels and rows.features["labels"].shape[1] > 0
+        self.with_intensities = self.with_labels and "intensities" in rows.features
         # in shared memory, because persistent workers keep a copy of this object from before the epoch changed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -75,9 +76,9 @@ class ClipDataset(Dataset):
 
         Returns:
             {"frames": uint8 (T, H', W', 3) with T = clip_length / sampling_rate, "clip": name of the clip, "seed": seed
-            of its mask}, and "labels": int64 (clip_length, N) if there are any. Past the real frames, the last frame is
-            repeated and the labels are -100. "skipped" lists the clips that were skipped before this one, with the
-            reasons, if there are any.
+            of its mask}, and, if there are any, "labels": int64 (clip_length, N) and "intensities": float32 of the same
+            shape. Past the real frames, the last frame is repeated, labels are -100 and intensities NaN. "skipped"
+            lists the clips that were skipped before this one, with the reasons, if there are any.
 
         Raises:
             VideoDecodeError: A clip cannot be decoded; the message names the file and the frame. With `skip_broken`,
@@ -104,6 +105,8 @@ class ClipDataset(Dataset):
         item = {"frames": self.resize(clip), "clip": clip_name, "seed": seed}
         if self.with_labels:
             item["labels"] = labels
+        if self.with_intensities:
+            item["intensities"] = torch.from_numpy(row["intensities"])
         if skipped:
             item["skipped"] = skipped
         return item
@@ -136,16 +139,18 @@ class ClipCollator:
         """Collate items of `ClipDataset`.
 
         Returns:
-            {"frames": uint8 (B, T, H, W, 3), "clips": B names}. With labels, also "labels": int64 (B, clip_length, N).
-            With a mask, also "bool_masked_pos": bool (B * masks_per_clip, num_slots * patches_per_slot), True = hidden.
+            {"frames": uint8 (B, T, H, W, 3), "clips": B names}. With labels, also "labels": int64 (B, clip_length, N),
+            and "intensities": float32 of the same shape if the dataset has them. With a mask, also "bool_masked_pos":
+            bool (B * masks_per_clip, num_slots * patches_per_slot), True = hidden.
             If clips were skipped, "skipped" lists them with the reasons. In a loader worker the tensors are wrapped
             (see `shared_frames`) and arrive in the training process as tensors.
         """
         in_worker = get_worker_info() is not None
         stack = self._pool.stack if in_worker else _stack
         batch: dict[str, Any] = {"frames": stack([item["frames"] for item in items])}
-        if "labels" in items[0]:
-            batch["labels"] = torch.stack([item["labels"] for item in items])
+        for name in ("labels", "intensities"):
+            if name in items[0]:
+                batch[name] = torch.stack([item[name] for item in items])
         if self.mask_ratio:
             # one generator per clip, so that its mask does not depend on the rest of the batch
             generators = [torch.Generator().manual_seed(item["seed"]) for item in items]

@@ -10,12 +10,8 @@ scores on it say nothing about real faces.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import sys
-import warnings
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,11 +19,10 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from ...knowledge.facs import DISFA_AUS
 from ...system.files import replacing_folder
-from ...system.workers import end_with_parent
+from ...system.workers import run_jobs
 from ...video.container import ffmpeg_path
 from ..folds import fold_subjects
 from .face import draw_identity, render_faces
@@ -188,32 +183,9 @@ def _write_tree(
         raise FileExistsError(f"{root} is not empty and holds {found or 'other files'}, not {parameters}. Remove it.")
     root.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(root) as temporary:
-        _run(partial(render, temporary), count, num_proc or os.cpu_count() or 1, progress)
+        run_jobs(partial(render, temporary), count, num_proc, "synthetic faces", "video", progress)
         (temporary / "synthetic.json").write_text(json.dumps(parameters, indent=2) + "\n")
     return root
-
-
-def _run(job: Callable[[int], None], count: int, num_proc: int, progress: bool) -> None:
-    with tqdm(total=count, desc="synthetic faces", unit="video", disable=not progress) as bar:
-        if min(num_proc, count) == 1:
-            for index in range(count):
-                job(index)
-                bar.update()
-            return
-        # spawned workers would spend more time importing the package than drawing
-        context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-        workers = ProcessPoolExecutor(min(num_proc, count), context, end_with_parent)
-        with warnings.catch_warnings(), workers as pool:
-            # Python 3.12 warns that a fork may copy locked thread locks; the workers take none of these locks
-            warnings.simplefilter("ignore", DeprecationWarning)
-            jobs = [pool.submit(job, index) for index in range(count)]
-            try:
-                for done in as_completed(jobs):
-                    done.result()
-                    bar.update()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)  # otherwise an interrupted run would draw all remaining videos first
-                raise
 
 
 def _write_subject(root: Path, index: int, *, num_frames: int, image_size: int, seed: int, rates: str) -> None:
