@@ -9,7 +9,7 @@ import sys
 from io import TextIOWrapper
 
 from ..system.endings import run_command
-from . import compare, convert, crop, demo, export, predict, push, reconstruct, stats, summarize
+from . import animate, compare, convert, crop, demo, export, predict, push, reconstruct, stats, summarize
 
 COMMANDS = {
     "predict": predict,
@@ -20,6 +20,7 @@ COMMANDS = {
     "summarize": summarize,
     "compare": compare,
     "export": export,
+    "animate": animate,
     "demo": demo,
     "push": push,
 }

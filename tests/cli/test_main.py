@@ -8,6 +8,7 @@ import pytest
 from auvmae.cli.main import build_parser, main
 
 COMMANDS = {
+    "animate": ["a.jpg", "--sheet", "sheet.png"],
     "compare": ["a", "b"],
     "convert": ["in.pth", "out"],
     "crop": ["in", "out"],

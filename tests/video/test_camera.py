@@ -14,7 +14,7 @@ import pandas
 import pytest
 
 from auvmae.cli.main import main
-from auvmae.cli.predict_live import write_rows
+from auvmae.cli.predict import write_rows
 from auvmae.inference.detector import AUDetector
 from auvmae.video.camera import Device, live_frames
 from auvmae.video.container import VideoDecodeError

@@ -28,6 +28,9 @@ Array = NDArray[np.float64]
 FITS = Path(__file__).with_name("fits.npz")
 """Fits of the portraits that are part of the package."""
 
+SOURCE = "git clone https://github.com/faker-js/assets-person-portrait"
+"""Command that gets the portraits; they lie in female/512 and male/512, show no real people and are CC0."""
+
 JAW = slice(0, 17)
 """Landmarks along the outline of the face."""
 
@@ -318,6 +321,27 @@ def load_fits(path: Path = FITS) -> tuple[dict[str, Fit], dict[str, str]]:
         portrait: Fit(**{name: column[row] for name, column in columns.items()}) for row, portrait in enumerate(names)
     }
     return fits, dict(zip(names, sums, strict=True))
+
+
+def find_fit(portrait: Path) -> Fit:
+    """Find the fit of a portrait of the package by its checksum.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is none of the portraits. The message says where to get them.
+    """
+    if not portrait.is_file():
+        raise FileNotFoundError(f"{portrait} is no file. Expected a portrait such as female/512/34.jpg of `{SOURCE}`.")
+    fits, digests = load_fits()
+    found = digest(portrait)
+    for name, expected in digests.items():
+        if found == expected:
+            return fits[name]
+    raise ValueError(
+        f"{portrait} (SHA-256 {found[:12]}...) is none of the {len(fits)} portraits that have a fit. Expected an "
+        f"unchanged file such as female/512/34.jpg of `{SOURCE}`; another image needs a fit to its 68 landmarks first, "
+        f"see {__name__}."
+    )
 
 
 def fit_folder(rig: Rig, portraits: Path, landmarks: Path, output: Path) -> dict[str, Fit]:
