@@ -195,7 +195,7 @@ def rotate(turn: float, up: float, roll: float) -> FloatArray:
 
 
 def find_edges(triangles: NDArray[Any], vertices: FloatArray) -> tuple[Indices, list[Indices]]:
-    """Find the vertices of the outer edge of a mesh, and those of its other open edges.
+    """Find the vertices of the outer edge of a mesh and of its other edges.
 
     The skin also ends at the lids, the nostrils and the lips, where its edges are short.
     """

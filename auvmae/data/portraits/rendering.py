@@ -87,6 +87,9 @@ LID_LEVEL = 0.93
 BLINKING = 0.5
 """Weight of a blink at which the drawn lid has replaced the portrait's."""
 
+SHUT = (0.85, 0.95)
+"""Weights of a blink between which what the lids still leave open is painted over."""
+
 TURNED = (0.08, 0.2)
 """Turns of a head in radians between which all of it is painted out of the background, and not the face alone."""
 
@@ -222,6 +225,7 @@ class Portrait:
         parts = parts[visible.triangles]
         self._paint_inside(frame, visible, corners, parts, points, rotation, opening, shot)
         self._paint_eyeballs(frame, visible.select(parts == EYES), corners)
+        self._shut_eyes(frame, visible.select((parts == EYES) | (parts == SOCKETS)), corners, expression)
         self._paint_skin(frame, visible.select(parts == SKIN), corners, mesh.normals(seen), expression, shot)
         pixels = np.clip(frame + 0.5, 0, 255).astype(np.uint8).reshape(size, size, 3)
         return Rendered(pixels, vertices, points)
@@ -269,6 +273,7 @@ class Portrait:
         self._lid_share, self._lid_distance = mesh.find_lids(self.neutral, mesh.morph(self.neutral, blink, np.zeros(0)))
         self._on_lid = self._lid_share[mesh.outside].max(0) > 0
         self._lid_colour = np.zeros((len(self.neutral), 3), np.float32)
+        self._lid_means = np.zeros((2, 3), np.float32)
         skin = self.neutral[mesh.skin]
         for lids in mesh.lids:
             low, high = self.neutral[lids].min(0), self.neutral[lids].max(0)
@@ -285,6 +290,7 @@ class Portrait:
             )  # neither brows nor highlights
             reach = (self.neutral[own, :1] - self.neutral[source[plain], 0]) / LID_COLUMN
             weights = np.exp(-(reach**2)) + 1e-3
+            self._lid_means[int(low[0] > 0)] = LID_LEVEL * colours[plain].mean(0)
             self._lid_colour[own] = weights @ colours[plain] * (LID_LEVEL / weights.sum(1, keepdims=True))
 
     def _measure_blinks(self) -> FloatArray:
@@ -357,6 +363,18 @@ class Portrait:
         self._paint_lids(colour, visible, corners, moved, expression)
         behind = frame[visible.pixels]
         frame[visible.pixels] = behind + values[:, 3:] * (colour - behind)
+
+    def _shut_eyes(self, frame: FloatArray, visible: Visible, corners: Indices, expression: FloatArray) -> None:
+        """Paint lashes where an eye shows between shut lids (pixels, 3) in place."""
+        mesh = self.renderer.mesh
+        weight = expression[mesh.blinks] / self._blink_factors
+        shut = np.clip((weight - SHUT[0]) / (SHUT[1] - SHUT[0]), 0, 1)
+        if shut.any():
+            left = mesh.rig.vertices[corners[0, visible.triangles], 0] >= 0
+            for side, share in enumerate(shut):
+                own = visible.pixels[left == bool(side)]
+                colour = (1 - LASHES[2]) * self._lid_means[side]
+                frame[own] += share * (colour - frame[own])
 
     def _paint_lids(
         self, colour: FloatArray, visible: Visible, corners: Indices, light: FloatArray, expression: FloatArray
