@@ -10,7 +10,8 @@ from .configuration import AUVMAEConfig
 class FrameAUHead(nn.Module):
     """Predict one logit vector per sampled frame.
 
-    With `config.grade_intensities`, there is a second one for intensities. The visible tokens of each slot are averaged, normalised (LayerNorm) and projected.
+    With `config.grade_intensities`, there is a second one for intensities. The visible tokens of each slot are
+    averaged, normalised (LayerNorm) and projected.
     """
 
     def __init__(self, config: AUVMAEConfig) -> None:

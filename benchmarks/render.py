@@ -29,9 +29,9 @@ import numpy as np
 from hardware import describe_machine
 
 from auvmae.data.portraits.action_units import NUMBERS, expression_weights
+from auvmae.data.portraits.drawing.mesh import rotate
+from auvmae.data.portraits.drawing.rendering import Portrait, Renderer, Shot
 from auvmae.data.portraits.fitting import load_fits, read_portrait
-from auvmae.data.portraits.mesh import rotate
-from auvmae.data.portraits.rendering import Portrait, Renderer, Shot
 from auvmae.data.portraits.rig import Rig, load_rig
 
 PORTRAIT = "female/512/34.jpg"

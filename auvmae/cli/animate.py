@@ -14,7 +14,7 @@ from ..system.settings import at_least_one
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..data.portraits.rendering import Portrait
+    from ..data.portraits.drawing.rendering import Portrait
 
 HELP = "animate a portrait by action units"
 
@@ -93,7 +93,7 @@ def _animate(arguments: argparse.Namespace, output: Path | None, sheet: Path | N
     fit = find_fit(path)
     rig = load_rig(arguments.rig_dir, _cache())
     try:
-        from ..data.portraits.rendering import Renderer
+        from ..data.portraits.drawing.rendering import Renderer
         from ..data.portraits.sheet import draw_sheet
 
         image = read_portrait(path)
@@ -184,7 +184,7 @@ def _write_video(portrait: "Portrait", intensities: "np.ndarray", path: Path) ->
     import numpy as np
 
     from ..data.portraits.action_units import expression_weights
-    from ..data.portraits.rendering import Shot
+    from ..data.portraits.drawing.rendering import Shot
     from ..video.writing import VideoWriter
 
     ends = np.cumsum([0.0, *SECONDS.values()])

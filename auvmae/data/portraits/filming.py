@@ -1,6 +1,7 @@
 """Film a scripted portrait.
 
-Head, gaze, light, crop and camera are drawn at random. All of it varies far more than in real recordings, so that a network cannot rely on how the renderer draws.
+Head, gaze, light, crop and camera are drawn at random. All of it varies far more than in real recordings, so that a
+network cannot rely on how the renderer draws.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .action_units import LIPS_PART, expression_weights, lip_opening, measure_lips_part, shape_matrix
-from .rendering import Portrait, Shot
+from .drawing.rendering import Portrait, Shot
 from .rig import FloatArray, single
 from .script import Script, draw_walk
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .action_units import ACTION_UNITS, NUMBERS, expression_weights
-from .rendering import Portrait, Shot
+from .drawing.rendering import Portrait, Shot
 
 INTENSITIES = (1, 3, 5)
 """Intensities that a sheet shows of each action unit."""

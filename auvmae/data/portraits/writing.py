@@ -22,9 +22,9 @@ from ...system.files import replacing, save_json
 from ...system.workers import run_jobs
 from ...video.writing import VideoWriter
 from .action_units import NUMBERS
+from .drawing.rendering import Renderer
 from .filming import film
 from .fitting import Fit, digest, load_fits, read_portrait
-from .rendering import Renderer
 from .rig import load_rig
 from .script import FRAME_RATE, write_script
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auvmae.data.portraits.drawing.mesh import rotate
 from auvmae.data.portraits.fitting import Fit, fit_portrait
-from auvmae.data.portraits.mesh import rotate
 from auvmae.data.portraits.rig import Rig, load_rig
 
 from ...support.forge_rig import write_rig

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from auvmae.data.portraits.drawing.mesh import rotate
 from auvmae.data.portraits.fitting import (
     FITS,
     bend_field,
@@ -17,7 +18,6 @@ from auvmae.data.portraits.fitting import (
     slide_jaw,
     texture_coordinates,
 )
-from auvmae.data.portraits.mesh import rotate
 from auvmae.data.portraits.rig import IDENTITY_MODES
 
 from .conftest import SCALE, see

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from auvmae.data.portraits.rasterising import interpolate, rasterise
+from auvmae.data.portraits.drawing.rasterising import interpolate, rasterise
 
 
 def loop(points, corners, size):

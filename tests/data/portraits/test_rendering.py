@@ -10,11 +10,11 @@ from auvmae.data.portraits.action_units import (
     measure_lips_part,
     shape_matrix,
 )
-from auvmae.data.portraits.mesh import FaceMesh, find_edges, rotate
-from auvmae.data.portraits.rendering import Renderer, Shot
+from auvmae.data.portraits.drawing.mesh import FaceMesh, find_edges, rotate
+from auvmae.data.portraits.drawing.rendering import Renderer, Shot
+from auvmae.data.portraits.drawing.textures import paint_out, sample
 from auvmae.data.portraits.rig import SKIN
 from auvmae.data.portraits.sheet import draw_sheet
-from auvmae.data.portraits.textures import paint_out, sample
 from auvmae.faces.crop import align
 
 SIZE = 96

@@ -1,8 +1,8 @@
 import numpy as np
 
 from auvmae.data.portraits.action_units import LIPS_PART, NUMBERS
+from auvmae.data.portraits.drawing.rendering import Renderer
 from auvmae.data.portraits.filming import Camera, film
-from auvmae.data.portraits.rendering import Renderer
 from auvmae.data.portraits.script import STILL, write_script
 
 

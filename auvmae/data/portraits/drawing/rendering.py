@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...faces.crop import TEMPLATE
-from .action_units import lip_opening
-from .fitting import Fit, five_points, texture_coordinates
+from ....faces.crop import TEMPLATE
+from ..action_units import lip_opening
+from ..fitting import Fit, five_points, texture_coordinates
+from ..rig import EYES, GUMS, MOUTH, SKIN, SOCKETS, TEETH, FloatArray, Rig, single
 from .mesh import FaceMesh, Indices, rotate
 from .rasterising import Visible, interpolate, rasterise
-from .rig import EYES, GUMS, MOUTH, SKIN, SOCKETS, TEETH, FloatArray, Rig, single
 from .textures import EYE_PATCH, EYE_REACH, RIM, paint_eye, paint_out, sample
 
 FRONT_LIGHT = (0.0, 0.45, 0.9)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rig import EYES, GUMS, SKIN, SOCKETS, TEETH, FloatArray, Rig, single, split_pieces
+from ..rig import EYES, GUMS, SKIN, SOCKETS, TEETH, FloatArray, Rig, single, split_pieces
 
 Indices = NDArray[np.intp]
 

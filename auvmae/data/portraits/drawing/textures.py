@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rig import FloatArray, single
+from ..rig import FloatArray, single
 
 EYE_PATCH, EYE_REACH = 64, 1.3
 """Side of the painted patch of an eye in pixels, and its half side in centimetres."""

@@ -1,0 +1,1 @@
+"""Draw a rigged face over its portrait."""
