@@ -104,7 +104,7 @@ def find_damage(path: Path) -> str | None:
                 # other files, such as that of the criterion, may hold masks and counts
                 for name in file.keys() if path.name.startswith("model") else ():
                     kind = file.get_slice(name).get_dtype()
-                    if kind not in FLOATS:
+                    if kind not in FLOATS and not name.endswith(".num_batches_tracked"):  # a count of batch norm
                         return f"holds {name} as {kind}, not as floating-point numbers. Copy or download it again."
             return None
         torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))

@@ -80,7 +80,7 @@ def _load_classifier(
         weights = {name: value for name, value in weights.items() if not name.startswith("head.")}
     else:
         columns = [own.index(name) for name in names]
-        for name in ("head.projection.weight", "head.projection.bias"):
+        for name in [name for name in weights if name.startswith(("head.projection.", "head.intensity_projection."))]:
             # one row for each frame of a tubelet and each action unit
             rows = weights[name].unflatten(0, (start.config.tubelet_size, len(own)))
             weights[name] = rows[:, columns].flatten(0, 1)

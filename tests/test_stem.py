@@ -1,0 +1,103 @@
+"""Test the convolutional first stage against a loop over frames."""
+
+import pytest
+import torch
+
+from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
+from auvmae.stem import ConvolutionalStem
+
+from .support.tiny import randomise, tiny_clip, tiny_config, tiny_mask
+
+STEM = {"image_size": 16, "patch_size": 8, "stem_channels": [4, 6, 8], "stem_blocks": [0, 0, 1]}
+
+
+@pytest.fixture
+def config():
+    return tiny_config(**STEM)
+
+
+@pytest.fixture
+def stem(config):
+    torch.manual_seed(0)
+    return randomise(ConvolutionalStem(config))
+
+
+def clip(batch_size=2, num_frames=4):
+    torch.manual_seed(1)
+    return tiny_clip(batch_size, num_frames)[..., :16, :16].contiguous()
+
+
+def test_tokens_are_those_of_a_loop_over_frames(stem):
+    frames, tokens = clip(), stem(clip())
+    assert tokens.shape == (2, 2 * 4, 16)
+    for row in range(2):
+        features = [stem.stages(frames[row, frame][None])[0] for frame in range(4)]
+        for slot in range(2):
+            for patch in range(4):
+                y, x = divmod(patch, 2)
+                both = torch.cat([features[2 * slot][:, y, x], features[2 * slot + 1][:, y, x]])
+                torch.testing.assert_close(tokens[row, 4 * slot + patch], stem.projection(both))
+
+
+def test_all_indices_give_all_tokens(stem):
+    indices = torch.arange(8).expand(2, -1)
+    torch.testing.assert_close(stem(clip(), indices), stem(clip()))
+
+
+def test_nothing_of_the_hidden_patches_reaches_the_visible_ones(stem):
+    frames = clip()
+    visible = torch.tensor([[0, 3, 4, 7], [1, 2, 5, 6]])
+    before = stem(frames, visible)
+    hidden = torch.ones(2, 4, 3, 2, 2, dtype=torch.bool)
+    hidden[0, :, :, 0, 0] = hidden[0, :, :, 1, 1] = hidden[1, :, :, 0, 1] = hidden[1, :, :, 1, 0] = False
+    frames[hidden.repeat_interleave(8, 3).repeat_interleave(8, 4)] = 9.0
+    torch.testing.assert_close(stem(frames, visible), before)
+    assert not torch.allclose(stem(frames), stem(clip()))
+
+
+def test_checkpoints_keep_the_stem(tmp_path, config):
+    torch.manual_seed(0)
+    model = randomise(AUVMAEForFrameAUClassification(config))
+    model(clip(2, 8)[:, :8])  # running statistics are buffers
+    model.save_pretrained(tmp_path)
+    again = AUVMAEForFrameAUClassification.from_pretrained(tmp_path)
+    torch.testing.assert_close(again(clip(2, 8)).logits, model(clip(2, 8)).logits)
+
+
+def test_a_pre_trained_stem_starts_a_classifier(tmp_path, config):
+    torch.manual_seed(0)
+    pretraining = randomise(AUVMAEForVideoPretraining(config))
+    pretraining.train()(clip(), tiny_mask()).loss.backward()
+    assert all(parameter.grad is not None for parameter in pretraining.parameters())
+    pretraining.eval().save_pretrained(tmp_path)
+    classifier = AUVMAEForFrameAUClassification.from_pretrained(tmp_path)
+    torch.testing.assert_close(
+        classifier.videomae(clip()).last_hidden_state, pretraining.videomae(clip()).last_hidden_state
+    )
+
+
+def test_hidden_patches_change_no_output_of_the_encoder(config):
+    torch.manual_seed(0)
+    model = randomise(AUVMAEModel(config))
+    mask = tiny_mask()
+    frames = clip()
+    before = model(frames, mask).last_hidden_state
+    spread = mask.view(2, 2, 1, 2, 2).repeat_interleave(2, 1).expand(-1, -1, 3, -1, -1)
+    frames[spread.repeat_interleave(8, 3).repeat_interleave(8, 4)] = -5.0
+    torch.testing.assert_close(model(frames, mask).last_hidden_state, before)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"stem_channels": [4, 8]}, r"halves the resolution 2 times, so patch_size must be 4, found 8"),
+        ({"stem_channels": []}, r"stem_channels must be one or more numbers from 1 to 65536, found \[\]"),
+        ({"stem_channels": [4, 0, 8]}, r"stem_channels must be one or more numbers"),
+        ({"stem_blocks": [1]}, r"stem_blocks must be one number from 0 to 100 per entry of stem_channels, found \[1\]"),
+        ({"stem_blocks": [0, 0, -1]}, "stem_blocks must be one number from 0 to 100"),
+        ({"stem_channels": None}, "stem_blocks must be one number from 0 to 100 per entry"),
+    ],
+)
+def test_contradictions_are_named(fields, found):
+    with pytest.raises(ValueError, match=found):
+        tiny_config(**STEM | fields)
