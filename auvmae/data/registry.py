@@ -26,7 +26,8 @@ def load_au_dataset(
     `ClipBuilder` describes the columns of a row.
 
     Args:
-        name: Name of the dataset. Coded video: "disfa", "bp4d", "au_video_folder" (your own recordings), or "synthetic"
+        name: Name of the dataset. Coded video: "disfa", "bp4d", "au_video_folder" (your own recordings), "portraits"
+            (rendered on first use; options `portraits_dir`, `rig_dir` and those of `write_portraits`), or "synthetic"
             (faces in DISFA's layout, rendered on first use; options `num_subjects`, `frames_per_subject`, `image_size`,
             `seed`, `rates`, see `write_synthetic_disfa`). Uncoded video: "face_videos" (any tree), or "synthetic_faces"
             (options `num_videos`, `frames_per_video`, `image_size`, `seed`).
@@ -117,7 +118,7 @@ def _load_portraits(
     """Open animated portraits, after rendering them if they do not exist."""
     from .portraits.writing import RENDERER_VERSION, write_portraits
 
-    sizes = {"videos_per_portrait": 12, "frames_per_video": 64, "image_size": 128, "seed": 0}
+    sizes = {"videos_per_portrait": 24, "frames_per_video": 32, "image_size": 128, "seed": 0}
     parameters = {name: options.pop(name, default) for name, default in sizes.items()}
     for name, value in {"portraits_dir": portraits_dir, "rig_dir": rig_dir}.items():
         check_type(name, value, str | None)
