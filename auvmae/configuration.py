@@ -36,6 +36,9 @@ AUTO_MAP = {
     "AutoImageProcessor": "processors.AUVMAEImageProcessor",
 }
 
+LATER = {"stem_channels", "stem_blocks", "grade_intensities"}
+"""Fields that older checkpoints do not have; their weights say the same, so that a loss of one is noticed."""
+
 LARGEST_SIZE, MOST_TOKENS, LONGEST_CLIP = 2**16, 10**5, 10**6
 """Limits of any width or count, of the tokens in a window, and of the frames in a clip.
 
@@ -86,7 +89,7 @@ class AUVMAEConfig(VideoMAEConfig):
             VideoMAE's linear embedding, one per halving of the resolution, so `patch_size` is 2 to the power of their
             number. See `ConvolutionalStem`.
         stem_blocks (`list[int]`, *optional*): Residual blocks after each of these convolutions; none by default.
-        grade_intensities (`bool`, defaults to False): Whether the head also predicts intensities.
+        grade_intensities (`bool`, defaults to False): Whether a second head predicts intensities.
         kwargs: Fields of `VideoMAEConfig`. `id2label` names the action units, e.g. `{0: "AU1", 1: "AU2"}`.
 
     Raises:
@@ -163,7 +166,7 @@ class AUVMAEConfig(VideoMAEConfig):
         labels, count = config_dict.get("id2label"), config_dict.get("num_labels")
         if config_dict.get("model_type") == cls.model_type:
             # A default in place of a lost field would change the numbers. Stock VideoMAE saves other fields.
-            known = {one.name for one in fields(PreTrainedConfig)}
+            known = {one.name for one in fields(PreTrainedConfig)} | LATER
             if missing := [one.name for one in fields(cls) if one.name not in {*known, *config_dict}]:
                 raise ValueError(f"there is no {', '.join(missing)}. Restore the file that was saved with the weights.")
             if isinstance(labels, dict) and count is not None and count != len(labels):

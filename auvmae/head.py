@@ -10,8 +10,7 @@ from .configuration import AUVMAEConfig
 class FrameAUHead(nn.Module):
     """Predict one logit vector per sampled frame.
 
-    With `config.grade_intensities`, there is a second one for intensities. The visible tokens of each slot are
-    averaged, normalised (LayerNorm) and projected.
+    The visible tokens of each slot are averaged, normalised (LayerNorm) and projected.
     """
 
     def __init__(self, config: AUVMAEConfig) -> None:
@@ -19,21 +18,11 @@ class FrameAUHead(nn.Module):
         self.num_labels = len(config.au_names)
         self.norm = nn.LayerNorm(config.hidden_size)
         self.projection = nn.Linear(config.hidden_size, config.tubelet_size * self.num_labels)
-        self.intensity_projection = None
-        if config.grade_intensities:
-            self.intensity_projection = nn.Linear(config.hidden_size, config.tubelet_size * self.num_labels)
 
-    def forward(self, tokens: torch.Tensor, num_slots: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Map (B, T' * visible, D) to the logits of occurrence and of intensity.
-
-        Each is (B, T' * tubelet_size, num_labels); the second is None without `config.grade_intensities`.
-        """
-        batch_size = tokens.shape[0]
-        slots = self.norm(tokens.reshape(batch_size, num_slots, -1, tokens.shape[2]).mean(dim=2))
-        logits = self.projection(slots).reshape(batch_size, -1, self.num_labels)
-        if self.intensity_projection is None:
-            return logits, None
-        return logits, self.intensity_projection(slots).reshape(batch_size, -1, self.num_labels)
+    def forward(self, tokens: torch.Tensor, num_slots: int) -> torch.Tensor:
+        """Map (B, T' * visible, D) to (B, T' * tubelet_size, num_labels)."""
+        slots = tokens.reshape(tokens.shape[0], num_slots, -1, tokens.shape[2]).mean(dim=2)
+        return self.projection(self.norm(slots)).reshape(tokens.shape[0], -1, self.num_labels)
 
 
 def interpolate_frames(logits: torch.Tensor, clip_length: int) -> torch.Tensor:

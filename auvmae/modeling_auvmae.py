@@ -341,6 +341,7 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
         super().__init__(config)
         self.videomae = AUVMAEModel(config)
         self.head = FrameAUHead(config)
+        self.intensity_head = FrameAUHead(config) if config.grade_intensities else None
         self.post_init()
 
     @can_return_tuple
@@ -373,11 +374,13 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
                 f"The number of frames T must divide clip_length ({config.clip_length}), because input frame k is "
                 f"labelled frame k * clip_length / T. Found T = {num_frames}."
             )
+        num_slots = num_frames // config.tubelet_size
         outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs)
-        logits, intensity_logits = self.head(outputs.last_hidden_state, num_frames // config.tubelet_size)
-        logits = interpolate_frames(logits, config.clip_length)
-        if intensity_logits is not None:
-            intensity_logits = interpolate_frames(intensity_logits, config.clip_length)
+        tokens = outputs.last_hidden_state
+        logits = interpolate_frames(self.head(tokens, num_slots), config.clip_length)
+        intensity_logits = None
+        if self.intensity_head is not None:
+            intensity_logits = interpolate_frames(self.intensity_head(tokens, num_slots), config.clip_length)
         return AUVMAEForFrameAUClassificationOutput(
             loss=None if labels is None else masked_binary_cross_entropy(logits, labels),
             logits=logits,

@@ -185,12 +185,14 @@ def _write_video(portrait: "Portrait", intensities: "np.ndarray", path: Path) ->
 
     from ..data.portraits.action_units import expression_weights
     from ..data.portraits.drawing.rendering import Shot
+    from ..data.portraits.drawing.wrinkles import Wrinkles
     from ..video.writing import VideoWriter
 
     ends = np.cumsum([0.0, *SECONDS.values()])
     times = np.arange(round(ends[-1] * FPS)) / FPS
     linear = np.interp(times, ends, [0, 0, 1, 1, 0, 0])
-    rig, size = portrait.renderer.mesh.rig, portrait.renderer.size
+    rig, size, wrinkles = portrait.renderer.mesh.rig, portrait.renderer.size, Wrinkles(0)
     with VideoWriter(path, FPS, size, size) as writer:
         for share in (1 - np.cos(np.pi * linear)) / 2:
-            writer.write(portrait.render(Shot(expression_weights(rig, share * intensities))).frame)
+            now = share * intensities
+            writer.write(portrait.render(Shot(expression_weights(rig, now), wrinkles=wrinkles.shade(now))).frame)

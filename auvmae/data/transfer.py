@@ -66,4 +66,4 @@ def select_aus(rows: datasets.Dataset, names: Sequence[str]) -> datasets.Dataset
 
 
 def _take(batch: dict, columns: list[int]) -> dict:
-    return {name: values[:, :, columns] for name, values in batch.items()}
+    return {name: batch[name][:, :, columns] for name in ("labels", "intensities") if name in batch}

@@ -17,6 +17,9 @@ from .arguments import ModelArguments
 
 logger = logging.get_logger(__name__)
 
+HEADS = ("head.", "intensity_head.")
+"""Prefixes of the weights that belong to the action units."""
+
 
 def build_classifier(
     model_args: ModelArguments,
@@ -77,10 +80,10 @@ def _load_classifier(
             f"{path} detects {', '.join(own)}, but the data is coded for {', '.join(names)}. Its head is discarded, "
             "and a new one is trained from random weights."
         )
-        weights = {name: value for name, value in weights.items() if not name.startswith("head.")}
+        weights = {name: value for name, value in weights.items() if not name.startswith(HEADS)}
     else:
         columns = [own.index(name) for name in names]
-        for name in [name for name in weights if name.startswith(("head.projection.", "head.intensity_projection."))]:
+        for name in [name for name in weights if "head.projection." in name]:
             # one row for each frame of a tubelet and each action unit
             rows = weights[name].unflatten(0, (start.config.tubelet_size, len(own)))
             weights[name] = rows[:, columns].flatten(0, 1)

@@ -32,7 +32,8 @@ def add_lora(model: AUVMAEForFrameAUClassification, rank: int) -> Any:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ImportError("--lora_rank requires peft. Install it with: pip install 'auvmae[lora]'.") from error
-    return get_peft_model(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS, modules_to_save=["head"]))
+    heads = [name for name, _ in model.named_children() if name.endswith("head")]
+    return get_peft_model(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS, modules_to_save=heads))
 
 
 class MergeLora(TrainerCallback):

@@ -35,6 +35,7 @@ CODE = {
         "configuration.py",
         "decoder.py",
         "embeddings.py",
+        "stem.py",
         "head.py",
         "masking.py",
         "modeling_auvmae.py",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .action_units import LIPS_PART, expression_weights, lip_opening, measure_lips_part, shape_matrix
 from .drawing.rendering import Portrait, Shot
+from .drawing.wrinkles import Wrinkles
 from .rig import FloatArray, single
 from .script import Script, draw_walk
 
@@ -23,6 +24,9 @@ HIGHEST_HEAD = (0.32, 0.22, 0.25)
 
 IDENTITY_MORPH = 0.55
 """Standard deviation of the weights that change the identity of a portrait."""
+
+WRINKLED = 0.6
+"""Share of the videos in which movements wrinkle the skin beyond what the mesh shades."""
 
 MORPHED = 0.85
 """Share of the videos in which it is changed."""
@@ -55,6 +59,8 @@ def film(
     turn = rng.normal(0, 0.03) + 0.006 * rng.normal(0, 1, count)
     shift = rng.normal(0, 0.015, 2) + 0.005 * rng.normal(0, 1, (count, 2))
     inside = tuple(np.exp(rng.normal((-0.25, -0.15, -0.1), (0.6, 0.4, 0.25))).tolist())
+    depth = rng.uniform(0, 1.2) if rng.random() < WRINKLED else 0.0
+    wrinkles = Wrinkles(int(rng.integers(2**32)), depth) if depth else None
     camera = Camera.draw(portrait.renderer.size, rng)
     neutral = lip_opening(portrait.renderer.mesh.morph(portrait.neutral, np.zeros(len(rig.names)), identity), rig)
     for frame in range(count):
@@ -72,6 +78,7 @@ def film(
                 turn=float(turn[frame]),
                 shift=tuple(shift[frame].tolist()),
                 inside=inside,
+                wrinkles=None if wrinkles is None else wrinkles.shade(script.intensities[frame]),
             )
         )
         found = script.intensities[frame].copy()

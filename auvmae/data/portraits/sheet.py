@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .action_units import ACTION_UNITS, NUMBERS, expression_weights
 from .drawing.rendering import Portrait, Shot
+from .drawing.wrinkles import Wrinkles
 
 INTENSITIES = (1, 3, 5)
 """Intensities that a sheet shows of each action unit."""
@@ -29,12 +30,13 @@ def draw_sheet(portrait: Portrait, intensities: Sequence[float] = INTENSITIES) -
     """
     import cv2
 
-    cells = []
+    cells, wrinkles = [], Wrinkles(0)
     for column, unit in enumerate(ACTION_UNITS):
         for intensity in intensities:
             one = np.zeros(len(NUMBERS), np.float32)
             one[column] = intensity
-            frame = portrait.render(Shot(expression_weights(portrait.renderer.mesh.rig, one))).frame
+            weights = expression_weights(portrait.renderer.mesh.rig, one)
+            frame = portrait.render(Shot(weights, wrinkles=wrinkles.shade(one))).frame
             label = f"AU{unit.number}={intensity:g}"
             for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
                 cv2.putText(frame, label, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, width, cv2.LINE_AA)

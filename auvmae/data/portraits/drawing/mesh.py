@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rig import EYES, GUMS, SKIN, SOCKETS, TEETH, FloatArray, Rig, single, split_pieces
+from .wrinkles import front_view
 
 Indices = NDArray[np.intp]
 
@@ -61,6 +62,7 @@ class FaceMesh:
         edge: Vertices of the outer edge of the skin.
         lids: Vertices of the edges of the lids around the right and the left eye.
         fade: 0 at that edge, rising to 1 inside, float32 of shape (S,).
+        front: Places in the maps of wrinkles, float32 of shape (V, 2).
         lateral: 1 at the sides of the head, falling to 0 in front, float32 of shape (S,).
         outside: Corners (3, F) of the triangles that show with the lips closed.
         inside: Corners (3, F) of the triangles that show with the lips open.
@@ -102,6 +104,7 @@ class FaceMesh:
         )
         self.lids = tuple(others[nearest] for nearest in away.argmin(1))
         self.fade = np.clip(_nearest(rig.vertices[self.skin], rig.vertices[self.edge]) / FADE, 0, 1)
+        self.front = front_view(rig.vertices)
         self.lateral = _rise(np.abs(rig.vertices[self.skin, 0]), SIDES)
         self._draw_brows_together()
         # triangles around each vertex of the skin

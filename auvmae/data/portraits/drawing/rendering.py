@@ -116,6 +116,7 @@ class Shot:
         shift: Shift of the face in the crop, right and down, as fractions of its side.
         inside: Factors on the brightness of the cavity of the mouth, the gums and the teeth.
         tongue: Shift of the tongue out of the mouth and up, in centimetres, and another factor on its brightness.
+        wrinkles: Factors on the brightness of the skin in the front view of `wrinkles.py`; see `Wrinkles.shade`.
     """
 
     expression: NDArray[Any]
@@ -129,6 +130,7 @@ class Shot:
     shift: tuple[float, float] = (0.0, 0.0)
     inside: tuple[float, float, float] = (1.0, 1.0, 1.0)
     tongue: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    wrinkles: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -354,15 +356,18 @@ class Portrait:
         ratio = np.clip(moved / self._shading, *FOLDS)
         if (shot.light, shot.ambient) != (FRONT_LIGHT, AMBIENT):
             ratio *= np.clip(shade(normals, shot.light, shot.ambient) / moved, *LIGHTS)
-        values = np.empty((len(self._places), 4), np.float32)
+        values = np.empty((len(self._places), 4 if shot.wrinkles is None else 6), np.float32)
         values[:, :2] = self._places
+        values[:, 4:] = mesh.front[:, : values.shape[1] - 4]
         values[mesh.skin, 2] = 1 + (ratio - 1) * mesh.fade
         values[mesh.skin, 3] = self._opacity
         values = interpolate(visible, corners, values)
         colour = sample(self.texture, values[:, 0], values[:, 1]) * values[:, 2:3]
+        if shot.wrinkles is not None:
+            colour *= sample(shot.wrinkles, values[:, 4], values[:, 5])
         self._paint_lids(colour, visible, corners, moved, expression)
         behind = frame[visible.pixels]
-        frame[visible.pixels] = behind + values[:, 3:] * (colour - behind)
+        frame[visible.pixels] = behind + values[:, 3:4] * (colour - behind)
 
     def _shut_eyes(self, frame: FloatArray, visible: Visible, corners: Indices, expression: FloatArray) -> None:
         """Paint lashes where an eye shows between shut lids (pixels, 3) in place."""

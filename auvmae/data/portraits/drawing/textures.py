@@ -23,21 +23,22 @@ WHITE, IRIS = 190.0, 60.0
 
 
 def sample(image: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Sample an image (H, W, 3) at P points with bilinear interpolation, (P, 3).
+    """Sample an image (H, W, C) or (H, W) at P points, as (P, C) or (P, 1).
 
-    Beyond the edge of the image, its last pixels are repeated.
+    The interpolation is bilinear. Beyond the edge of the image, its last pixels are repeated.
     """
     import cv2
 
+    channels = image.shape[2] if image.ndim == 3 else 1
     if not len(x):
-        return np.empty((0, 3), np.float32)
+        return np.empty((0, channels), np.float32)
     # remap takes at most 32767 columns, so the points are rows of 512
     rows = -(-len(x) // 512)
     where = np.zeros((2, rows * 512), np.float32)
     where[:, : len(x)] = x, y
     map_x, map_y = where.reshape(2, rows, 512)
     found = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return single(found).reshape(-1, 3)[: len(x)]
+    return single(found).reshape(-1, channels)[: len(x)]
 
 
 def paint_out(texture: FloatArray, triangles: NDArray[Any], rim: float) -> NDArray[np.uint8]:
