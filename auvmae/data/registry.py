@@ -15,6 +15,8 @@ from .builder import ClipBuilder
 from .disfa import Disfa
 from .face_videos import FaceVideos
 from .portraits.dataset import Portraits
+from .portraits.writing import RENDERER_VERSION as PORTRAITS_VERSION
+from .portraits.writing import read_card, write_portraits
 from .synthetic.dataset import RENDERER_VERSION, write_synthetic_disfa, write_synthetic_faces
 
 
@@ -116,10 +118,9 @@ def _load_portraits(
     **options: Any,
 ) -> datasets.DatasetDict:
     """Open animated portraits, after rendering them if they do not exist."""
-    from .portraits.writing import RENDERER_VERSION, write_portraits
-
     sizes = {"videos_per_portrait": 24, "frames_per_video": 32, "image_size": 128, "seed": 0}
-    parameters = {name: options.pop(name, default) for name, default in sizes.items()}
+    given = {name: options.pop(name) for name in sizes if name in options}
+    parameters = sizes | given
     for name, value in {"portraits_dir": portraits_dir, "rig_dir": rig_dir}.items():
         check_type(name, value, str | None)
     for name, value in parameters.items():
@@ -127,15 +128,16 @@ def _load_portraits(
         check_range(name, value, "[0, 4294967295]" if name == "seed" else "[1, inf)")
     cache = Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE) / "auvmae"
     if data_dir is None:
-        sizes_text = "x".join(str(value) for value in list(parameters.values())[:2])
-        data_dir = cache / (
-            f"portraits-v{RENDERER_VERSION}-{sizes_text}-{parameters['image_size']}px-seed{parameters['seed']}"
-        )
+        videos, frames, image_size, seed = parameters.values()
+        data_dir = cache / f"portraits-v{PORTRAITS_VERSION}-{videos}x{frames}-{image_size}px-seed{seed}"
+    card = read_card(Path(data_dir))
+    if card and not given.items() <= card.items():
+        raise ValueError(f"portraits: {data_dir} was rendered with {card}, not {given}. Name another data_dir.")
     if not Path(data_dir).exists():
         if portraits_dir is None or rig_dir is None:
             raise ValueError(
                 f"portraits: there is no {data_dir}, and to render it, portraits_dir and rig_dir must name the folders "
-                "of assets-person-portrait and of ICT-FaceKit. See docs/real-faces.md."
+                "of assets-person-portrait and of ICT-FaceKit. See docs/datasets.md."
             )
         Path(data_dir).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{data_dir}.lock"):  # all processes of a run call this function

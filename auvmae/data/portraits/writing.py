@@ -31,7 +31,8 @@ from .script import FRAME_RATE, write_script
 RENDERER_VERSION = 1
 """Part of the parameters of a tree. Raise it whenever the same seed would give other pixels or labels."""
 
-CARD = "portraits.json"
+CARD, NOTE = "portraits.json", "unfinished.json"
+"""Files with the parameters of a complete and of an unfinished tree."""
 
 COLUMNS = tuple(f"AU{number}_{side}" for number in NUMBERS for side in "RL")
 """Columns of a label file after the frame."""
@@ -140,6 +141,7 @@ def write_portraits(
     job.renderer()  # before workers are forked
     run_jobs(partial(job.run, unfinished), len(portraits), num_proc, "portraits", "portrait", progress)
     save_json({**parameters, "sha256": tree_digest(unfinished)}, unfinished / CARD)
+    (unfinished / NOTE).unlink()
     if root.exists():
         root.rmdir()
     unfinished.rename(root)
@@ -162,7 +164,7 @@ def tree_digest(root: Path) -> str:
 
 def _keep_parameters(unfinished: Path, parameters: Mapping[str, Any]) -> None:
     """Note the parameters of an unfinished tree, or check that they are the same."""
-    note = unfinished / "unfinished.json"
+    note = unfinished / NOTE
     if not note.is_file():
         save_json(dict(parameters), note)
     elif (found := json.loads(note.read_text(encoding="utf-8"))) != parameters:

@@ -47,6 +47,7 @@ def test_one_and_two_processes_give_the_same_bytes(tmp_path, tree, portraits, ri
     assert tree_digest(tree) == tree_digest(other) == read_card(tree)["sha256"]
     assert len(list(tree.glob("videos/*/*.mp4"))) == 12
     assert not (tmp_path / "tree.unfinished").exists()
+    assert {path.name for path in tree.iterdir()} == {"portraits.json", "videos", "labels"}
     third = write_portraits(tmp_path / "third", portraits, rig_folder, **SIZES | {"seed": 4}, progress=False)
     assert tree_digest(third) != tree_digest(tree)
 
@@ -146,6 +147,8 @@ def test_the_flags_render_the_tree_first(tmp_path, portraits, rig_folder):
     rows = load_au_dataset("portraits", tmp_path / "data", clip_length=4, **SIZES, **options)
     assert len(rows["train"]) + len(rows["test"]) == 24
     assert len(load_au_dataset("portraits", tmp_path / "data", clip_length=4, cache_dir=tmp_path / "cache")) == 2
+    with pytest.raises(ValueError, match=r"was rendered with .*'seed': 3.*, not \{'seed': 5\}\. Name another data_dir"):
+        load_au_dataset("portraits", tmp_path / "data", seed=5, cache_dir=tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
