@@ -63,6 +63,7 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
         levels.evaluation,
         resize=processor.resize_frames,
         seed=args.seed,
+        distort=args.distort_clips,
         backend=data.video_backend,
     )
     trainer = AUVMAETrainer(

@@ -42,6 +42,13 @@ class FinetuneArguments(RunArguments):
     balanced_sampling: bool = field(
         default=False, metadata={"help": "Oversample clips with rare AUs, according to the rarest AU of each clip."}
     )
+    distort_clips: bool = field(
+        default=False,
+        metadata={
+            "help": "Shift the colours of training clips and lower the resolution of half of them, at random. Use it "
+            "if the recordings to predict come from other cameras."
+        },
+    )
     inner_val: float = field(
         default=0.0,
         metadata={"help": "Fraction of the training subjects, e.g. 0.2, held out for evaluation."},

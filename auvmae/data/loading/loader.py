@@ -17,7 +17,7 @@ from ...configuration import AUVMAEConfig
 from ...masking import tube_mask
 from ...video.container import VideoDecodeError
 from ...video.random_access import read_frames
-from .augmentation import augment_clip
+from .augmentation import augment_clip, distort_clip
 from .shared_frames import ByValue, FramePool
 
 MAX_TRIES = 10
@@ -35,6 +35,7 @@ class ClipDataset(Dataset):
             `AUVMAEImageProcessor.resize_frames`.
         sampling_rate: Decode every `sampling_rate`-th frame. The labels keep every frame.
         augment: Flip and crop, drawn once per clip and epoch.
+        distort: With `augment`, also shift the colours and lower the resolution.
         seed: Random seed of the augmentation and the masks.
         backend: Decoder, see `read_frames`.
         with_labels: Whether an item contains labels. It has none if the rows have none.
@@ -47,6 +48,7 @@ class ClipDataset(Dataset):
         resize: Callable[[np.ndarray], torch.Tensor],
         sampling_rate: int = 1,
         augment: bool = False,
+        distort: bool = False,
         seed: int = 0,
         backend: str = "pyav",
         with_labels: bool = True,
@@ -55,7 +57,7 @@ class ClipDataset(Dataset):
         self.rows = rows.with_format("numpy")
         self.resize = resize
         self.sampling_rate = sampling_rate
-        self.augment = augment
+        self.augment, self.distort = augment, distort
         self.seed = seed
         self.backend = backend
         self.skip_broken = skip_broken
@@ -101,6 +103,8 @@ class ClipDataset(Dataset):
         seed = int(generator.integers(2**63))
         if self.augment:
             clip = augment_clip(clip, generator)
+            if self.distort:
+                clip = distort_clip(clip, generator)
         clip_name = f"{row['video']} from frame {row['start_frame']}"
         item = {"frames": self.resize(clip), "clip": clip_name, "seed": seed}
         if self.with_labels:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from auvmae.data.clips import fit_clip, rare_au_clips
-from auvmae.data.loading.augmentation import augment_clip
+from auvmae.data.loading import augmentation
+from auvmae.data.loading.augmentation import augment_clip, distort_clip
 
 
 def stream_clips(labels: np.ndarray, rare: list[int], patience: int) -> list[tuple[int, int]]:
@@ -90,3 +91,37 @@ def _occurs(crop: np.ndarray, frame: np.ndarray) -> bool:
 def test_no_augmentation_is_the_identity() -> None:
     clip = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     assert np.array_equal(augment_clip(clip, np.random.default_rng(0), flip_probability=0, min_crop=1), clip)
+
+
+def test_distortion_is_one_draw_per_clip() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (20, 24, 3)).astype(np.uint8)
+    distorted = []
+    for seed in range(40):
+        clip = distort_clip(np.stack([frame, frame]), np.random.default_rng(seed))
+        assert clip.shape == (2, 20, 24, 3)
+        assert clip.dtype == np.uint8
+        np.testing.assert_array_equal(clip[0], clip[1])
+        distorted.append(clip[0])
+    assert len({one.tobytes() for one in distorted}) == 40
+    detail = [np.abs(np.diff(one.astype(int), axis=0)).mean() for one in distorted]
+    assert 8 < sum(value < 0.6 * max(detail) for value in detail) < 32  # about half are filtered
+    again = distort_clip(np.stack([frame, frame]), np.random.default_rng(3))
+    np.testing.assert_array_equal(again[0], distorted[3])
+
+
+def test_distortion_without_a_draw_is_the_identity(monkeypatch) -> None:
+    for name in ("GAMMA", "GAIN", "SHIFT", "FILTERED"):
+        monkeypatch.setattr(augmentation, name, 0)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 20, 24, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(distort_clip(frames, np.random.default_rng(0)), frames)
+
+
+def test_the_resolution_is_that_of_averaged_pixels(monkeypatch) -> None:
+    for name, value in {"GAMMA": 0, "GAIN": 0, "SHIFT": 0, "FILTERED": 1, "COARSEST": 0.5, "FINEST": 0.5}.items():
+        monkeypatch.setattr(augmentation, name, value)
+    frames = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3)).astype(np.uint8)
+    found = distort_clip(frames, np.random.default_rng(0))[0].astype(float)
+    small = frames[0].reshape(4, 2, 4, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(found[0, 0], small[0, 0], atol=0.51)  # the corner lies outside of all other means
+    between = (9 * small[0, 0] + 3 * small[0, 1] + 3 * small[1, 0] + small[1, 1]) / 16
+    np.testing.assert_allclose(found[1, 1], between, atol=0.51)
