@@ -65,7 +65,7 @@ ACTION_UNITS = (
     ActionUnit(
         9,
         "The nose wrinkles along its sides, its wings rise, and the brows come down.",
-        {"noseSneer": 1.1, "browDown": 0.4, "mouthUpperUp": -0.65},
+        {"noseSneer": 1.1, "browDown": 0.4, "mouthUpperUp": -0.85},
     ),
     ActionUnit(
         10,

@@ -64,8 +64,8 @@ class FaceMesh:
         fade: 0 at that edge, rising to 1 inside, float32 of shape (S,).
         front: Places in the maps of wrinkles, float32 of shape (V, 2).
         lateral: 1 at the sides of the head, falling to 0 in front, float32 of shape (S,).
-        outside: Corners (3, F) of the triangles that show with the lips closed.
-        inside: Corners (3, F) of the triangles that show with the lips open.
+        outside: Corners (3, F) of the triangles outside of the mouth.
+        inside: Corners (3, F) of the triangles that only show between the lips.
         outside_parts, inside_parts: Parts of these triangles.
     """
 

@@ -45,9 +45,6 @@ LONGEST_BLINK = 1.5
 LIP_GAP = 0.03
 """Opening of the lips of a neutral face, in centimetres; a dark line shows between them."""
 
-CLOSED = 0.01
-"""Opening of the lips, in centimetres, up to which nothing shows between them."""
-
 SLIT = 0.45
 """Opening of the lips, in centimetres, up to which they shade what is behind them."""
 
@@ -222,7 +219,7 @@ class Portrait:
                 behind = cv2.warpAffine(background, carried, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
                 frame += np.float32(share) * single(behind).reshape(-1, 3)
         opening = lip_opening(vertices, mesh.rig)
-        corners, parts = self._choose_triangles(points, opening)
+        corners, parts = self._choose_triangles(points)
         visible = rasterise(points, corners, size)
         parts = parts[visible.triangles]
         self._paint_inside(frame, visible, corners, parts, points, rotation, opening, shot)
@@ -325,14 +322,12 @@ class Portrait:
         flat = (seen[:, 0] - 1j * seen[:, 1] - source.mean()) * factor + middle
         return single(np.column_stack([flat.real, flat.imag, seen[:, 2] * abs(factor)]))
 
-    def _choose_triangles(self, points: FloatArray, opening: float) -> tuple[Indices, NDArray[np.int8]]:
+    def _choose_triangles(self, points: FloatArray) -> tuple[Indices, NDArray[np.int8]]:
         """List corners and parts of the triangles to draw.
 
-        Those of the mouth are only needed where the lips are open.
+        Those of the mouth are only needed within the lips.
         """
         mesh = self.renderer.mesh
-        if opening < CLOSED:
-            return mesh.outside, mesh.outside_parts
         lips = points[mesh.rig.landmarks[48:], :2]
         mouth = points[mesh.mouth, :2]
         within = np.zeros(len(points), bool)
