@@ -23,10 +23,10 @@ CELL = 0.1
 SHAPE = (200, 160)
 """Height and width of the maps in cells."""
 
-RIDGE = 0.16
+RIDGE = 0.22
 """Brightness of the ridges beside a groove, as a fraction of its depth."""
 
-SHADOW = 0.3
+SHADOW = 0.15
 """Depth of the wide shadow around a groove, as a fraction of its depth."""
 
 DEEPEST, BRIGHTEST = 0.45, 1.25
