@@ -31,6 +31,7 @@ from hardware import describe_machine
 from auvmae.data.portraits.action_units import NUMBERS, expression_weights
 from auvmae.data.portraits.drawing.mesh import rotate
 from auvmae.data.portraits.drawing.rendering import Portrait, Renderer, Shot
+from auvmae.data.portraits.drawing.wrinkles import Wrinkles
 from auvmae.data.portraits.fitting import load_fits, read_portrait
 from auvmae.data.portraits.rig import Rig, load_rig
 
@@ -43,7 +44,7 @@ Draw = Callable[[Shot], np.ndarray]
 def random_shots(rig: Rig, count: int) -> list[Shot]:
     """Draw shots in which a fifth of the action units act."""
     rng = np.random.default_rng(0)
-    shots = []
+    shots, wrinkles = [], Wrinkles(0)
     for _ in range(count):
         intensities = rng.uniform(0, 5, (len(NUMBERS), 2)) * (rng.uniform(size=(len(NUMBERS), 1)) < 0.2)
         shots.append(
@@ -54,6 +55,7 @@ def random_shots(rig: Rig, count: int) -> list[Shot]:
                 gaze=tuple(rng.normal(0, 0.1, 2)),
                 light=tuple(rng.normal((0, 0.4, 0.9), 0.3)),
                 ambient=rng.uniform(0.3, 0.7),
+                wrinkles=wrinkles.shade(intensities),
             )
         )
     return shots

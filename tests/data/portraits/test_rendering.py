@@ -105,6 +105,43 @@ def test_a_blink_hides_the_iris(rig, portrait):
     assert shut[place].mean() > still[place].mean() + 40
 
 
+def test_shut_eyes_do_not_show(rig, fit, image):
+    portrait = Renderer(rig, SIZE).prepare(image, fit)
+    for patch in portrait._eyes:
+        patch[...] = (255, 0, 255)
+    still, shut = (portrait.render(Shot(act(rig, AU43=level))).frame.astype(int) for level in (0, 5))
+    for frame, shows in ((still, True), (shut, False)):
+        assert ((frame[..., 0] > 230) & (frame[..., 1] < 30)).any() == shows
+
+
+def test_neutral_lips_are_closed(rig, portrait):
+    assert lip_opening(rig.vertices, rig) == pytest.approx(0.5, abs=1e-3)
+    assert portrait.neutral_opening < 0.2
+    apart = Renderer(rig, SIZE).mesh.close_lips(portrait.neutral, 0.1)
+    np.testing.assert_array_equal(apart[:, [0, 2]], portrait.neutral[:, [0, 2]])
+
+
+def test_the_tongue_moves_and_has_its_own_brightness(rig, portrait):
+    mesh = portrait.renderer.mesh
+    assert mesh.tongue.max() == 1
+    still, raised = (
+        portrait.render(Shot(act(rig, AU26=5), tongue=tongue)).vertices for tongue in ((0, 0, 1), (0.3, 0.2, 1))
+    )
+    np.testing.assert_allclose(raised - still, np.outer(mesh.tongue, (0, 0.2, 0.3)), atol=1e-5)
+    light, dark = (
+        portrait.render(Shot(act(rig, AU26=5), tongue=(0, 0, factor))).frame.astype(int) for factor in (1.5, 0.2)
+    )
+    assert (light - dark).max() > 10
+
+
+def test_a_turned_head_has_all_of_it_painted_out_behind(rig, fit, image):
+    portrait = Renderer(rig, SIZE).prepare(image, fit)
+    portrait.empty[...] = (255, 0, 255)
+    for turn, shows in ((0.0, False), (0.05, False), (0.3, True)):
+        frame = portrait.render(Shot(act(rig), head=(turn, 0.0, 0.0))).frame.astype(int)
+        assert ((frame[..., 0] > 250) & (frame[..., 1] < 5)).any() == shows
+
+
 def test_the_jaw_opens_the_lips_and_shows_the_mouth(rig, portrait):
     openings = [lip_opening(portrait.render(Shot(act(rig, AU26=level))).vertices, rig) for level in (0, 2, 5)]
     assert openings[0] == pytest.approx(portrait.neutral_opening, abs=1e-5)
