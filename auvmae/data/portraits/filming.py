@@ -59,6 +59,7 @@ def film(
     turn = rng.normal(0, 0.03) + 0.006 * rng.normal(0, 1, count)
     shift = rng.normal(0, 0.015, 2) + 0.005 * rng.normal(0, 1, (count, 2))
     inside = tuple(np.exp(rng.normal((-0.25, -0.15, -0.1), (0.6, 0.4, 0.25))).tolist())
+    tongue = (rng.normal(0, 0.25), rng.normal(0, 0.3), float(np.exp(rng.normal(0, 0.3))))
     depth = rng.uniform(0, 1.2) if rng.random() < WRINKLED else 0.0
     wrinkles = Wrinkles(int(rng.integers(2**32)), depth) if depth else None
     camera = Camera.draw(portrait.renderer.size, rng)
@@ -78,6 +79,7 @@ def film(
                 turn=float(turn[frame]),
                 shift=tuple(shift[frame].tolist()),
                 inside=inside,
+                tongue=tongue,
                 wrinkles=None if wrinkles is None else wrinkles.shade(script.intensities[frame]),
             )
         )
