@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
         "from tests.support.drawn_faces import SlowDetector\n"
         "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
         f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
-        "    '--events', '--overlay', '--device', 'cpu'])\n"
+        "    '--events', '--overlay', '--device', 'cpu', '--dtype', 'float32'])\n"  # as the detector
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
