@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,10 @@ def write_portraits(
     Raises:
         FileNotFoundError, ValueError: The portraits or the rig are missing or damaged, or a number is out of range.
         FileExistsError: `root` holds something else.
+        ImportError: OpenCV is not installed.
     """
+    if find_spec("cv2") is None:
+        raise ImportError("rendering needs the extra `faces`: pip install auvmae[faces]")
     root = Path(root)
     if image_size % 2 or image_size < 32:
         raise ValueError(f"image_size is {image_size}; it must be even and at least 32.")

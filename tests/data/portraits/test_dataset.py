@@ -17,6 +17,8 @@ from auvmae.data.portraits.writing import find_portraits, read_card, tree_digest
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.video.random_access import read_frames
 
+pytest.importorskip("cv2")
+
 SIZES = {"videos_per_portrait": 2, "frames_per_video": 6, "image_size": 32, "seed": 3}
 
 
@@ -172,3 +174,9 @@ def test_a_missing_video_is_named(tree, tmp_path):
     (tree / "videos/female_00/000.mp4").unlink()
     with pytest.raises(DatasetLayoutError, match=r"labels/female_00/000.csv has no video videos/female_00/000.mp4"):
         load_au_dataset("portraits", tree, cache_dir=tmp_path / "cache")
+
+
+def test_missing_opencv_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"rendering needs the extra `faces`: pip install auvmae\[faces\]"):
+        write_portraits(tmp_path / "new", tmp_path, tmp_path, **SIZES)

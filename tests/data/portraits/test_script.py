@@ -1,9 +1,12 @@
 import numpy as np
+import pytest
 
 from auvmae.data.portraits.action_units import LIPS_PART, NUMBERS
 from auvmae.data.portraits.drawing.rendering import Renderer
 from auvmae.data.portraits.filming import Camera, film
 from auvmae.data.portraits.script import STILL, write_script
+
+pytest.importorskip("cv2")
 
 
 def scripts(rig, count=200, frames=32):

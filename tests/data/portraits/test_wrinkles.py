@@ -5,6 +5,8 @@ from auvmae.data.portraits.action_units import NUMBERS, expression_weights
 from auvmae.data.portraits.drawing.rendering import Renderer, Shot
 from auvmae.data.portraits.drawing.wrinkles import CELL, CURVES, SHAPE, Wrinkles, draw_groove, front_view
 
+pytest.importorskip("cv2")
+
 
 def one(number, right, left):
     intensities = np.zeros((len(NUMBERS), 2), np.float32)
