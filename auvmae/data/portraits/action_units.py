@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rig import FloatArray, Rig, single
+from ...knowledge.facs import HIGHEST_INTENSITY
+from .rig import FloatArray, Rig, single, without_side
 
-SCALE = 5.0
-"""Highest intensity; FACS calls 1 a trace and 5 the maximum."""
+SCALE = HIGHEST_INTENSITY
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def expression_weights(rig: Rig, intensities: NDArray[Any], matrix: FloatArray |
     matrix = shape_matrix(rig) if matrix is None else matrix
     sides = np.asarray(intensities, np.float32).reshape(len(ACTION_UNITS), -1)
     weights = np.einsum("ns,nse->e", np.broadcast_to(sides, (len(sides), 2)) / SCALE, matrix)
-    highest = [LIMITS.get(name.removesuffix("_L").removesuffix("_R"), 1.5) for name in rig.names]
+    highest = [LIMITS.get(without_side(name), 1.5) for name in rig.names]
     return np.minimum(weights, single(highest))
 
 

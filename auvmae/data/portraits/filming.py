@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .action_units import LIPS_PART, expression_weights, lip_opening, measure_lips_part, shape_matrix
+from .action_units import LIPS_PART, SCALE, expression_weights, lip_opening, measure_lips_part, shape_matrix
 from .drawing.rendering import Portrait, Shot
 from .drawing.wrinkles import Wrinkles
-from .rig import FloatArray, single
-from .script import Script, draw_walk
+from .rig import FloatArray, single, without_side
+from .script import BLINK, Script, draw_walk
 
 HIGHEST_HEAD = (0.32, 0.22, 0.25)
 """Largest turn of the head from the portrait's pose (aside, up, roll), in radians."""
@@ -47,12 +47,12 @@ def film(
         float32 of shape (N, 2).
     """
     rig, count = portrait.renderer.mesh.rig, len(script.intensities)
-    shapes = sorted({name.removesuffix("_L").removesuffix("_R") for name in rig.names})
+    shapes = sorted(set(map(without_side, rig.names)))
     styles = dict(zip(shapes, np.exp(rng.normal(0, 0.18, len(shapes))).tolist(), strict=True))
     matrix = shape_matrix(rig, styles) * single(np.exp(rng.normal(0, 0.12, (script.intensities.shape[1], 1, 1))))
     identity = single(rng.normal(0, IDENTITY_MORPH, min(30, len(rig.identities)))) * (rng.random() < MORPHED)
     heads, gazes = _draw_heads(count, rng), _draw_gazes(count, rng)
-    lids = 1 - script.intensities[:, -1].mean(axis=1) / 5
+    lids = 1 - script.intensities[:, BLINK].mean(axis=1) / SCALE
     direction, height, ambient = rng.normal(0, 0.7), rng.normal(0.35, 0.3), rng.uniform(0.3, 0.8)
     light = (np.sin(direction) * np.cos(height), np.sin(height), np.cos(direction) * np.cos(height))
     zoom = np.exp(rng.normal(0, 0.035)) + 0.006 * rng.normal(0, 1, count)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .rig import FloatArray, Rig, load_rig, single
+from .rig import FloatArray, Rig, load_rig, single, without_side
 
 Array = NDArray[np.float64]
 
@@ -240,7 +240,7 @@ def _fitted_shapes(rig: Rig) -> tuple[list[int], Array, Array]:
     """List the columns of the fitted shapes, and the limits of their weights."""
     columns, limits = [], []
     for column, name in enumerate(rig.names):
-        shape = name.removesuffix("_L").removesuffix("_R")
+        shape = without_side(name)
         if shape in CHANNELS:
             columns.append(column)
             limits.append(LIDS if shape == "eyeBlink" else (LOWEST, HIGHEST))
@@ -264,7 +264,7 @@ def expected_expression(rig: Rig, scores: Mapping[str, float]) -> dict[str, floa
     """Translate MediaPipe's blendshapes in 0..1 into expected weights of shapes."""
     expected = {}
     for name in rig.names:
-        shape, side = name.removesuffix("_L").removesuffix("_R"), {"_L": "Left", "_R": "Right"}.get(name[-2:], "")
+        shape, side = without_side(name), {"_L": "Left", "_R": "Right"}.get(name[-2:], "")
         channel = CHANNELS.get(shape)
         if channel:
             score = scores.get(channel + side, scores.get(channel))

@@ -53,6 +53,11 @@ def single(values: Any) -> FloatArray:
     return np.asarray(values, np.float32)
 
 
+def without_side(name: str) -> str:
+    """Return the name of a shape without `_L` or `_R`."""
+    return name.removesuffix("_L").removesuffix("_R")
+
+
 @dataclass(frozen=True)
 class Rig:
     """Hold the parts of the rig that a camera in front of the face sees.
@@ -87,6 +92,10 @@ class Rig:
         for name, weight in by_name.items():
             found[self.names.index(name)] += weight
         return found
+
+    def columns(self, shape: str) -> list[int]:
+        """List the columns of a shape, given without its side."""
+        return [column for column, name in enumerate(self.names) if without_side(name) == shape]
 
     def morph(self, identity: NDArray[Any], expression: NDArray[Any]) -> FloatArray:
         """Move the mesh to an identity and an expression.
@@ -266,18 +275,28 @@ def _find_parts(neutral: FloatArray, landmarks: list[int], by_material: dict[str
     }
 
 
-def split_pieces(triangles: IntArray, count: int) -> list[IntArray]:
-    """Split triangles into connected pieces."""
+def label_pieces(groups: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Label vertices with the smallest vertex of their connected piece.
+
+    Args:
+        groups: Vertices of each triangle or edge, (G, 3) or (G, 2).
+        count: Number of vertices.
+    """
     label = np.arange(count)
-    while True:  # every vertex takes the smallest label of its triangles until nothing changes
-        smallest = label[triangles].min(1)
+    while True:  # every vertex takes the smallest label of its groups until nothing changes
+        smallest = label[groups].min(1)
         new = label.copy()
-        for corner in triangles.T:
+        for corner in groups.T:
             np.minimum.at(new, corner, smallest)
         new = new[new]
         if (new == label).all():
-            break
+            return label
         label = new
+
+
+def split_pieces(triangles: IntArray, count: int) -> list[IntArray]:
+    """Split triangles into connected pieces."""
+    label = label_pieces(triangles, count)
     piece = label[triangles[:, 0]]
     return [triangles[piece == one] for one in np.unique(piece)]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .action_units import NUMBERS, SCALE
+from .action_units import ACTION_UNITS, NUMBERS, SCALE
 from .rig import FloatArray, Rig, single
 
 FRAME_RATE = 25
@@ -49,7 +49,7 @@ SPEECH = 0.33
 UNEVEN = 0.2
 """Share of the events that are one-sided or uneven."""
 
-JAW_AT_FULL = 0.62
+JAW_AT_FULL = ACTION_UNITS[NUMBERS.index(26)].shapes["jawOpen"]
 """Weight of the open jaw at full intensity of AU26."""
 
 
@@ -159,9 +159,7 @@ def _draw_rest(rig: Rig, num_frames: int, rng: np.random.Generator) -> FloatArra
     extra[:, moving] = np.clip(rng.normal(0, 0.045, len(moving)), -0.1, 0.1)
     for shape in ("mouthSmile", "mouthFrown", "browDown", "eyeSquint", "eyeBlink", "mouthPress"):
         weight = np.clip(rng.normal(0, 0.06), -0.12, 0.15)
-        for column, name in enumerate(rig.names):
-            if name.removesuffix("_L").removesuffix("_R") == shape:
-                extra[:, column] += weight
+        extra[:, rig.columns(shape)] += weight
     for column in rng.choice(moving, min(6, len(moving)), replace=False):
         extra[:, column] += single(0.035 * draw_walk(num_frames, 8, rng))
     return extra
@@ -182,9 +180,7 @@ def _add_speech(extra: FloatArray, rig: Rig, rng: np.random.Generator) -> NDArra
         ("mouthPress", 0.12), ("jawForward", 0.2),
     ):  # fmt: skip
         weight = single(reach * loud * np.clip(draw_walk(frames, 4, rng), 0, 2))
-        for column, name in enumerate(rig.names):
-            if name.removesuffix("_L").removesuffix("_R") == shape:
-                extra[:, column] += weight
+        extra[:, rig.columns(shape)] += weight[:, None]
     extra[:, rig.names.index("jawOpen")] += single(jaw)
     if rng.random() < 0.5 and "mouthClose" in rig.names:  # lips that meet while the jaw is open, as in m and p
         meet = np.clip(2 * draw_walk(frames, 4, rng) - 1, 0, 1) * rng.uniform(0.5, 0.95)

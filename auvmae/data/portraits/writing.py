@@ -25,7 +25,7 @@ from ...video.writing import VideoWriter
 from .action_units import NUMBERS
 from .drawing.rendering import Renderer
 from .filming import film
-from .fitting import Fit, digest, load_fits, read_portrait
+from .fitting import SOURCE, Fit, digest, load_fits, read_portrait
 from .rig import load_rig
 from .script import FRAME_RATE, write_script
 
@@ -37,8 +37,6 @@ CARD, NOTE = "portraits.json", "unfinished.json"
 
 COLUMNS = tuple(f"AU{number}_{side}" for number in NUMBERS for side in "RL")
 """Columns of a label file after the frame."""
-
-SOURCE = "git clone https://github.com/faker-js/assets-person-portrait"
 
 BEST, WORST = 18, 38
 """Range of the constant rate factors with which H.264 encodes the videos."""

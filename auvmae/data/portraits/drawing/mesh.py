@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rig import EYES, GUMS, SKIN, SOCKETS, TEETH, FloatArray, Rig, single, split_pieces
+from ..rig import EYES, GUMS, SKIN, SOCKETS, TEETH, FloatArray, Rig, label_pieces, single, split_pieces
 from .wrinkles import front_view
 
 Indices = NDArray[np.intp]
@@ -205,16 +205,7 @@ def find_edges(triangles: NDArray[Any], vertices: FloatArray) -> tuple[Indices, 
     edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
     unique, count = np.unique(edges, axis=0, return_counts=True)
     single_edges = unique[count == 1]
-    label = np.arange(len(vertices))
-    while True:  # every vertex takes the smallest label of its edges until nothing changes
-        smallest = label[single_edges].min(1)
-        new = label.copy()
-        np.minimum.at(new, single_edges[:, 0], smallest)
-        np.minimum.at(new, single_edges[:, 1], smallest)
-        new = new[new]
-        if (new == label).all():
-            break
-        label = new
+    label = label_pieces(single_edges, len(vertices))
     ends = np.unique(single_edges)
     loops = [ends[label[ends] == one] for one in np.unique(label[ends])]
     outer = int(np.argmax([float(np.ptp(vertices[loop], axis=0).sum()) for loop in loops]))
