@@ -53,6 +53,8 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
     names = au_names(rows)
 
     fields = {"clip_length": data.clip_length, **levels.evaluation._asdict()}
+    if args.do_train and "intensities" not in rows["train"].features:
+        fields["grade_intensities"] = False  # nothing would train that head
     model = build_classifier(arguments.model, names, args.do_train, args.drop_path, args.lora_rank, **fields)
     config = model.config
     seen = trained_on(arguments.model.model_name_or_path, args, data.trained_datasets, rows)
@@ -76,6 +78,7 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
         compute_metrics=FrameAUMetrics(names),
         criterion=arguments.loss.build(rows["train"]),
         intensity_weight=arguments.loss.intensity_weight,
+        ranking_weight=arguments.loss.ranking_weight,
         train_sampler=build_sampler(
             clips["train"], args.train_batch_size * args.world_size, args.seed, args.balanced_sampling
         ),
@@ -89,7 +92,7 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
         trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
     train(trainer)
     if args.tune_thresholds:
-        tune_thresholds(trainer, clips["inner_val"])
+        tune_thresholds(trainer, clips["inner_val"], args.false_alarm_rate)
 
     prediction = trainer.predict(clips["test"])
     run = describe_run(trainer, arguments, rows)

@@ -36,8 +36,11 @@ AUTO_MAP = {
     "AutoImageProcessor": "processors.AUVMAEImageProcessor",
 }
 
-LATER = {"stem_channels", "stem_blocks", "grade_intensities"}
+LATER = {"stem_channels", "stem_blocks", "grade_intensities", "weigh_positions", "au_checks"}
 """Fields that older checkpoints do not have; their weights say the same, so that a loss of one is noticed."""
+
+CHECKS = ("passed", "failed", "none")
+"""Outcomes of the check of an action unit on real faces; "none" if it was not checked."""
 
 LARGEST_SIZE, MOST_TOKENS, LONGEST_CLIP = 2**16, 10**5, 10**6
 """Limits of any width or count, of the tokens in a window, and of the frames in a clip.
@@ -85,11 +88,15 @@ class AUVMAEConfig(VideoMAEConfig):
             Pre-training undoes the normalisation to build its pixel targets.
         thresholds (`list[float]`, *optional*): Decision threshold of each action unit, in (0, 1), in the order of the
             logits. All are 0.5 by default.
+        au_checks (`dict[str, str]`, *optional*): Outcome of the check of each action unit on real faces, in `CHECKS`.
+            `AUDetector` leaves out those that failed. By default, nothing is known.
         stem_channels (`list[int]`, *optional*): Channels of a convolutional first stage that takes the place of
             VideoMAE's linear embedding, one per halving of the resolution, so `patch_size` is 2 to the power of their
             number. See `ConvolutionalStem`.
         stem_blocks (`list[int]`, *optional*): Residual blocks after each of these convolutions; none by default.
         grade_intensities (`bool`, defaults to False): Whether a second head predicts intensities.
+        weigh_positions (`bool`, defaults to False): Whether the heads learn a weight for every position and channel,
+            instead of averaging the positions.
         kwargs: Fields of `VideoMAEConfig`. `id2label` names the action units, e.g. `{0: "AU1", 1: "AU2"}`.
 
     Raises:
@@ -109,9 +116,11 @@ class AUVMAEConfig(VideoMAEConfig):
     image_mean: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_MEAN))
     image_std: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_STD))
     thresholds: list[float] | None = None
+    au_checks: dict[str, str] | None = None
     stem_channels: list[int] | None = None
     stem_blocks: list[int] | None = None
     grade_intensities: bool = False
+    weigh_positions: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         # The config.json of stock VideoMAE has model_type "videomae". If we kept it, saving would rename the weights
@@ -253,6 +262,15 @@ class AUVMAEConfig(VideoMAEConfig):
             raise ValueError(
                 f"thresholds must be {len(self.au_names)} numbers in (0, 1), one per action unit "
                 f"({', '.join(self.au_names)}), found {self.thresholds}."
+            )
+
+    def validate_checks(self) -> None:
+        """Check that each action unit has one outcome of a check, if any has."""
+        checks = self.au_checks
+        if checks is not None and (sorted(checks) != sorted(self.au_names) or not {*checks.values()} <= {*CHECKS}):
+            raise ValueError(
+                f"au_checks must give one of {', '.join(CHECKS)} for each action unit ({', '.join(self.au_names)}), "
+                f"found {checks}."
             )
 
     @property

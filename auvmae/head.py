@@ -10,18 +10,33 @@ from .configuration import AUVMAEConfig
 class FrameAUHead(nn.Module):
     """Predict one logit vector per sampled frame.
 
-    The visible tokens of each slot are averaged, normalised (LayerNorm) and projected.
+    The visible tokens of each slot are averaged, normalised (LayerNorm) and projected. With `config.weigh_positions`,
+    every channel weighs the positions by itself, as in the global depthwise convolution of MobileFaceNets (Chen et al.,
+    2018): a brow is not where a mouth is.
     """
+
+    position_weights: nn.Parameter | None
 
     def __init__(self, config: AUVMAEConfig) -> None:
         super().__init__()
         self.num_labels = len(config.au_names)
+        self.position_weights = None
+        if config.weigh_positions:
+            self.position_weights = nn.Parameter(torch.empty(config.patches_per_slot, config.hidden_size))
         self.norm = nn.LayerNorm(config.hidden_size)
         self.projection = nn.Linear(config.hidden_size, config.tubelet_size * self.num_labels)
 
-    def forward(self, tokens: torch.Tensor, num_slots: int) -> torch.Tensor:
-        """Map (B, T' * visible, D) to (B, T' * tubelet_size, num_labels)."""
-        slots = tokens.reshape(tokens.shape[0], num_slots, -1, tokens.shape[2]).mean(dim=2)
+    def forward(self, tokens: torch.Tensor, num_slots: int, visible: torch.Tensor | None = None) -> torch.Tensor:
+        """Map (B, T' * visible, D) to (B, T' * tubelet_size, num_labels).
+
+        `visible` (B, K) are the positions of a slot's tokens; None if all are visible.
+        """
+        slots = tokens.reshape(tokens.shape[0], num_slots, -1, tokens.shape[2])
+        if self.position_weights is None:
+            slots = slots.mean(dim=2)
+        else:
+            weights = self.position_weights if visible is None else F.embedding(visible, self.position_weights)[:, None]
+            slots = (slots * weights).sum(dim=2)
         return self.projection(self.norm(slots)).reshape(tokens.shape[0], -1, self.num_labels)
 
 

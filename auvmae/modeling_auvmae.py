@@ -16,6 +16,7 @@ from transformers.conversion_mapping import get_checkpoint_conversion_mapping, r
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.videomae.modeling_videomae import (
     VideoMAEEncoder,
+    VideoMAELayer,
     VideoMAEModel,
     VideoMAEPreTrainedModel,
 )
@@ -27,6 +28,7 @@ from .embeddings import AUVMAEEmbeddings, gather_patches, sinusoid_table, tube_t
 from .head import FrameAUHead, interpolate_frames, masked_binary_cross_entropy
 from .masking import running_cells
 from .outputs import AUVMAEForFrameAUClassificationOutput, AUVMAEForVideoPretrainingOutput
+from .stem import ConvolutionalStem
 from .weights import check_finite, check_folder, find_damaged_file
 
 # VideoMAE's biases are q_bias and v_bias on disk, but query.bias and value.bias in memory. Transformers finds the
@@ -55,6 +57,16 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, AUVMAEEmbeddings):
             init.copy_(module.position_embeddings, sinusoid_table(*module.position_embeddings.shape[1:]))
+        elif isinstance(module, ConvolutionalStem):
+            # tokens as large as their positions, or the image would hardly be heard beside them
+            init.normal_(module.projection.weight, std=module.projection.in_features**-0.5)
+        elif isinstance(module, VideoMAELayer) and self.config.stem_channels:
+            # a layer begins as the identity, so that the stem learns first
+            init.zeros_(module.attention.output.dense.weight)
+            init.zeros_(module.output.dense.weight)
+        elif isinstance(module, FrameAUHead) and module.position_weights is not None:
+            patches = self.config.patches_per_slot
+            init.normal_(module.position_weights, 1 / patches, 0.5 * patches**-0.5)
         elif isinstance(module, AUVMAEForVideoPretraining):
             init.zeros_(module.mask_token)
             init.copy_(module.position_embeddings, sinusoid_table(*module.position_embeddings.shape[1:]))
@@ -376,11 +388,13 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
             )
         num_slots = num_frames // config.tubelet_size
         outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs)
-        tokens = outputs.last_hidden_state
-        logits = interpolate_frames(self.head(tokens, num_slots), config.clip_length)
+        tokens, visible = outputs.last_hidden_state, None
+        if bool_masked_pos is not None and config.weigh_positions:
+            visible = tube_token_indices(bool_masked_pos[:, : config.patches_per_slot], 1)[0]
+        logits = interpolate_frames(self.head(tokens, num_slots, visible), config.clip_length)
         intensity_logits = None
         if self.intensity_head is not None:
-            intensity_logits = interpolate_frames(self.intensity_head(tokens, num_slots), config.clip_length)
+            intensity_logits = interpolate_frames(self.intensity_head(tokens, num_slots, visible), config.clip_length)
         return AUVMAEForFrameAUClassificationOutput(
             loss=None if labels is None else masked_binary_cross_entropy(logits, labels),
             logits=logits,

@@ -1,4 +1,4 @@
-"""Check and hash weights, and explain why a file cannot be loaded."""
+"""Find, check and hash weights, and explain why a file cannot be loaded."""
 
 import hashlib
 import json
@@ -14,6 +14,45 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 POINTER_PROBLEM = "is a Git LFS pointer instead of weights. Run `git lfs pull` in its folder, or download it again."
 INDEX_SUFFIX = ".index.json"
 FLOATS = ("F16", "BF16", "F32", "F64")
+
+PACKAGED = {
+    "portraits": Path(__file__).with_name("portrait_model"),
+    "tiny": Path(__file__).with_name("tiny_encoder"),
+}
+"""Checkpoints in the package: the detector trained on animated portraits, and an encoder trained on drawn faces."""
+
+DEFAULT_MODEL = "portraits"
+"""Name of the packaged checkpoint that detects action units where no other is named."""
+
+
+def packaged_path(name: str | Path) -> str:
+    """Return the folder of a packaged checkpoint, and any other name as it is.
+
+    A folder of the same name is `./portraits`.
+    """
+    return str(PACKAGED.get(str(name), name))
+
+
+def describe_checks(checks: Mapping[str, str]) -> str:
+    """List the action units that are not verified on real faces.
+
+    Args:
+        checks: Outcomes of `AUVMAEConfig.au_checks`.
+
+    >>> describe_checks({"AU1": "passed", "AU7": "none", "AU9": "none", "AU14": "failed"})
+    'Not verified on real faces: AU7, AU9. Failed their check: AU14.'
+    >>> describe_checks({"AU1": "passed"})
+    ''
+    """
+    texts = {"none": "Not verified on real faces", "failed": "Failed their check"}
+    named = {outcome: [name for name, found in checks.items() if found == outcome] for outcome in texts}
+    return " ".join(f"{texts[outcome]}: {', '.join(names)}." for outcome, names in named.items() if names)
+
+
+def packaged_checks() -> dict[str, str]:
+    """Read the outcomes of the packaged detector's checks, without its weights."""
+    fields: dict[str, dict[str, str]] = json.loads((PACKAGED[DEFAULT_MODEL] / "config.json").read_bytes())
+    return {name: fields["au_checks"][name] for name in fields["id2label"].values()}
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], source: object) -> None:

@@ -24,8 +24,8 @@ from transformers.utils import logging
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.runs.arguments import TINY_ENCODER
 from auvmae.video.writing import VideoWriter
+from auvmae.weights import PACKAGED
 
 SIDE, FPS = 96, 25
 
@@ -60,7 +60,7 @@ def save_model(folder: Path) -> None:
     """Save the packaged encoder with a head for DISFA's action units."""
     torch.manual_seed(0)
     names = dict(enumerate(DISFA_AUS))
-    model = AUVMAEForFrameAUClassification.from_pretrained(TINY_ENCODER, dtype=torch.float32, id2label=names)
+    model = AUVMAEForFrameAUClassification.from_pretrained(PACKAGED["tiny"], dtype=torch.float32, id2label=names)
     model.save_pretrained(folder)
     AUVMAEImageProcessor(model.config.image_size).save_pretrained(folder)
 

@@ -37,6 +37,8 @@ def test_a_round_trip_keeps_everything(tmp_path):
         ({"sampling_rate": 4}, r"\(4 x 4 = 16\)"),
         ({"thresholds": [0.5]}, r"thresholds must be 3 numbers .* \(AU1, AU2, AU12\), found \[0.5\]"),
         ({"thresholds": [0.5, 0.5, 1.0]}, r"in \(0, 1\)"),
+        ({"au_checks": {"AU1": "passed"}}, r"au_checks must give one of passed, failed, none for each action unit"),
+        ({"au_checks": {"AU1": "passed", "AU2": "good", "AU12": "none"}}, "found .*good"),
         ({"image_size": 25}, r"image_size \(25\) must be a multiple of patch_size \(10\)"),
     ],
 )

@@ -93,6 +93,20 @@ def test_one_head_serves_every_level(classifier, num_frames, mask_ratio):
     torch.testing.assert_close(outputs.loss, F.binary_cross_entropy_with_logits(outputs.logits, labels.float()))
 
 
+@pytest.mark.parametrize("mask_ratio", [0.0, 0.5])
+def test_heads_weigh_each_position_by_channel(mask_ratio):
+    torch.manual_seed(0)
+    model = randomise(AUVMAEForFrameAUClassification(tiny_config(weigh_positions=True)))
+    clip = tiny_clip(num_frames=8)
+    mask = tiny_mask(num_frames=8, mask_ratio=mask_ratio) if mask_ratio else None
+    tokens = model.videomae(clip, mask).last_hidden_state.unflatten(1, (4, -1))
+    for row in range(2):
+        places = range(4) if mask is None else (~mask[row, :4]).nonzero().flatten().tolist()
+        pooled = sum(tokens[row, :, k] * model.head.position_weights[place] for k, place in enumerate(places))
+        expected = model.head.projection(model.head.norm(pooled)).unflatten(1, (2, 3)).flatten(0, 1)
+        torch.testing.assert_close(model(clip, mask).logits[row], expected)
+
+
 def test_uncoded_labels_count_nowhere(classifier):
     clip, labels = tiny_clip(num_frames=8), torch.randint(0, 2, (2, 8, 3))
     labels[0, 2:5], labels[1, :, 1] = -100, -100

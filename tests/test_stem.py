@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
-from auvmae.stem import ConvolutionalStem
+from auvmae.stem import MOMENTUM, ConvolutionalStem, _VisibleNorm
 
 from .support.tiny import randomise, tiny_clip, tiny_config, tiny_mask
 
@@ -27,11 +27,17 @@ def clip(batch_size=2, num_frames=4):
     return tiny_clip(batch_size, num_frames)[..., :16, :16].contiguous()
 
 
+def convolved(stem, frames, seen=None):
+    for stage in stem.stages:
+        frames = stage(frames, seen)
+    return frames
+
+
 def test_tokens_are_those_of_a_loop_over_frames(stem):
     frames, tokens = clip(), stem(clip())
     assert tokens.shape == (2, 2 * 4, 16)
     for row in range(2):
-        features = [stem.stages(frames[row, frame][None])[0] for frame in range(4)]
+        features = [convolved(stem, frames[row, frame][None])[0] for frame in range(4)]
         for slot in range(2):
             for patch in range(4):
                 y, x = divmod(patch, 2)
@@ -53,6 +59,28 @@ def test_nothing_of_the_hidden_patches_reaches_the_visible_ones(stem):
     frames[hidden.repeat_interleave(8, 3).repeat_interleave(8, 4)] = 9.0
     torch.testing.assert_close(stem(frames, visible), before)
     assert not torch.allclose(stem(frames), stem(clip()))
+
+
+def test_statistics_are_those_of_the_visible_positions():
+    torch.manual_seed(0)
+    norm, plain = _VisibleNorm(3, momentum=MOMENTUM), torch.nn.BatchNorm2d(3, momentum=MOMENTUM)
+    features = torch.randn(2, 3, 4, 4) * 3 + 1
+    seen = torch.zeros(2, 1, 4, 4)
+    seen[:, :, :, :2] = 1
+    found = norm(features, seen)
+    torch.testing.assert_close(found[..., :2], plain(features[..., :2].contiguous()))
+    assert not found[..., 2:].any()
+    torch.testing.assert_close(norm.running_mean, plain.running_mean)
+    torch.testing.assert_close(norm.running_var, plain.running_var)
+    norm.eval()
+    torch.testing.assert_close(norm(features, seen)[..., :2], norm(features)[..., :2])
+
+
+def test_training_hears_nothing_of_the_hidden_patches(stem):
+    frames, visible = clip(), torch.tensor([[0, 3, 4, 7], [1, 2, 5, 6]])
+    other = frames.clone()
+    other[0, :, :, :8, 8:] = other[1, :, :, :8, :8] = 9.0
+    torch.testing.assert_close(stem.train()(other, visible), stem(frames, visible))
 
 
 def test_checkpoints_keep_the_stem(tmp_path, config):

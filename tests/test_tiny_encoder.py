@@ -3,11 +3,12 @@
 import torch
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEModel
-from auvmae.runs.arguments import TINY_ENCODER, ModelArguments
+from auvmae.runs.arguments import ModelArguments
+from auvmae.weights import PACKAGED
 
 
 def test_it_fills_the_backbone():
-    model, info = AUVMAEModel.from_pretrained(TINY_ENCODER, dtype=torch.float32, output_loading_info=True)
+    model, info = AUVMAEModel.from_pretrained(PACKAGED["tiny"], dtype=torch.float32, output_loading_info=True)
     assert not info["missing_keys"] | info["unexpected_keys"]
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
 
@@ -19,6 +20,6 @@ def test_it_starts_a_classifier_by_its_short_name():
 
 
 def test_it_is_a_few_megabytes_and_no_code():
-    files = list(TINY_ENCODER.iterdir())
+    files = list(PACKAGED["tiny"].iterdir())
     assert sum(file.stat().st_size for file in files) < 5e6
     assert {file.suffix for file in files} == {".json", ".safetensors", ".md"}

@@ -115,7 +115,9 @@ class _Window(nn.Module):
         """
         visible = None if bool_masked_pos is None else self.visible_tokens(bool_masked_pos)
         tokens = VideoMAEModel.forward(self.model.videomae, pixel_values, visible).last_hidden_state
-        return interpolate_frames(self.model.head(tokens, self.num_slots), self.model.config.clip_length)
+        # the first slot has the smallest indices, which are its positions
+        positions = None if visible is None else visible[:, : visible.shape[1] // self.num_slots]
+        return interpolate_frames(self.model.head(tokens, self.num_slots, positions), self.model.config.clip_length)
 
     def visible_tokens(self, bool_masked_pos: torch.Tensor) -> torch.Tensor:
         """Compute `tube_token_indices` for a known number of hidden patches.

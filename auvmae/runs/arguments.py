@@ -18,9 +18,7 @@ from ..data.clips import au_names, video_labels
 from ..knowledge.losses import KnowledgeGuidedLoss
 from ..modeling_auvmae import AUVMAEPreTrainedModel
 from ..system.settings import parse_json, parse_options
-
-TINY_ENCODER = Path(__file__).parents[1] / "tiny_encoder"
-"""The packaged demonstration encoder, pre-trained on synthetic faces; `--model_name_or_path tiny`."""
+from ..weights import DEFAULT_MODEL, packaged_path
 
 RUN = "{run}"
 """Placeholder in --model_name_or_path for the name of each of several runs: `fold1`, `repeat1_fold1`."""
@@ -81,8 +79,10 @@ class ModelArguments:
     model_name_or_path: str | None = field(
         default=None,
         metadata={
-            "help": "Checkpoint to start from: a folder or Hub name of any AU-vMAE or VideoMAE model, or `tiny`, the "
-            "packaged demonstration encoder. By default, or with `none`, training starts from random weights."
+            "help": "Checkpoint to start from: a folder or Hub name of any AU-vMAE or VideoMAE model, `portraits`, the "
+            "packaged detector, `tiny`, the packaged demonstration encoder, or `none`, random weights. By default, "
+            "pre-training starts from random weights. So does fine-tuning with --model_config; otherwise it starts "
+            "from `portraits`."
         },
     )
     model_config: str = field(
@@ -94,12 +94,18 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
-        parse_json(self.model_config, "--model_config")
-        if self.model_name_or_path == "tiny":
-            self.model_name_or_path = str(TINY_ENCODER)
-        elif self.model_name_or_path == "none":  # overrides the checkpoint of a recipe
+        described = parse_json(self.model_config, "--model_config")
+        self.names_no_start = self.model_name_or_path is None and not described
+        if self.model_name_or_path == "none":  # overrides the checkpoint of a recipe
             self.model_name_or_path = None
+        elif self.model_name_or_path is not None:
+            self.model_name_or_path = packaged_path(self.model_name_or_path)
         self.given_start = self.model_name_or_path
+
+    def start_from_default(self) -> None:
+        """Start from the packaged detector where neither a start nor a model is named."""
+        if self.names_no_start:
+            self.model_name_or_path = self.given_start = packaged_path(DEFAULT_MODEL)
 
     def name_run(self, run: str) -> None:
         """Replace the placeholder `RUN` with the name of the run; `given_start` keeps it."""
@@ -228,6 +234,14 @@ class LossArguments:
             "(grade_intensities in --model_config). The paper has no such term."
         },
     )
+    ranking_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of a loss that orders the frames of each clip by intensity, under the same conditions. "
+            "Models learn much sooner with it, since what the frames of a clip share cancels out. The paper has no "
+            "such term."
+        },
+    )
 
     def build(self, rows: datasets.Dataset) -> KnowledgeGuidedLoss:
         """Build the criterion of Eq. 9 from the training labels before augmentation."""
@@ -249,7 +263,8 @@ class LevelArguments:
         default_factory=lambda: ["video"],
         metadata={
             "help": "Input level of training: video (every frame), frame (every fourth frame) or patch (half of the "
-            "patches masked). With several levels, each batch uses one, drawn at random. The paper trains on one.",
+            "patches masked). With several levels, each batch uses one, drawn at random; one that is named twice is "
+            "drawn twice as often. The paper trains on one.",
             "choices": list(LEVELS),
         },
     )
@@ -268,8 +283,8 @@ class LevelArguments:
 
     @property
     def training(self) -> list[Level]:
-        """Return the levels to train at."""
-        return [LEVELS[name] for name in dict.fromkeys(self.levels)]
+        """Return the levels to train at, as often as they are named."""
+        return [LEVELS[name] for name in self.levels]
 
     @property
     def evaluation(self) -> Level:

@@ -67,6 +67,14 @@ class FinetuneArguments(RunArguments):
             "the configuration of the checkpoint. Otherwise, thresholds are 0.5."
         },
     )
+    false_alarm_rate: float | None = field(
+        default=None,
+        metadata={
+            "help": "Largest share of the neutral frames of --inner_val, e.g. 0.02, in which an action unit may be "
+            "detected. The thresholds of --tune_thresholds are raised until it holds. A frame is neutral if every "
+            "action unit is coded as absent."
+        },
+    )
 
     @property
     def chosen_options(self) -> dict[str, Any]:
@@ -92,6 +100,8 @@ class FinetuneArguments(RunArguments):
                 "(early stopping, --load_best_model_at_end, --save_strategy best; --lr_scheduler_type "
                 "reduce_lr_on_plateau, greedy; --tune_thresholds). Hold out training subjects with --inner_val 0.2."
             )
+        if self.false_alarm_rate is not None and not self.tune_thresholds:
+            raise ValueError("--false_alarm_rate limits the thresholds of --tune_thresholds. Give both.")
         super().__post_init__()
 
     def _score_every_checkpoint(self) -> None:
@@ -123,6 +133,9 @@ class FoldArguments:
     levels: LevelArguments
     loss: LossArguments
     training: FinetuneArguments
+
+    def __post_init__(self) -> None:
+        self.model.start_from_default()
 
     CLASSES = (ModelArguments, ProtocolArguments, LevelArguments, LossArguments, FinetuneArguments)
 

@@ -13,12 +13,10 @@ from ..configuration import AUVMAEConfig
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..training.drop_path import add_drop_path
 from ..training.lora import add_lora
+from ..weights import DEFAULT_MODEL
 from .arguments import ModelArguments
 
 logger = logging.get_logger(__name__)
-
-HEADS = ("head.", "intensity_head.")
-"""Prefixes of the weights that belong to the action units."""
 
 
 def build_classifier(
@@ -31,14 +29,14 @@ def build_classifier(
 ) -> Any:
     """Build the model of a fine-tuning run; see `ModelArguments.build`.
 
-    The head of a classifier is kept if it has the same action units as the data, in any order. For scoring, the data
-    may also have a subset of them. For training, a head with other action units is replaced by a new one.
+    The head of a classifier keeps its rows for the action units of the data, in the order of the data. In training,
+    action units that it lacks get new rows.
 
     Args:
         model_args: Checkpoint to start from.
         au_names: N action units of the data, in the order of the logits.
-        do_train: Whether the model will be trained. If not, the thresholds of the checkpoint are also kept; training
-            would invalidate them.
+        do_train: Whether the model will be trained. If not, the thresholds of the checkpoint and the outcomes of its
+            checks are also kept; training would invalidate them.
         drop_path: Rate for `add_drop_path`; 0 for none.
         lora_rank: Rank for `add_lora`; 0 for none. A model that is not trained gets no adapters.
         fields: Fields of the configuration for `ModelArguments.build`.
@@ -46,6 +44,11 @@ def build_classifier(
     Raises:
         ValueError: The checkpoint is only to be scored, but lacks an action unit of the data.
     """
+    if model_args.names_no_start:
+        logger.warning(
+            f"No start is named, so the run starts from `{DEFAULT_MODEL}`, the packaged detector trained on animated "
+            "portraits. Name another with --model_name_or_path, or `none` for random weights."
+        )
     model = _load_classifier(model_args, list(au_names), do_train, fields)
     if drop_path:
         add_drop_path(model, drop_path)
@@ -66,29 +69,33 @@ def _load_classifier(
             f"{', '.join(name for name in names if name not in own)}. Train it on such data"
             + (f", or score only the common AUs: --aus {common}" if common else ".")
         )
-    thresholds = None
+    thresholds = checks = None  # those of other weights
     if config and config.thresholds and not do_train:
         thresholds = [config.thresholds[own.index(name)] for name in names]
-    fields["thresholds"] = thresholds
+    if config and config.au_checks and not do_train:
+        checks = {name: config.au_checks[name] for name in names}
+    fields |= {"thresholds": thresholds, "au_checks": checks}
     if own == names:
         return cast(AUVMAEForFrameAUClassification, model_args.build(AUVMAEForFrameAUClassification, **fields))
 
     start = AUVMAEForFrameAUClassification.from_pretrained(path, dtype=torch.float32)
-    weights = start.state_dict()
-    if do_train and set(own) != set(names):
-        logger.warning(
-            f"{path} detects {', '.join(own)}, but the data is coded for {', '.join(names)}. Its head is discarded, "
-            "and a new one is trained from random weights."
-        )
-        weights = {name: value for name, value in weights.items() if not name.startswith(HEADS)}
-    else:
-        columns = [own.index(name) for name in names]
-        for name in [name for name in weights if "head.projection." in name]:
-            # one row for each frame of a tubelet and each action unit
-            rows = weights[name].unflatten(0, (start.config.tubelet_size, len(own)))
-            weights[name] = rows[:, columns].flatten(0, 1)
     model = AUVMAEForFrameAUClassification(model_args.configure(**fields))
-    model.load_state_dict(weights, strict=False)  # a new head keeps its random weights
+    weights, fresh = start.state_dict(), model.state_dict()
+    if new := [name for name in names if name not in own]:
+        logger.warning(
+            f"{path} detects {', '.join(own)}, but the data is coded for {', '.join(names)}. The head starts with "
+            f"random weights for {', '.join(new)}."
+        )
+    kept = [name for name in names if name in own]
+    for name in [name for name in weights if "head.projection." in name and name in fresh]:
+        # one row for each frame of a tubelet and each action unit
+        rows, found = (
+            tensors[name].unflatten(0, (start.config.tubelet_size, len(aus)))
+            for tensors, aus in ((fresh, names), (weights, own))
+        )
+        rows[:, [names.index(au) for au in kept]] = found[:, [own.index(au) for au in kept]]
+        weights[name] = rows.flatten(0, 1)
+    model.load_state_dict(weights, strict=False)
     return model.eval()
 
 

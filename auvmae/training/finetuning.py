@@ -22,7 +22,7 @@ from .trainer import ClipTrainer
 
 CRITERION_FILE = "criterion.safetensors"
 
-TERMS = ("loss_cls", "loss_intra", "loss_inter", "loss_intensity")
+TERMS = ("loss_cls", "loss_intra", "loss_inter", "loss_intensity", "loss_ranking")
 
 
 def intensity_loss(logits: torch.Tensor, intensities: torch.Tensor) -> torch.Tensor:
@@ -44,6 +44,29 @@ def intensity_loss(logits: torch.Tensor, intensities: torch.Tensor) -> torch.Ten
     return (cells * coded).sum() / coded.any(-1).sum().clamp(min=1)
 
 
+def ranking_loss(logits: torch.Tensor, intensities: torch.Tensor) -> torch.Tensor:
+    """Compare the predicted order of a clip's frames with their coded order.
+
+    Of two frames of a clip, the one with the higher intensity should get the higher logit (RankNet, Burges et al.,
+    2005), weighted by the difference of their intensities. What the frames share, such as the person, the light and the
+    camera, cancels out. The loss is summed over AUs and averaged over pairs of frames.
+
+    Args:
+        logits: `(B, T, N)`.
+        intensities: `(B, T, N)` in 0..5, NaN where not coded.
+
+    Returns:
+        Scalar; 0 if no pair of frames is coded.
+    """
+    # Paper: Eq. 9 has no such term
+    rise = (intensities[:, :, None] - intensities[:, None]) / HIGHEST_INTENSITY
+    coded = rise.isfinite()
+    cells = F.softplus(logits.float()[:, None] - logits.float()[:, :, None]) * torch.where(coded, rise, 0.0).clamp(
+        min=0
+    )
+    return cells.sum() / coded.any(-1).sum().clamp(min=1)
+
+
 class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
     """Fine-tune with the loss of Eq. 9.
 
@@ -56,6 +79,7 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         criterion: Criterion built by `KnowledgeGuidedLoss.from_labels` from the training fold, before augmentation.
         intensity_weight: Weight of `intensity_loss`, which is added to the criterion's loss if model and data have
             intensities.
+        ranking_weight: Weight of `ranking_loss`, which is added under the same conditions.
         train_sampler: Sampler of the training clips. If None, the default of `transformers.Trainer` is used.
         kwargs: Keyword arguments of `transformers.Trainer`, and `ema_decay` and `layer_decay`.
     """
@@ -65,11 +89,12 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         *args: Any,
         criterion: KnowledgeGuidedLoss,
         intensity_weight: float = 1.0,
+        ranking_weight: float = 0.0,
         train_sampler: Sampler | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.intensity_weight = intensity_weight
+        self.intensity_weight, self.ranking_weight = intensity_weight, ranking_weight
         self.train_sampler = train_sampler
         self.criterion = criterion.to(self.args.device)
         self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # keyed by model.training
@@ -84,11 +109,13 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         self.criterion.train(model.training)
         losses = self.criterion(outputs.logits, labels)
         graded = outputs.get("intensity_logits")
-        losses["loss_intensity"] = torch.zeros_like(losses.loss)
+        losses["loss_intensity"] = losses["loss_ranking"] = torch.zeros_like(losses.loss)
         if graded is not None and intensities is not None:
             losses["loss_intensity"] = intensity_loss(graded, intensities)
+            losses["loss_ranking"] = ranking_loss(graded, intensities)
         self._terms[model.training].append(torch.stack([losses[term] for term in TERMS]).detach())
-        outputs["loss"] = losses.loss + self.intensity_weight * losses["loss_intensity"]
+        graded_losses = self.intensity_weight * losses["loss_intensity"] + self.ranking_weight * losses["loss_ranking"]
+        outputs["loss"] = losses.loss + graded_losses
         return outputs
 
     def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:

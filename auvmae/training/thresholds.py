@@ -39,6 +39,42 @@ def best_thresholds(probs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.flo
     return np.array([_best(au_probs[used], au_labels[used] == 1) for au_probs, au_labels, used in columns])
 
 
+def limit_false_alarms(
+    thresholds: NDArray[Any], probs: NDArray[Any], labels: NDArray[Any], share: float
+) -> NDArray[np.float64]:
+    """Raise thresholds until neutral frames seldom reach them.
+
+    A frame is neutral if every AU is coded as absent.
+
+    Args:
+        thresholds: Thresholds `(N,)`.
+        probs: Probabilities `(frames, N)`, in [0, 1].
+        labels: Labels `(frames, N)`: 0, 1, or -100 where not coded.
+        share: Largest share of the neutral frames in which an AU may be detected, in (0, 1).
+
+    Returns:
+        Thresholds `(N,)`, none lower than before.
+
+    Raises:
+        ValueError: No frame is neutral.
+
+    Example:
+        >>> probs, labels = np.array([[0.2], [0.6], [0.7], [0.9]]), np.array([[0], [0], [0], [1]])
+        >>> limit_false_alarms(np.array([0.5]), probs, labels, 0.4)
+        array([0.65])
+    """
+    neutral = probs[(labels == 0).all(axis=1)].astype(np.float64)
+    if not len(neutral):
+        raise ValueError(
+            "No held-out frame is coded as neutral, so --false_alarm_rate has no frames to count. Omit it."
+        )
+    neutral.sort(axis=0)
+    allowed = int(share * len(neutral))
+    highest = neutral[-1 - allowed]  # the highest probability that must stay below the threshold
+    above = neutral[-allowed] if allowed else np.ones(neutral.shape[1])
+    return np.maximum(thresholds, (highest + above) / 2)
+
+
 def _best(probs: NDArray[Any], present: NDArray[np.bool_]) -> float:
     if not probs[present].any():  # no threshold detects a present frame
         return 0.5
@@ -51,7 +87,7 @@ def _best(probs: NDArray[Any], present: NDArray[np.bool_]) -> float:
     return float(thresholds[np.abs(thresholds - 0.5).argmin()])
 
 
-def tune_thresholds(trainer: Trainer, clips: Dataset) -> None:
+def tune_thresholds(trainer: Trainer, clips: Dataset, false_alarm_rate: float | None = None) -> None:
     """Store the `best_thresholds` on the given clips in the model's configuration.
 
     After training, the configuration in the output folder is updated, too.
@@ -59,6 +95,7 @@ def tune_thresholds(trainer: Trainer, clips: Dataset) -> None:
     Args:
         trainer: Trainer with the trained model.
         clips: Clips of training subjects that were held out of training.
+        false_alarm_rate: See `limit_false_alarms`. None sets no limit.
     """
     prediction: Any = trainer.predict(clips)
     config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
@@ -69,7 +106,10 @@ def tune_thresholds(trainer: Trainer, clips: Dataset) -> None:
     absent = [name for name, column in zip(config.au_names, labels.T, strict=True) if not (column == 1).any()]
     if absent:
         logger.warning(f"Never present in the --inner_val subjects: {', '.join(absent)}. Their threshold is 0.5.")
-    config.thresholds = best_thresholds(probs, labels).tolist()
+    thresholds = best_thresholds(probs, labels)
+    if false_alarm_rate is not None:
+        thresholds = limit_false_alarms(thresholds, probs, labels, false_alarm_rate)
+    config.thresholds = thresholds.tolist()
     if trainer.args.do_train and trainer.args.should_save:
         with replacing(Path(str(trainer.args.output_dir), CONFIG_NAME)) as file:
             file.write(config.to_json_string())

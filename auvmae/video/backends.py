@@ -44,7 +44,7 @@ DECODERS: dict[str, Callable[[Path, np.ndarray], Iterator[np.ndarray]]] = {
 }
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def agrees(backend: str, path: Path, size: int, changed: int, keys: tuple[int, ...]) -> bool:
     """Check that another decoder gives the frames of `iter_frames`.
 

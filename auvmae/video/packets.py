@@ -88,7 +88,7 @@ def identify(packet: Any) -> tuple[int | None, int, int | None]:
     return packet.pos, packet.size, packet.pts
 
 
-@lru_cache(maxsize=1024)  # listing the packets costs more than reading a clip, and a video has many clips
+@lru_cache(maxsize=8192)  # listing the packets costs more than reading a clip, and a video has many clips
 def frame_table(path: Path, size: int, changed: int) -> FrameTable:
     """Find whether a stream can be sought exactly, and where its frames are.
 

@@ -141,7 +141,7 @@ def test_levels_to_train_and_to_score_at():
         return args.training, args.evaluation
 
     assert levels() == ([(1, 0.0)], (1, 0.0))
-    assert levels("--levels", "frame", "patch", "frame") == ([(4, 0.0), (1, 0.5)], (4, 0.0))
+    assert levels("--levels", "frame", "patch", "frame") == ([(4, 0.0), (1, 0.5), (4, 0.0)], (4, 0.0))
     assert levels("--eval_level", "patch", "--eval_mask_ratio", "0.9") == ([(1, 0.0)], (1, 0.9))
     assert levels("--levels", "patch", "--eval_mask_ratio", "0") == ([(1, 0.5)], (1, 0.0))
     with pytest.raises(ValueError, match="--eval_level must be one of video, frame, patch, found 'clip'"):

@@ -43,6 +43,16 @@ def test_given_thresholds_go_over_those_of_the_checkpoint(path):
     assert model.config.thresholds == [0.1, 0.2]
 
 
+def test_outcomes_of_checks_belong_to_the_weights_that_were_checked(path):
+    checked = AUVMAEForFrameAUClassification.from_pretrained(
+        path, au_checks={"AU1": "passed", "AU2": "failed", "AU12": "none"}
+    )
+    checked.save_pretrained(path)
+    assert start(path, ["AU12", "AU2"]).config.au_checks == {"AU2": "failed", "AU12": "none"}
+    assert start(path, ["AU12", "AU2", "AU1"], do_train=True).config.au_checks is None
+    assert start(path, OWN, do_train=True).config.au_checks is None
+
+
 def test_an_au_that_the_checkpoint_lacks_is_not_scored(path):
     with pytest.raises(
         ValueError,
@@ -52,16 +62,29 @@ def test_an_au_that_the_checkpoint_lacks_is_not_scored(path):
         start(path, ["AU1", "AU12", "AU25"])
 
 
-@pytest.mark.parametrize("names", [["AU1", "AU12"], ["AU4", "AU6", "AU25"], ["AU1", "AU2", "AU12", "AU25"]])
-def test_to_train_on_other_aus_is_a_new_head_and_said(path, names, caplog):
+@pytest.mark.parametrize(
+    ("names", "new"),
+    [
+        (["AU12", "AU1"], []),
+        (["AU4", "AU6", "AU25"], ["AU4", "AU6", "AU25"]),
+        (["AU1", "AU25", "AU12", "AU2"], ["AU25"]),
+    ],
+)
+def test_to_train_on_other_aus_keeps_the_rows_of_common_ones(path, names, new, caplog):
     with caplog.at_level(logging.WARNING):
         model = start(path, names, do_train=True)
-    (message,) = [record.getMessage() for record in caplog.records]
-    assert f"detects AU1, AU2, AU12, but the data is coded for {', '.join(names)}. Its head is discarded" in message
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == bool(new)
+    assert all(text.endswith(f"The head starts with random weights for {', '.join(new)}.") for text in messages)
     theirs = AUVMAEForFrameAUClassification.from_pretrained(path).state_dict()
     for name, value in model.state_dict().items():
-        assert torch.equal(value, theirs[name]) != name.startswith("head.") or "norm" in name, name
-    assert model.head.norm.weight.eq(1).all()
+        if not name.startswith("head.projection"):
+            assert torch.equal(value, theirs[name]), name
+            continue
+        rows, found = value.unflatten(0, (2, len(names))), theirs[name].unflatten(0, (2, 3))
+        for index, au in enumerate(names):
+            same = au in OWN and torch.equal(rows[:, index], found[:, OWN.index(au)])
+            assert same == (au not in new)
     assert model.config.thresholds is None
 
 
@@ -79,6 +102,6 @@ def test_an_encoder_without_a_head_gets_a_new_one_in_silence(tmp_path, caplog):
     ):
         torch.manual_seed(1)
         models.append(build().state_dict())
-    assert not [record for record in caplog.records if "head is discarded" in record.getMessage()]
+    assert not [record for record in caplog.records if "random weights" in record.getMessage()]
     for other in models[1:]:
         assert all(torch.equal(value, other[name]) for name, value in models[0].items())

@@ -7,7 +7,7 @@ import torch
 
 from auvmae.data.loading.loader import ClipCollator
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.finetuning import intensity_loss
+from auvmae.training.finetuning import intensity_loss, ranking_loss
 
 from ..support.tiny import randomise, tiny_clip, tiny_config
 from ..support.tiny_training import TinyClips, finetuner
@@ -62,9 +62,33 @@ def test_the_loss_is_that_of_a_loop_over_cells():
     assert intensity_loss(logits, intensities).item() == pytest.approx(total / 5, rel=1e-5)
 
 
-def test_nothing_coded_costs_nothing():
+def test_the_loss_of_orders_is_that_of_a_loop_over_pairs():
+    torch.manual_seed(0)
+    logits, intensities = torch.randn(2, 3, 4), torch.rand(2, 3, 4) * 5
+    intensities[0, 1] = math.nan
+    intensities[1, 2, 3] = math.nan
+    total, pairs = 0.0, 0
+    for clip, first, second in torch.ones(2, 3, 3).nonzero().tolist():
+        pairs += clip == 1 or 1 not in (first, second)
+        for au in range(4):
+            rise = float(intensities[clip, first, au] - intensities[clip, second, au]) / 5
+            if rise > 0:
+                ahead = float(logits[clip, first, au] - logits[clip, second, au])
+                total += rise * math.log(1 + math.exp(-ahead))
+    assert ranking_loss(logits, intensities).item() == pytest.approx(total / pairs, rel=1e-5)
+
+
+def test_orders_do_not_depend_on_what_a_clip_shares():
+    torch.manual_seed(0)
+    logits, intensities = torch.randn(2, 3, 4), torch.rand(2, 3, 4) * 5
+    person = torch.randn(2, 1, 4)
+    torch.testing.assert_close(ranking_loss(logits + person, intensities), ranking_loss(logits, intensities))
+
+
+@pytest.mark.parametrize("loss_of", [intensity_loss, ranking_loss])
+def test_nothing_coded_costs_nothing(loss_of):
     logits = torch.randn(1, 2, 3, requires_grad=True)
-    loss = intensity_loss(logits, torch.full((1, 2, 3), math.nan))
+    loss = loss_of(logits, torch.full((1, 2, 3), math.nan))
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()
@@ -72,14 +96,16 @@ def test_nothing_coded_costs_nothing():
 
 def test_training_adds_the_loss_of_intensities(tmp_path):
     trainer = graded(tmp_path, GradedClips(), max_steps=2)
-    trainer.intensity_weight = 0.5
+    trainer.intensity_weight, trainer.ranking_weight = 0.5, 2.0
     trainer.train()
     line = trainer.state.log_history[0]
     terms = line["loss_cls"] + 0.01 * (line["loss_intra"] + line["loss_inter"]) + 0.5 * line["loss_intensity"]
+    terms += 2.0 * line["loss_ranking"]
     assert line["loss"] == pytest.approx(terms, rel=1e-4)
     assert line["loss_intensity"] > 0.5
     metrics = trainer.evaluate()
-    assert {"eval_f1", "eval_loss_intensity"} <= set(metrics)
+    assert line["loss_ranking"] > 0.1
+    assert {"eval_f1", "eval_loss_intensity", "eval_loss_ranking"} <= set(metrics)
     assert trainer.predict(trainer.eval_dataset).predictions.shape == (8, 8, 3)
 
 
@@ -94,5 +120,6 @@ def test_training_lowers_the_loss_of_intensities(tmp_path):
 def test_without_intensities_in_data_or_model_there_is_no_such_loss(tmp_path, dataset):
     trainer = graded(tmp_path, dataset()) if dataset is TinyClips else finetuner(tmp_path, dataset())
     batch = ClipCollator()([trainer.train_dataset[0], trainer.train_dataset[1]])
-    assert trainer.evaluate()["eval_loss_intensity"] == 0
+    metrics = trainer.evaluate()
+    assert metrics["eval_loss_intensity"] == metrics["eval_loss_ranking"] == 0
     assert ("intensities" in batch) == (dataset is GradedClips)

@@ -15,7 +15,7 @@ from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.runs.arguments_protocol import ProtocolArguments
-from auvmae.training.thresholds import best_thresholds
+from auvmae.training.thresholds import best_thresholds, limit_false_alarms
 
 from ..support.tiny_run import MODEL
 
@@ -60,6 +60,26 @@ def test_degenerate_frames():
     assert best_thresholds(ones, zeros) == 0.5
     assert best_thresholds(ones, -100 * ones) == 0.5
     assert best_thresholds(np.zeros((0, 2)), np.zeros((0, 2))).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.3])
+def test_false_alarms_are_limited_and_no_threshold_is_higher_than_needed(share):
+    draw = np.random.default_rng(0)
+    probs = draw.random((400, 3)).round(3)
+    labels = (draw.random((400, 3)) < 0.2).astype(int)
+    labels[:5, 0] = -100  # nobody knows whether these frames are neutral
+    low = np.array([0.1, 0.5, 0.999])
+    thresholds = limit_false_alarms(low, probs, labels, share)
+    neutral = probs[(labels == 0).all(axis=1)]
+    for column, threshold in enumerate(thresholds):
+        assert (neutral[:, column] >= threshold).mean() <= share
+        below = neutral[:, column][neutral[:, column] < threshold].max()
+        assert threshold == low[column] or (neutral[:, column] >= below).mean() > share
+
+
+def test_without_neutral_frames_there_is_no_limit():
+    with pytest.raises(ValueError, match="No held-out frame is coded as neutral"):
+        limit_false_alarms(np.array([0.5]), np.ones((2, 1)), np.array([[1], [-100]]), 0.1)
 
 
 @pytest.mark.slow
