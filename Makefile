@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c requirements/ci.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lower campaign kills tiny-encoder quality style docs benchmarks clean
+.PHONY: help demo test test-fast test-lower campaign kills tiny-encoder portrait-model quality style docs benchmarks clean
 
 help: ## list all targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +54,14 @@ tiny-encoder: $(VENV)/.run ## pre-train the packaged encoder again (about 20 min
 	$(BIN)/python -c "from auvmae import AUVMAEModel; \
 	AUVMAEModel.from_pretrained('outputs/pretrain_synthetic_tiny').half().save_pretrained('auvmae/tiny_encoder')"
 	rm auvmae/tiny_encoder/*.py  # the installed package is their code
+
+portrait-model: $(VENV)/.run ## train the packaged model again, from PORTRAITS, RIG, CLIPS and CHANNELS (about 65 minutes)
+	$(BIN)/python run_pretrain.py recipes/pretrain_portraits.yaml --portraits_dir $(PORTRAITS) --rig_dir $(RIG)
+	$(BIN)/python run_finetune.py recipes/portraits.yaml --portraits_dir $(PORTRAITS) --rig_dir $(RIG)
+	$(BIN)/python benchmarks/real_faces.py $(CLIPS) --checkpoint outputs/portraits --channels $(CHANNELS) \
+		--split report --json outputs/portraits/real_faces.json
+	$(BIN)/python benchmarks/package_portrait_model.py outputs/portraits outputs/portraits/real_faces.json \
+		-o auvmae/portrait_model
 
 quality: $(VENV)/.dev ## run ruff and mypy (what pre-commit runs)
 	$(BIN)/ruff check .

@@ -12,7 +12,8 @@ runs in parallel.
 
 Windows overlap by half, so that each frame passes through the model twice. The rates count half a window of frames per
 window, as in a long recording; the few windows here cover more, since the first and last half window is seen once.
-ViT-B has random weights, which do not affect speed. The tiny model is the packaged encoder with a new head. int8 is the
+ViT-B has random weights, which do not affect speed. "tiny" is the packaged encoder with a new head, and "packaged" the
+packaged detector. int8 is the
 file of `auvmae export --int8`. For a fine-tuned checkpoint MODEL, the change of its probabilities with bfloat16 is
 measured. On a processor without bfloat16, only this change and the matrix product are measured for it. The encoder
 alternates with the matrix product, and the best round of each counts.
@@ -53,13 +54,13 @@ from auvmae.inference.onnx_model import OnnxModel
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.runs.arguments import TINY_ENCODER
 from auvmae.system.hardware import cpu_has_bfloat16, keep_freed_memory
 from auvmae.video.reading import iter_frames
 from auvmae.video.writing import VideoWriter
+from auvmae.weights import PACKAGED
 
-WINDOWS = {"ViT-B": 5, "tiny": 40}
-BATCH_SIZE = {"ViT-B": 1, "tiny": 8}
+WINDOWS = {"ViT-B": 5, "tiny": 40, "packaged": 79}
+BATCH_SIZE = {"ViT-B": 1, "tiny": 8, "packaged": 8}
 PARTS = ("decode", "detect", "crop", "model")
 ROUNDS = 8
 NAMES = {"id2label": dict(enumerate(DISFA_AUS)), "label2id": {name: index for index, name in enumerate(DISFA_AUS)}}
@@ -77,16 +78,19 @@ class Recorder:
     def __call__(self, *inputs: Any) -> SimpleNamespace:
         """Record the windows and return zero logits."""
         self.batches.append(inputs)
-        return SimpleNamespace(logits=torch.zeros(len(inputs[0]), self.model.config.clip_length, len(DISFA_AUS)))
+        config = self.model.config
+        return SimpleNamespace(logits=torch.zeros(len(inputs[0]), config.clip_length, len(config.au_names)))
 
 
 def build(size: str) -> AUVMAEForFrameAUClassification:
-    """Build ViT-B, or the packaged encoder, with a head for DISFA's action units."""
+    """Build ViT-B, the packaged encoder with a new head, or the packaged detector."""
     torch.manual_seed(0)
     logging.set_verbosity_error()
     if size == "ViT-B":
         return AUVMAEForFrameAUClassification(AUVMAEConfig(**NAMES)).eval()
-    return AUVMAEForFrameAUClassification.from_pretrained(TINY_ENCODER, dtype=torch.float32, **NAMES).eval()
+    if size == "packaged":
+        return AUVMAEForFrameAUClassification.from_pretrained(PACKAGED["portraits"], dtype=torch.float32).eval()
+    return AUVMAEForFrameAUClassification.from_pretrained(PACKAGED["tiny"], dtype=torch.float32, **NAMES).eval()
 
 
 def processor_of(model: Any) -> AUVMAEImageProcessor:

@@ -4,7 +4,7 @@ python -m docs.figures faces         # the embedded faces
 python -m docs.figures folders       # the folders of the package, for the contributors' page
 python -m docs.figures method        # the diagram of the method
 python -m docs.figures curves RUN    # the losses of a folder that run_pretrain.py wrote
-python -m docs.figures page MODEL    # the page of `auvmae demo`; needs Chromium and its driver
+python -m docs.figures page          # the page of `auvmae demo`; needs Chromium and its driver
 """
 
 import argparse
@@ -69,12 +69,12 @@ def main() -> None:
     commands.add_parser("folders")
     commands.add_parser("method")
     commands.add_parser("curves").add_argument("run", metavar="RUN")
-    commands.add_parser("page").add_argument("model", metavar="MODEL")
+    commands.add_parser("page")
     match parser.parse_args():
         case argparse.Namespace(figure="curves", run=run):
             draw_curves(run)
-        case argparse.Namespace(figure="page", model=model):
-            save_page_figure(model, IMAGES / "demo.png")
+        case argparse.Namespace(figure="page"):
+            save_page_figure(IMAGES / "demo.png")
         case argparse.Namespace(figure="folders"):
             draw_folders()
         case argparse.Namespace(figure="method"):

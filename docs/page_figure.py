@@ -1,6 +1,6 @@
 """Draw the figure of the page that `auvmae demo` serves.
 
-It shows the page itself, with the first drawn face of its examples: no real person.
+It shows the page itself, with an animated portrait of its examples: no real person.
 """
 
 import subprocess
@@ -17,9 +17,9 @@ from tests.support.chromium import save_page, start_chromium
 SECONDS = 120
 
 
-def save_page_figure(model: str, path: Path) -> None:
+def save_page_figure(path: Path) -> None:
     """Start the page, analyse an example, and save a screenshot of its middle."""
-    command = [sys.executable, "-m", "auvmae.cli.main", "demo", "-m", model]
+    command = [sys.executable, "-m", "auvmae.cli.main", "demo"]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
@@ -30,7 +30,7 @@ def save_page_figure(model: str, path: Path) -> None:
         try:
             browser.get(address)
             wait = WebDriverWait(browser, SECONDS)
-            wait.until(lambda _: browser.find_elements(By.XPATH, "//button[contains(., 'Drawn face 1')]"))[0].click()
+            wait.until(lambda _: browser.find_elements(By.XPATH, "//button[contains(., 'smile')]"))[0].click()
             wait.until(lambda _: browser.find_elements(By.CSS_SELECTOR, "#recording .file-preview"))
             browser.find_element(By.ID, "detect").click()
             wait.until(lambda _: browser.find_elements(By.CSS_SELECTOR, ".axis"))

@@ -3,6 +3,7 @@
 import argparse
 
 from ..system.endings import failed
+from ..weights import DEFAULT_MODEL
 
 HELP = "serve a web page to try a model, or export it as a Space"
 
@@ -20,10 +21,23 @@ written as a Hugging Face Space, ready to upload.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `auvmae demo`."""
-    parser.add_argument("-m", "--model", required=True, help="fine-tuned checkpoint: a folder, or a name on the Hub")
+    parser.add_argument(
+        "-m",
+        "--model",
+        default=DEFAULT_MODEL,
+        help=f"fine-tuned checkpoint: a folder, or a name on the Hub (default: {DEFAULT_MODEL}, the packaged model)",
+    )
+    parser.add_argument(
+        "--all-aus",
+        "--all_aus",
+        action="store_true",
+        help="show all action units, including those that failed their check on real faces",
+    )
     parser.add_argument("--cropped", action="store_true", help="treat the recordings as face crops")
     parser.add_argument("--device", help='device of the model, e.g. "cpu" or "cuda:0" (default: a GPU if available)')
-    parser.add_argument("--examples", metavar="FOLDER", help="folder of example videos (default: two drawn faces)")
+    parser.add_argument(
+        "--examples", metavar="FOLDER", help="folder of example videos (default: two animated portraits)"
+    )
     parser.add_argument("--max_seconds", type=float, default=60, help="longest recording in seconds (default: 60)")
     parser.add_argument("--max_megabytes", type=float, default=100, help="largest file in megabytes (default: 100)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
@@ -49,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         from ..demo.serve import serve_page
 
         keep_freed_memory()
-        options = {name: getattr(arguments, name) for name in ("examples", "cropped", "device", "host", "port")}
+        options = {
+            name: getattr(arguments, name) for name in ("examples", "all_aus", "cropped", "device", "host", "port")
+        }
         serve_page(arguments.model, limits, **options)
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae demo", error)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..system.endings import failed
+from ..weights import DEFAULT_MODEL
 
 HELP = "export a fine-tuned model to ONNX, in float32 and int8"
 
@@ -25,7 +26,13 @@ length, and any number of windows per batch.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `auvmae export`."""
-    parser.add_argument("model", metavar="MODEL", help="fine-tuned checkpoint: a folder, or a name on the Hub")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        help=f"fine-tuned checkpoint: a folder, or a name on the Hub (default: {DEFAULT_MODEL}, the packaged model)",
+    )
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="output folder")
     parser.add_argument(
         "--int8", action="store_true", help="write an int8 model, too; measure its F1 before you use it"

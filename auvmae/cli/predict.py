@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, TextIO
 
 from ..system.endings import failed
+from ..weights import DEFAULT_MODEL, describe_checks, packaged_checks
 
 if TYPE_CHECKING:
     from ..inference.detector import AUDetector
@@ -44,7 +46,10 @@ file OUT or to standard output, until the source ends or you press Ctrl-C.
 Tracking, windows and the frame queue delay each row by a number of frames,
 which is printed at the start. Frames are dropped if the model cannot keep up,
 and their numbers are then missing.
-"""
+
+Without --model, the packaged model predicts. It was trained on portraits that
+a face rig moved, and on no recording of a person.
+""" + fill(describe_checks(packaged_checks()), 79)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-m",
         "--model",
-        required=True,
-        help="fine-tuned checkpoint: a folder, a name on the Hub, or an .onnx file of `auvmae export`",
+        default=DEFAULT_MODEL,
+        help="fine-tuned checkpoint: a folder, a name on the Hub, or an .onnx file of `auvmae export` (default: "
+        f"{DEFAULT_MODEL}, the packaged model)",
     )
     parser.add_argument(
         "-o",
@@ -87,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument(
         "--every-face", "--every_face", action="store_true", help="predict all faces of a frame, not just one"
+    )
+    parser.add_argument(
+        "--all-aus",
+        "--all_aus",
+        action="store_true",
+        help="write all action units, including those that failed their check on real faces",
     )
     parser.add_argument(
         "--level",
@@ -146,7 +158,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..system.hardware import keep_freed_memory
 
     keep_freed_memory()
-    names = ("level", "clip_stride", "batch_size", "threshold", "every_face", "cropped", "damaged", "device", "dtype")
+    names = [*("level", "clip_stride", "batch_size", "threshold", "every_face", "all_aus", "cropped", "damaged")]
+    names += ["device", "dtype"]
     options = {name: getattr(arguments, name) for name in names}
     extras = [extra for extra in FILES if getattr(arguments, extra)]
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..inference.detector import AUDetector
 from ..video.reading import VIDEO_SUFFIXES
+from ..weights import describe_checks
 from .analysis import analyse
 from .limits import Limits, RefusedError
 from .timeline import SCRIPT, STYLE
@@ -134,7 +135,9 @@ def _refuse_addresses(component: Any) -> None:
 
 def _header(name: str, detector: AUDetector) -> str:
     count = len(detector.au_names)
-    return f"<h1>{TITLE}</h1><p>{escape(name)} detects {count} action unit{'s' * (count > 1)} in every frame.</p>"
+    checks = f" {describe_checks(detector.au_checks)}" if detector.au_checks else ""
+    text = f"{name} detects {count} action unit{'s' * (count > 1)} in every frame.{checks}"
+    return f"<h1>{TITLE}</h1><p>{escape(text)}</p>"
 
 
 def _describe(limits: Limits) -> str:

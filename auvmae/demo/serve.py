@@ -7,12 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..data.synthetic.dataset import write_synthetic_faces
 from ..faces.detection import load_detector
 from ..inference.detector import AUDetector
 from ..video.reading import VIDEO_SUFFIXES
 from .limits import Limits
 from .page import build_page
+
+EXAMPLES = Path(__file__).parent
+"""Folder of two animated portraits, which the packaged model has not seen."""
 
 STYLE = Path(__file__).with_name("page.css").read_text()
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -24,6 +26,7 @@ def serve_page(
     limits: Limits,
     *,
     examples: str | Path | None = None,
+    all_aus: bool = False,
     cropped: bool = False,
     device: str | None = None,
     host: str | None = None,
@@ -34,8 +37,8 @@ def serve_page(
     Args:
         model: Fine-tuned checkpoint, a folder or a name on the Hub.
         limits: Limits for recordings.
-        examples: Folder of example videos; by default two drawn faces.
-        cropped: The recordings are face crops.
+        examples: Folder of example videos; by default two animated portraits.
+        all_aus, cropped: See `AUDetector`.
         device: Device as for `AUDetector.from_pretrained`.
         host: Address to listen on; if None, GRADIO_SERVER_NAME, which Spaces set, or else 127.0.0.1.
         port: Port to listen on; by default the first free one from 7860.
@@ -45,7 +48,7 @@ def serve_page(
         OSError: If the checkpoint or the folder does not exist, or the port is taken.
         ImportError: If Gradio or the face detector is not installed.
     """
-    detector = AUDetector.from_pretrained(model, cropped=cropped, device=device)
+    detector = AUDetector.from_pretrained(model, all_aus=all_aus, cropped=cropped, device=device)
     if not cropped:
         load_detector(detector.recipe.detector, detector.recipe.min_face)  # fail early if it cannot be loaded
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the default handler exits without cleaning up
@@ -94,13 +97,8 @@ def _theme(gradio: Any) -> Any:
 
 
 def _gather_examples(source: str | Path | None, folder: Path) -> list[Path]:
-    """Copy or draw the example videos to a folder, since Gradio serves no others."""
-    if source is None:
-        write_synthetic_faces(folder, num_videos=2, frames_per_video=160, image_size=192, progress=False)
-        return [
-            path.rename(folder / f"Drawn_face_{number}{path.suffix}")
-            for number, path in enumerate(sorted(folder.glob("*.avi")), start=1)
-        ]
+    """Copy the example videos to a folder, since Gradio serves no others."""
+    source = EXAMPLES if source is None else source
     videos = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
     if not videos:
         raise ValueError(f"{source} contains no example video ({', '.join(VIDEO_SUFFIXES)})")

@@ -25,7 +25,7 @@ from ..processors import AUVMAEImageProcessor
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
 from ..video.damage.faults import Faults
-from ..weights import check_finite, weights_sha256
+from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
 from .calibration import Calibration
 from .onnx_model import OnnxModel, check_export
 from .prediction import AUPrediction
@@ -62,6 +62,7 @@ class AUDetector:
         threshold: Lowest probability at which an action unit counts as present, in (0, 1): one for all or one for each.
             The default is the checkpoint's (`config.au_thresholds`).
         every_face: Give rows for all faces of a frame, instead of the one that the recipe chooses.
+        all_aus: Also give the action units that failed their check on real faces (`config.au_checks`).
         cropped: The frames are face crops.
         calibration: Subtract the person's neutral baseline from the result of a call. A stream is not calibrated, since
             its remaining frames are unknown. Its `per_face` follows `every_face`.
@@ -96,6 +97,7 @@ class AUDetector:
         batch_size: int = 8,
         threshold: float | Sequence[float] | None = None,
         every_face: bool = False,
+        all_aus: bool = False,
         cropped: bool = False,
         calibration: Calibration | None = None,
         damaged: str = "skip",
@@ -113,9 +115,17 @@ class AUDetector:
                 f"clip_stride must lie in 1 to {self.window_length} (the frames of a window) and batch_size must be "
                 f"positive, found {self.clip_stride} and {batch_size}"
             )
-        self.au_names: list[str] = config.au_names
-        _check_names(self.au_names, model.name_or_path or "")
-        self.thresholds = _thresholds(config.au_thresholds if threshold is None else threshold, len(self.au_names))
+        _check_names(config.au_names, model.name_or_path or "")
+        checks = config.au_checks
+        self.au_checks: dict[str, str] = {name: checks[name] for name in config.au_names} if checks else {}
+        if {*self.au_checks.values()} == {"failed"} and not all_aus:
+            raise ValueError("every action unit of the model failed its check on real faces; pass all_aus=True")
+        kept = [name for name in config.au_names if all_aus or self.au_checks.get(name) != "failed"]
+        self._columns = [config.au_names.index(name) for name in kept]
+        self.au_names: list[str] = kept
+        if threshold is None:
+            threshold = [config.au_thresholds[column] for column in self._columns]
+        self.thresholds = _thresholds(threshold, len(self.au_names))
         _check_processor(processor, config)
         if damaged not in DAMAGED:
             raise ValueError(f"damaged must be one of {', '.join(DAMAGED)}, found {damaged!r}")
@@ -134,7 +144,7 @@ class AUDetector:
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | Path,
+        pretrained_model_name_or_path: str | Path = DEFAULT_MODEL,
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
@@ -144,7 +154,8 @@ class AUDetector:
 
         Args:
             pretrained_model_name_or_path: Folder, name on the Hub, or .onnx file written by `auvmae export`. Only
-                safetensors are read, and no code is run.
+                safetensors are read, and no code is run. The default is the packaged model, trained on portraits that
+                a face rig moved.
             device: Device of the model, e.g. "cuda:1"; by default the GPU if there is one.
             dtype: Data type of the model: "float32", "bfloat16", "float16" or "auto", see `choose_dtype`.
             options: Options of `AUDetector`.
@@ -154,7 +165,7 @@ class AUDetector:
                 configuration or processor is wrong, the device or dtype is unknown, or an option is out of range.
             OSError: If the checkpoint does not exist, a file is damaged, or the processor is missing.
         """
-        name = str(pretrained_model_name_or_path)
+        name = packaged_path(pretrained_model_name_or_path)
         place = choose_device("cpu" if name.endswith(".onnx") else device)
         kind = choose_dtype(dtype, place)
         if name.endswith(".onnx"):
@@ -281,6 +292,7 @@ class AUDetector:
             "weights_sha256": self._weights_sha256,
             "au_names": self.au_names,
             "thresholds": self.thresholds,
+            "au_checks": {name: self.au_checks.get(name, "none") for name in self.au_names},
             "sampling_rate": self.sampling_rate,
             "mask_ratio": self.mask_ratio,
             "window_length": self.window_length,
@@ -319,7 +331,7 @@ class AUDetector:
             patches = self.model.config.patches_per_slot
             mask = torch.cat([tube_mask(1, slots, patches, self.mask_ratio, one) for one in generators])
             mask = mask.to(self.model.device)
-        logits = self.model(pixel_values, mask).logits.float()
+        logits = self.model(pixel_values, mask).logits[..., self._columns].float()
         if not logits.isfinite().all():
             dtype = str(self.model.dtype).removeprefix("torch.")
             raise ValueError(f"the model's output is not a number in {dtype}: predict in float32, or check the weights")

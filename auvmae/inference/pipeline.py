@@ -9,6 +9,7 @@ from transformers import AutoModelForVideoClassification, Pipeline, VideoClassif
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEPreTrainedModel
+from ..weights import DEFAULT_MODEL, packaged_path
 from .detector import AUDetector
 from .prediction import AUPrediction
 
@@ -19,8 +20,9 @@ class VideoAUDetectionPipeline(Pipeline):
     """Detect action units in a recording, or in a list of recordings.
 
     A recording is a path, or a uint8 array of frames (T, H, W, 3). A list of recordings gives a list of predictions.
-    Options of `AUDetector` (`level`, `clip_stride`, `batch_size`, `threshold`, `every_face`, `cropped`) can be passed
-    when the pipeline is created or called. `batch_size` counts windows; recordings are processed one by one.
+    Options of `AUDetector` (`level`, `clip_stride`, `batch_size`, `threshold`, `every_face`, `all_aus`, `cropped`) can
+    be passed when the pipeline is created or called. `batch_size` counts windows; recordings are processed one by one.
+    Without `model`, the packaged model is used.
 
     Example:
         >>> detect = transformers.pipeline("video-au-detection", model="outputs/disfa_video")  # doctest: +SKIP
@@ -75,4 +77,9 @@ class OneLabelPipeline(VideoClassificationPipeline):
 
 
 PIPELINE_REGISTRY.supported_tasks["video-classification"]["impl"] = OneLabelPipeline
-PIPELINE_REGISTRY.register_pipeline(TASK, VideoAUDetectionPipeline, pt_model=AutoModelForVideoClassification)
+PIPELINE_REGISTRY.register_pipeline(
+    TASK,
+    VideoAUDetectionPipeline,
+    pt_model=AutoModelForVideoClassification,
+    default={"model": (packaged_path(DEFAULT_MODEL), "main")},
+)

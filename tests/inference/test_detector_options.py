@@ -54,6 +54,30 @@ def test_options_and_thresholds(checkpoint, video):
             load(checkpoint, **wrong)
 
 
+def test_action_units_that_failed_their_check_are_left_out(checkpoint, video, tmp_path):
+    checks = {"AU1": "passed", "AU2": "failed", "AU12": "none"}
+    AUVMAEForFrameAUClassification.from_pretrained(checkpoint, au_checks=checks).save_pretrained(tmp_path)
+    AUVMAEImageProcessor.from_pretrained(checkpoint).save_pretrained(tmp_path)
+    every, default = load(checkpoint)(video), load(tmp_path)(video)
+    assert default.au_names == ["AU1", "AU12"]
+    assert default.thresholds == [0.4, 0.6]
+    np.testing.assert_array_equal(default.rows["probs"], every.rows["probs"][:, [0, 2]])
+    assert default.provenance["au_checks"] == {"AU1": "passed", "AU12": "none"}
+    asked = load(tmp_path, all_aus=True)
+    np.testing.assert_array_equal(asked(video).rows["probs"], every.rows["probs"])
+    assert asked.provenance(video)["au_checks"] == checks
+    assert load(tmp_path, threshold=[0.1, 0.2]).thresholds == [0.1, 0.2]
+
+
+def test_a_model_that_failed_altogether_gives_nothing_unasked(checkpoint, tmp_path):
+    failed = dict.fromkeys(("AU1", "AU2", "AU12"), "failed")
+    AUVMAEForFrameAUClassification.from_pretrained(checkpoint, au_checks=failed).save_pretrained(tmp_path)
+    AUVMAEImageProcessor.from_pretrained(checkpoint).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="every action unit of the model failed its check"):
+        load(tmp_path)
+    assert load(tmp_path, all_aus=True).au_names == ["AU1", "AU2", "AU12"]
+
+
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 20, 24, 3), np.uint8)
 IMAGE = Image.fromarray(FRAMES[0])
 

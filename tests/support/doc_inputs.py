@@ -59,6 +59,7 @@ def train_tiny(folder: Path) -> None:
 INPUTS: dict[str, Callable[[Path], object]] = {
     "interview.mp4": lambda path: write_face_video(path, 5, 200),
     "outputs/synthetic_tiny": train_tiny,
+    "auvmae/demo/smile.mp4": lambda path: shutil.copy(ROOT / "auvmae/demo/smile.mp4", path),
     "recordings": write_recordings,
     "data/DISFA": lambda path: write_synthetic_disfa(
         path, num_subjects=9, frames_per_subject=160, image_size=128, num_proc=1, progress=False

@@ -1,0 +1,64 @@
+r"""Store a fine-tuned model in the package, with the outcome of its checks.
+
+    python benchmarks/package_portrait_model.py outputs/portraits scores.json -o auvmae/portrait_model
+
+`scores.json` is the file that `benchmarks/real_faces.py --split report --json` writes. An action unit passes
+
+* with an AUC of at least 0.90 on frames coded by eye, if at least 15 of them show it and the coders agree,
+* else with a mean Spearman correlation of at least 0.50 with MediaPipe's channel inside at least two videos.
+
+It fails if one of these checks can be made and is not passed, and is not verified if none can be made. The weights are
+stored in half precision, with the card of `model_cards/portraits.md`.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auvmae import AUVMAEForFrameAUClassification, AUVMAEImageProcessor
+
+CARD = Path(__file__).parents[1] / "model_cards" / "portraits.md"
+
+MIN_PRESENT, MIN_KAPPA, MIN_AUC = 15, 0.6, 0.90
+MIN_VIDEOS, MIN_SPEARMAN = 2, 0.50
+
+
+def judge(name: str, scores: dict[str, Any]) -> str:
+    """Judge an action unit by the scores, as the module says."""
+    codes, channels = (
+        next((row for row in scores.get(table, []) if row["au"] == name), None) for table in ("codes", "channels")
+    )
+    if codes and codes["present"] >= MIN_PRESENT and (codes["kappa"] or 0) > MIN_KAPPA:
+        return "passed" if codes["auc"] >= MIN_AUC else "failed"
+    if channels and channels["videos"] >= MIN_VIDEOS:
+        return "passed" if channels["spearman"] >= MIN_SPEARMAN else "failed"
+    return "none"
+
+
+def main() -> None:
+    """Parse the arguments, and write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="folder of a run of run_finetune.py")
+    parser.add_argument("scores", type=Path, help="scores of real_faces.py")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
+    options = parser.parse_args()
+    scores = json.loads(options.scores.read_text())
+    if scores["split"] != "report":
+        parser.error(f"{options.scores} scores the split {scores['split']!r}; run real_faces.py with --split report")
+    model = AUVMAEForFrameAUClassification.from_pretrained(options.run, dtype=torch.float32)
+    model.config.au_checks = {name: judge(name, scores) for name in model.config.au_names}
+    model.half().save_pretrained(options.output)
+    AUVMAEImageProcessor.from_pretrained(options.run).save_pretrained(options.output)
+    for code in options.output.glob("*.py"):  # the installed package is their code
+        code.unlink()
+    shutil.copy(CARD, options.output / "README.md")
+    for name, outcome in model.config.au_checks.items():
+        print(f"{name}: {outcome}")
+
+
+if __name__ == "__main__":
+    main()
