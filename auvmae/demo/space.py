@@ -14,6 +14,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from packaging.requirements import Requirement
 
+from ..weights import PACKAGED
 from .limits import Limits
 
 PACKAGE = Path(__file__).parents[1]
@@ -37,9 +38,7 @@ sdk: gradio
 sdk_version: {gradio}
 python_version: "{python}"
 app_file: app.py
-models:
-- {model}
----
+{models}---
 
 This Space is the page of `auvmae demo`. Choose a recording, and watch it next to a timeline of its action units.
 
@@ -55,7 +54,7 @@ def export_space(folder: str | Path, model: str, limits: Limits) -> Path:
 
     Args:
         folder: Folder to create.
-        model: Name of a checkpoint on the Hub.
+        model: Name of a checkpoint on the Hub, or of a packaged one, which the copy of the package contains.
         limits: Limits for recordings.
 
     Returns:
@@ -69,13 +68,14 @@ def export_space(folder: str | Path, model: str, limits: Limits) -> Path:
         validate_repo_id(model)
     except HFValidationError as error:
         raise ValueError(f"a Space loads its model from the Hub: upload it with `auvmae push` ({error})") from error
-    if Path(model).is_dir():
+    if model not in PACKAGED and Path(model).is_dir():
         raise ValueError(f"{model} is a folder, but a Space loads its model from the Hub: upload it with `auvmae push`")
     folder = Path(folder)
     folder.mkdir(parents=True)
     shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    fields = {"model": model, "gradio": version("gradio"), "python": python, **asdict(limits)}
+    models = "" if model in PACKAGED else f"models:\n- {model}\n"
+    fields = {"model": model, "models": models, "gradio": version("gradio"), "python": python, **asdict(limits)}
     (folder / "app.py").write_text(APP.format(**fields))
     (folder / "README.md").write_text(CARD.format(**fields))
     (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in _requirements()))

@@ -175,6 +175,14 @@ def test_a_space_is_whole(tmp_path):
         export_space(space, "me/au-disfa", Limits())
 
 
+def test_a_space_has_the_packaged_model_in_its_copy_of_the_package(tmp_path):
+    pytest.importorskip("gradio", reason="the extra `demo` is missing")
+    assert main(["demo", "--export_space", str(tmp_path / "space")]) == 0
+    assert "models:" not in (tmp_path / "space" / "README.md").read_text()
+    assert (tmp_path / "space" / "auvmae" / "portrait_model" / "model.safetensors").is_file()
+    assert 'os.environ.get("AUVMAE_MODEL", "portraits")' in (tmp_path / "space" / "app.py").read_text()
+
+
 def test_a_space_of_a_folder_is_refused(checkpoint, tmp_path, capsys):
     assert main(["demo", "-m", str(checkpoint), "--export_space", str(tmp_path / "space")]) == 2
     assert "upload it with `auvmae push`" in capsys.readouterr().err
