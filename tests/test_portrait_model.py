@@ -17,6 +17,8 @@ from auvmae.runs.arguments_finetune import FoldArguments
 from auvmae.runs.classifier import build_classifier
 from auvmae.weights import PACKAGED, packaged_checks, packaged_path
 
+from .support.paths import ROOT
+
 FOLDER = PACKAGED["portraits"]
 SMILE, SURPRISE = EXAMPLES / "smile.mp4", EXAMPLES / "surprise.mp4"
 
@@ -35,6 +37,10 @@ def test_it_is_complete_small_and_no_code():
     }
     assert sum(file.stat().st_size for file in files) <= 16e6
     assert packaged_checks() == model.config.au_checks
+
+
+def test_its_card_is_that_of_the_model_cards():
+    assert (FOLDER / "README.md").read_text() == (ROOT / "model_cards" / "portraits.md").read_text()
 
 
 def test_no_path_of_this_machine_is_in_it():
