@@ -13,10 +13,9 @@ runs in parallel.
 Windows overlap by half, so that each frame passes through the model twice. The rates count half a window of frames per
 window, as in a long recording; the few windows here cover more, since the first and last half window is seen once.
 ViT-B has random weights, which do not affect speed. "tiny" is the packaged encoder with a new head, and "packaged" the
-packaged detector. int8 is the
-file of `auvmae export --int8`. For a fine-tuned checkpoint MODEL, the change of its probabilities with bfloat16 is
-measured. On a processor without bfloat16, only this change and the matrix product are measured for it. The encoder
-alternates with the matrix product, and the best round of each counts.
+packaged detector. int8 is the file of `auvmae export --int8`. For a fine-tuned checkpoint MODEL, the change of its
+probabilities with bfloat16 is measured. On a processor without bfloat16, only this change and the matrix product are
+measured for it. The encoder alternates with the matrix product, and the best round of each counts.
 
 Other methods are measured by their networks alone, without their weights, and without the decoding and detection that
 they also need: MARLIN's ViT-B by VideoMAE's class, from which it was made, and ME-GraphAU's two backbones as in

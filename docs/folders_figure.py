@@ -31,7 +31,6 @@ FOLDERS: dict[str, tuple[float, str, str]] = {
 """Folder -> its column, its storey, and what it is for."""
 
 WAYS: dict[tuple[str, str], dict[str, float]] = {
-    ("demo", "data"): {"outcome": 2.36, "work": 2.48},
     ("demo", "inference"): {"outcome": 3.74},
     ("runs", "data"): {"work": 1.43},
     ("evaluation", "knowledge"): {"material": 1.34},

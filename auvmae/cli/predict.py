@@ -51,6 +51,12 @@ Without --model, the packaged model predicts. It was trained on portraits that
 a face rig moved, and on no recording of a person.
 """ + fill(describe_checks(packaged_checks()), 79)
 
+OPTIONS = (
+    *("level", "clip_stride", "batch_size", "threshold", "every_face"),
+    *("all_aus", "cropped", "damaged", "device", "dtype"),
+)
+"""Arguments that are options of `AUDetector.from_pretrained`."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `auvmae predict`."""
@@ -158,9 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..system.hardware import keep_freed_memory
 
     keep_freed_memory()
-    names = [*("level", "clip_stride", "batch_size", "threshold", "every_face", "all_aus", "cropped", "damaged")]
-    names += ["device", "dtype"]
-    options = {name: getattr(arguments, name) for name in names}
+    options = {name: getattr(arguments, name) for name in OPTIONS}
     extras = [extra for extra in FILES if getattr(arguments, extra)]
     try:
         if arguments.neutral or arguments.calibrate_quantile is not None:

@@ -120,9 +120,9 @@ class AUDetector:
         self.au_checks: dict[str, str] = {name: checks[name] for name in config.au_names} if checks else {}
         if {*self.au_checks.values()} == {"failed"} and not all_aus:
             raise ValueError("every action unit of the model failed its check on real faces; pass all_aus=True")
-        kept = [name for name in config.au_names if all_aus or self.au_checks.get(name) != "failed"]
-        self._columns = [config.au_names.index(name) for name in kept]
-        self.au_names: list[str] = kept
+        names = config.au_names
+        self._columns = [i for i, name in enumerate(names) if all_aus or self.au_checks.get(name) != "failed"]
+        self.au_names: list[str] = [names[column] for column in self._columns]
         if threshold is None:
             threshold = [config.au_thresholds[column] for column in self._columns]
         self.thresholds = _thresholds(threshold, len(self.au_names))

@@ -61,9 +61,8 @@ def ranking_loss(logits: torch.Tensor, intensities: torch.Tensor) -> torch.Tenso
     # Paper: Eq. 9 has no such term
     rise = (intensities[:, :, None] - intensities[:, None]) / HIGHEST_INTENSITY
     coded = rise.isfinite()
-    cells = F.softplus(logits.float()[:, None] - logits.float()[:, :, None]) * torch.where(coded, rise, 0.0).clamp(
-        min=0
-    )
+    ahead = logits.float()[:, :, None] - logits.float()[:, None]
+    cells = F.softplus(-ahead) * torch.where(coded, rise, 0.0).clamp(min=0)
     return cells.sum() / coded.any(-1).sum().clamp(min=1)
 
 
@@ -112,7 +111,8 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         losses["loss_intensity"] = losses["loss_ranking"] = torch.zeros_like(losses.loss)
         if graded is not None and intensities is not None:
             losses["loss_intensity"] = intensity_loss(graded, intensities)
-            losses["loss_ranking"] = ranking_loss(graded, intensities)
+            if self.ranking_weight:  # every pair of frames takes memory
+                losses["loss_ranking"] = ranking_loss(graded, intensities)
         self._terms[model.training].append(torch.stack([losses[term] for term in TERMS]).detach())
         graded_losses = self.intensity_weight * losses["loss_intensity"] + self.ranking_weight * losses["loss_ranking"]
         outputs["loss"] = losses.loss + graded_losses

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inference": {"faces", "video", "plotting", "knowledge", "system", "model"},
     "runs": {"training", "data", "evaluation", "plotting", "knowledge", "system", "model"},
     "conversion": {"inference", "system", "model"},
-    "demo": {"inference", "data", "faces", "video", "knowledge", "system", "model"},
+    "demo": {"inference", "faces", "video", "knowledge", "system", "model"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"cli", "demo"}  # the public names
