@@ -118,18 +118,24 @@ def _load_portraits(
     **options: Any,
 ) -> datasets.DatasetDict:
     """Open animated portraits, after rendering them if they do not exist."""
-    sizes = {"videos_per_portrait": 24, "frames_per_video": 32, "image_size": 128, "seed": 0}
+    sizes = {"videos_per_portrait": 16, "frames_per_video": 32, "image_size": 128, "seed": 0, "leave_out": []}
     given = {name: options.pop(name) for name in sizes if name in options}
     parameters = sizes | given
     for name, value in {"portraits_dir": portraits_dir, "rig_dir": rig_dir}.items():
         check_type(name, value, str | None)
     for name, value in parameters.items():
-        check_type(name, value, int)
-        check_range(name, value, "[0, 4294967295]" if name == "seed" else "[1, inf)")
+        if name == "leave_out":
+            check_type(name, value, list[str])
+        else:
+            check_type(name, value, int)
+            check_range(name, value, "[0, 4294967295]" if name == "seed" else "[1, inf)")
+    if "leave_out" in given:
+        given["leave_out"] = parameters["leave_out"] = sorted(parameters["leave_out"])
     cache = Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE) / "auvmae"
     if data_dir is None:
-        videos, frames, image_size, seed = parameters.values()
-        data_dir = cache / f"portraits-v{PORTRAITS_VERSION}-{videos}x{frames}-{image_size}px-seed{seed}"
+        videos, frames, image_size, seed, leave_out = parameters.values()
+        without = "".join(f"-no_{name}" for name in leave_out)
+        data_dir = cache / f"portraits-v{PORTRAITS_VERSION}-{videos}x{frames}-{image_size}px-seed{seed}{without}"
     card = read_card(Path(data_dir))
     if card and not given.items() <= card.items():
         raise ValueError(f"portraits: {data_dir} was rendered with {card}, not {given}. Name another data_dir.")

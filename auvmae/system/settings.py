@@ -108,7 +108,7 @@ def check_type(name: str, value: Any, expected: Any) -> None:
         raise ValueError(f"{name} must be {words}, found {value!r}.")
 
 
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list[str]: "a list of names"}
 
 
 def _fits(value: Any, kind: Any) -> bool:

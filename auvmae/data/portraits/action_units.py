@@ -133,11 +133,14 @@ LIPS_PART = NUMBERS.index(25)
 INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 """Pairs of landmarks above and below the opening of the mouth."""
 
-CLOSED_LIPS = 0.13
+CLOSED_LIPS = 0.08
 """Opening that still looks closed, in centimetres."""
 
-OPEN_LIPS = 0.8
+OPEN_LIPS = 1.6
 """Opening beyond it that has full intensity, in centimetres."""
+
+LIPS_CURVE = 0.6
+"""Exponent of the intensity, because the first millimetres show most. A trace (1) is an opening of 0.19 cm."""
 
 LIMITS = {"eyeBlink": 1.05, "jawOpen": 1.1}
 """Highest weight of a shape when several action units move it; others may have 1.5."""
@@ -194,17 +197,15 @@ def lip_opening(vertices: NDArray[Any], rig: Rig) -> float:
     return float(np.mean([height[upper] - height[lower] for upper, lower in INNER_LIPS]))
 
 
-def measure_lips_part(opening: float, neutral_opening: float) -> float:
+def measure_lips_part(opening: float) -> float:
     """Return the intensity of AU25, measured from the opening of the lips.
 
-    AU25 is measured, because the jaw, the upper lip and a smile part the lips as well.
+    AU25 is measured, because the jaw, the upper lip, a smile and a resting face part the lips as well.
 
     Args:
         opening: Result of `lip_opening`, in centimetres.
-        neutral_opening: The same of the subject's neutral face.
 
     Returns:
         Intensity in 0..5.
     """
-    visible = (opening - neutral_opening - CLOSED_LIPS) / OPEN_LIPS
-    return float(np.clip(visible, 0, 1)) * SCALE
+    return float(np.clip((opening - CLOSED_LIPS) / OPEN_LIPS, 0, 1)) ** LIPS_CURVE * SCALE

@@ -6,7 +6,7 @@ network cannot rely on how the renderer draws.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .action_units import LIPS_PART, SCALE, expression_weights, lip_opening, measure_lips_part, shape_matrix
+from .drawing.lids import Look
 from .drawing.rendering import Portrait, Shot
 from .drawing.wrinkles import Wrinkles
 from .rig import FloatArray, single, without_side
@@ -33,14 +34,15 @@ MORPHED = 0.85
 
 
 def film(
-    portrait: Portrait, script: Script, rng: np.random.Generator
+    portrait: Portrait, script: Script, rng: np.random.Generator, leave_out: Collection[str] = ()
 ) -> Iterator[tuple[NDArray[np.uint8], FloatArray]]:
     """Film the script of a portrait.
 
     Args:
         portrait: The portrait.
         script: What its face does.
-        rng: Source of every draw.
+        rng: Source of every draw. What is left out does not change the other draws.
+        leave_out: "wrinkles", "morphs" (changes of identity), or both.
 
     Yields:
         Frames, RGB uint8 of shape (size, size, 3), each with the intensities of the right and the left side in 0..5,
@@ -51,8 +53,10 @@ def film(
     styles = dict(zip(shapes, np.exp(rng.normal(0, 0.18, len(shapes))).tolist(), strict=True))
     matrix = shape_matrix(rig, styles) * single(np.exp(rng.normal(0, 0.12, (script.intensities.shape[1], 1, 1))))
     identity = single(rng.normal(0, IDENTITY_MORPH, min(30, len(rig.identities)))) * (rng.random() < MORPHED)
+    if "morphs" in leave_out:
+        identity *= 0
     heads, gazes = _draw_heads(count, rng), _draw_gazes(count, rng)
-    lids = 1 - script.intensities[:, BLINK].mean(axis=1) / SCALE
+    eyes_open = 1 - script.intensities[:, BLINK].mean(axis=1) / SCALE
     direction, height, ambient = rng.normal(0, 0.7), rng.normal(0.35, 0.3), rng.uniform(0.3, 0.8)
     light = (np.sin(direction) * np.cos(height), np.sin(height), np.cos(direction) * np.cos(height))
     zoom = np.exp(rng.normal(0, 0.035)) + 0.006 * rng.normal(0, 1, count)
@@ -60,13 +64,13 @@ def film(
     shift = rng.normal(0, 0.015, 2) + 0.005 * rng.normal(0, 1, (count, 2))
     inside = tuple(np.exp(rng.normal((-0.25, -0.15, -0.1), (0.6, 0.4, 0.25))).tolist())
     tongue = (rng.normal(0, 0.25), rng.normal(0, 0.3), float(np.exp(rng.normal(0, 0.3))))
+    lids = Look(float(np.exp(rng.normal(0.2, 0.15))), *rng.uniform((0, 0.1, 0.4), (0.3, 0.4, 0.95)).tolist())
     depth = rng.uniform(0, 1.2) if rng.random() < WRINKLED else 0.0
-    wrinkles = Wrinkles(int(rng.integers(2**32)), depth) if depth else None
+    wrinkles = Wrinkles(int(rng.integers(2**32)), depth) if depth and "wrinkles" not in leave_out else None
     camera = Camera.draw(portrait.renderer.size, rng)
-    neutral = lip_opening(portrait.renderer.mesh.morph(portrait.neutral, np.zeros(len(rig.names)), identity), rig)
     for frame in range(count):
         weights = expression_weights(rig, script.intensities[frame], matrix) + script.extra[frame]
-        _follow_gaze(weights, rig.names, gazes[frame, 1], float(lids[frame]))
+        _follow_gaze(weights, rig.names, gazes[frame, 1], float(eyes_open[frame]))
         rendered = portrait.render(
             Shot(
                 expression=weights,
@@ -80,11 +84,12 @@ def film(
                 shift=tuple(shift[frame].tolist()),
                 inside=inside,
                 tongue=tongue,
+                lids=lids,
                 wrinkles=None if wrinkles is None else wrinkles.shade(script.intensities[frame]),
             )
         )
         found = script.intensities[frame].copy()
-        found[LIPS_PART] = measure_lips_part(lip_opening(rendered.vertices, rig), neutral)
+        found[LIPS_PART] = measure_lips_part(lip_opening(rendered.vertices, rig))
         yield camera.take(rendered.frame, rng), found
 
 

@@ -7,6 +7,7 @@ a smile.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,17 +71,18 @@ class Script:
     extra: FloatArray
 
 
-def write_script(rig: Rig, num_frames: int, rng: np.random.Generator) -> Script:
+def write_script(rig: Rig, num_frames: int, rng: np.random.Generator, leave_out: Collection[str] = ()) -> Script:
     """Draw the script of one video.
 
     Args:
         rig: Rig that names the shapes.
         num_frames: Frames, T, at `FRAME_RATE`.
         rng: Source of every draw.
+        leave_out: "expressions" (the action units of all videos are independent), "speech", or both.
     """
     curves = np.zeros((num_frames, len(NUMBERS)))
     if rng.random() > STILL:
-        for numbers, level in _draw_events(num_frames, rng):
+        for numbers, level in _draw_events(num_frames, "expressions" in leave_out, rng):
             curve = _draw_curve(num_frames, rng)
             for number in numbers:
                 column = NUMBERS.index(number)
@@ -91,7 +93,7 @@ def write_script(rig: Rig, num_frames: int, rng: np.random.Generator) -> Script:
     curves[:, NUMBERS.index(5)] *= 1 - np.clip(2 * curves[:, BLINK], 0, 1)  # shut lids cannot be raised
     intensities = single(SCALE * np.clip(curves, 0, 1)[:, :, None] * _draw_sides(rng))
     extra = _draw_rest(rig, num_frames, rng)
-    if rng.random() < SPEECH:
+    if rng.random() < SPEECH and "speech" not in leave_out:
         jaw = _add_speech(extra, rig, rng)
         column = NUMBERS.index(26)
         spoken = np.clip(SCALE * (jaw - 0.03) / JAW_AT_FULL, 0, SCALE)
@@ -99,9 +101,9 @@ def write_script(rig: Rig, num_frames: int, rng: np.random.Generator) -> Script:
     return Script(intensities, extra)
 
 
-def _draw_events(num_frames: int, rng: np.random.Generator) -> list[tuple[tuple[int, ...], float]]:
+def _draw_events(num_frames: int, independent: bool, rng: np.random.Generator) -> list[tuple[tuple[int, ...], float]]:
     """Draw the action units of each event, and its level in 0..1."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and not independent:
         shares = np.array([share for share, _ in EXPRESSIONS])
         chosen = rng.choice(len(EXPRESSIONS), 1 + rng.poisson(num_frames / BETWEEN), p=shares / shares.sum())
         return [(EXPRESSIONS[index][1], float(rng.beta(1.3, 1.1))) for index in chosen]

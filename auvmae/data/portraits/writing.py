@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,11 +29,14 @@ from .fitting import SOURCE, Fit, digest, load_fits, read_portrait
 from .rig import load_rig
 from .script import FRAME_RATE, write_script
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Part of the parameters of a tree. Raise it whenever the same seed would give other pixels or labels."""
 
 CARD, NOTE = "portraits.json", "unfinished.json"
 """Files with the parameters of a complete and of an unfinished tree."""
+
+VARIATIONS = ("wrinkles", "morphs", "speech", "expressions")
+"""What a tree can do without, so that its worth can be measured. See `write_script` and `film`."""
 
 COLUMNS = tuple(f"AU{number}_{side}" for number in NUMBERS for side in "RL")
 """Columns of a label file after the frame."""
@@ -82,10 +85,11 @@ def write_portraits(
     portraits_dir: str | Path,
     rig_dir: str | Path,
     *,
-    videos_per_portrait: int = 24,
+    videos_per_portrait: int = 16,
     frames_per_video: int = 32,
     image_size: int = 128,
     seed: int = 0,
+    leave_out: Sequence[str] = (),
     cache_dir: str | Path | None = None,
     num_proc: int | None = None,
     progress: bool = True,
@@ -102,6 +106,7 @@ def write_portraits(
         frames_per_video: Frames of each video, at 25 frames per second.
         image_size: Height and width in pixels; even.
         seed: Random seed of the whole tree.
+        leave_out: Names among `VARIATIONS` of what the videos do not have.
         cache_dir: Folder where the rig's arrays are kept.
         num_proc: Number of processes; defaults to the number of cores. It does not change the tree.
         progress: Show a progress bar.
@@ -124,8 +129,11 @@ def write_portraits(
         "frames_per_video": frames_per_video,
         "image_size": image_size,
         "seed": seed,
+        "leave_out": sorted(leave_out),
         "renderer": RENDERER_VERSION,
     }
+    if unknown := {*leave_out} - {*VARIATIONS}:
+        raise ValueError(f"leave_out has {', '.join(sorted(unknown))}; choose from {', '.join(VARIATIONS)}.")
     for name in ("videos_per_portrait", "frames_per_video"):
         if parameters[name] < 1:
             raise ValueError(f"{name} is {parameters[name]}; it must be at least 1.")
@@ -190,7 +198,7 @@ class _Job:
     """Render the videos of one portrait; a job is its number."""
 
     def __init__(
-        self, portraits: Mapping[str, Path], rig_dir: str, cache_dir: str | None, parameters: Mapping[str, int]
+        self, portraits: Mapping[str, Path], rig_dir: str, cache_dir: str | None, parameters: Mapping[str, Any]
     ) -> None:
         self.portraits, self.parameters = portraits, parameters
         self.rig_dir, self.cache_dir = rig_dir, cache_dir
@@ -209,17 +217,19 @@ class _Job:
         ]
         if not wanted:
             return
-        renderer = self.renderer()
+        renderer, leave_out = self.renderer(), self.parameters["leave_out"]
         portrait = renderer.prepare(read_portrait(path), _fits()[subject])
         for folder in ("videos", "labels"):
             (root / folder / subject).mkdir(parents=True, exist_ok=True)
         for video in wanted:
             rng = np.random.default_rng([self.parameters["seed"], index, video])
-            script = write_script(renderer.mesh.rig, self.parameters["frames_per_video"], rng)
+            script = write_script(
+                renderer.mesh.rig, self.parameters["frames_per_video"], rng, self.parameters["leave_out"]
+            )
             size, crf = renderer.size, int(rng.integers(BEST, WORST))
             rows = []
             with VideoWriter(root / "videos" / subject / f"{video:03d}.mp4", FRAME_RATE, size, size, crf=crf) as writer:
-                for frame, intensities in film(portrait, script, rng):
+                for frame, intensities in film(portrait, script, rng, leave_out):
                     writer.write(frame)
                     rows.append(intensities.ravel())
             # the label file comes last: a video that has one is complete

@@ -107,6 +107,21 @@ def test_sizes_are_checked(tmp_path, name, value):
         write_portraits(tmp_path / "new", tmp_path, tmp_path, **SIZES | {name: value})
 
 
+def test_trees_without_something_are_trees_of_their_own(tmp_path, tree, portraits, rig_folder):
+    with pytest.raises(ValueError, match="leave_out has noses; choose from wrinkles, morphs, speech, expressions"):
+        write_portraits(tmp_path / "new", portraits, rig_folder, **SIZES, leave_out=["noses"])
+    with pytest.raises(FileExistsError, match=r"not .*'leave_out': \['speech'\]"):
+        write_portraits(tree, portraits, rig_folder, **SIZES, leave_out=["speech"])
+    folders = {"portraits_dir": str(portraits), "rig_dir": str(rig_folder), "cache_dir": tmp_path / "cache"}
+    for leave_out in (["speech", "morphs"], ["morphs", "speech"]):
+        load_au_dataset("portraits", num_proc=1, leave_out=leave_out, **folders, **SIZES)
+    (card,) = (tmp_path / "cache/auvmae").glob("portraits-*/portraits.json")
+    assert card.parent.name.endswith("-no_morphs-no_speech")
+    assert json.loads(card.read_text())["leave_out"] == ["morphs", "speech"]
+    with pytest.raises(ValueError, match="leave_out must be a list of names, found 'speech'"):
+        load_au_dataset("portraits", leave_out="speech", **folders, **SIZES)
+
+
 def test_rows_have_occurrences_and_intensities(tmp_path, tree):
     rows = load_au_dataset("portraits", tree, fold=1, clip_length=4, num_folds=3, cache_dir=tmp_path / "cache")
     assert au_names(rows) == [f"AU{number}" for number in NUMBERS]

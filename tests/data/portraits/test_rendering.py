@@ -10,6 +10,8 @@ from auvmae.data.portraits.action_units import (
     measure_lips_part,
     shape_matrix,
 )
+from auvmae.data.portraits.drawing.lids import Look
+from auvmae.data.portraits.drawing.lips import close_lips, paint_out_mouth
 from auvmae.data.portraits.drawing.mesh import FaceMesh, find_edges, rotate
 from auvmae.data.portraits.drawing.rendering import Renderer, Shot
 from auvmae.data.portraits.drawing.textures import paint_out, sample
@@ -116,9 +118,33 @@ def test_shut_eyes_do_not_show(rig, fit, image):
 
 def test_neutral_lips_are_closed(rig, portrait):
     assert lip_opening(rig.vertices, rig) == pytest.approx(0.5, abs=1e-3)
-    assert portrait.neutral_opening < 0.2
-    apart = Renderer(rig, SIZE).mesh.close_lips(portrait.neutral, 0.1)
+    assert lip_opening(portrait.neutral, rig) < 0.2
+    apart = close_lips(portrait.renderer.mesh, portrait.neutral, 0.1)
     np.testing.assert_array_equal(apart[:, [0, 2]], portrait.neutral[:, [0, 2]])
+
+
+def test_teeth_are_painted_out_of_an_open_mouth_only():
+    lips = np.array([(10, 20), (18, 16), (25, 15), (32, 16), (40, 20), (32, 26), (25, 27), (18, 26)], float)
+    image = np.full((48, 50, 3), (150, 80, 70), np.float32)
+    image[17:26, 13:38] = 250
+    filled = paint_out_mouth(image, lips, pixels_per_cm=10)
+    assert filled.max() < 160
+    np.testing.assert_array_equal(filled[:12], image[:12])
+    np.testing.assert_array_equal(filled[32:], image[32:])
+    closed = lips * (1, 0) + (0, 20)
+    np.testing.assert_array_equal(paint_out_mouth(image, closed, pixels_per_cm=10), image)
+
+
+def test_shut_lids_look_as_they_are_asked_to(rig, portrait):
+    def take(**look):
+        x, y, frame = around(portrait, Shot(act(rig, AU43=5), lids=Look(**look)), 42, 43, 44, 45, 46, 47)
+        return frame[int(y - 5) : int(y + 4), int(x - 2) : int(x + 3)]
+
+    plain = take(lashes=0.1, darkness=0.4)
+    assert take(lashes=0.4, darkness=0.4).mean() < plain.mean() - 1
+    assert take(lashes=0.1, darkness=0.9).min() < plain.min() - 10
+    assert take(lashes=0.1, darkness=0.4, brightness=1.3).mean() > plain.mean() + 5
+    assert take(lashes=0.1, darkness=0.4, crease=0.9).mean() < plain.mean() - 1
 
 
 def test_the_tongue_moves_and_has_its_own_brightness(rig, portrait):
@@ -144,9 +170,9 @@ def test_a_turned_head_has_all_of_it_painted_out_behind(rig, fit, image):
 
 def test_the_jaw_opens_the_lips_and_shows_the_mouth(rig, portrait):
     openings = [lip_opening(portrait.render(Shot(act(rig, AU26=level))).vertices, rig) for level in (0, 2, 5)]
-    assert openings[0] == pytest.approx(portrait.neutral_opening, abs=1e-5)
+    assert openings[0] == pytest.approx(lip_opening(portrait.neutral, rig), abs=1e-5)
     assert openings[0] < openings[1] < openings[2]
-    lips = [measure_lips_part(opening, portrait.neutral_opening) for opening in openings]
+    lips = [measure_lips_part(opening) for opening in openings]
     assert lips[0] == 0
     assert 0 < lips[1] < lips[2] <= 5
     x, y, frame = around(portrait, Shot(act(rig, AU26=5)), 62, 66)

@@ -51,6 +51,39 @@ def test_action_units_are_correlated_in_half_of_the_videos(rig):
     assert (smiles & ~cheeks).mean() > 0.02
 
 
+def test_without_expressions_no_action_units_are_correlated(rig):
+    made = [write_script(rig, 32, np.random.default_rng(seed), ["expressions"]) for seed in range(400)]
+    intensities = np.stack([script.intensities.max(axis=-1) for script in made])
+    cheeks, smiles = (intensities[:, :, NUMBERS.index(number)].ravel() >= 1 for number in (6, 12))
+    assert cheeks[smiles].mean() < 1.5 * cheeks.mean()
+
+
+def test_without_speech_nothing_else_changes(rig):
+    speaking = 0
+    for seed in range(40):
+        usual, silent = (write_script(rig, 32, np.random.default_rng(seed), parts) for parts in ((), ["speech"]))
+        others = np.arange(len(NUMBERS)) != NUMBERS.index(26)
+        np.testing.assert_array_equal(usual.intensities[:, others], silent.intensities[:, others])
+        speaking += (usual.extra != silent.extra).any()
+    assert 5 < speaking < 25
+
+
+@pytest.mark.parametrize("part", ["wrinkles", "morphs"])
+def test_what_is_left_out_changes_frames_and_no_labels(rig, fit, image, part):
+    portrait = Renderer(rig, 32).prepare(image, fit)
+    differ = 0
+    for seed in range(12):
+        films = []
+        for leave_out in ((), [part]):
+            rng = np.random.default_rng(seed)
+            films.append(list(film(portrait, write_script(rig, 2, rng, leave_out), rng, leave_out)))
+        for (frame, usual), (other, labels) in zip(*films, strict=True):
+            differ += (frame != other).any()
+            others = np.arange(len(NUMBERS)) != LIPS_PART  # another identity has other lips
+            np.testing.assert_array_equal(usual[others], labels[others])
+    assert differ > 4
+
+
 def test_raised_lids_give_way_to_shut_ones(rig):
     intensities = np.concatenate([script.intensities.max(axis=-1) for script in scripts(rig)])
     shut = intensities[:, NUMBERS.index(43)] >= 2.5

@@ -42,9 +42,6 @@ The rig's own shape hardly draws them together.
 BROW_REACH = 1.4
 """Distance from the inner end of a brow over which this movement fades, in centimetres."""
 
-LIPS_REACH = 0.8
-"""Distance from the line of the lips over which the movement that closes them fades, in centimetres."""
-
 
 class FaceMesh:
     """Hold the lists of vertices and triangles that the renderer needs.
@@ -57,6 +54,7 @@ class FaceMesh:
         balls: Vertices of the right and the left eyeball.
         arranged: Displacements that put the teeth in order, float32 of shape (V, 3).
         tongue: 1 at the tongue, 0 elsewhere, float32 of shape (V,).
+        lowered: 1 where the skin follows the jaw, 0 where it does not, float32 of shape (V,).
         blinks: Columns of the blinks of the right and the left eye.
         skin: Vertices of the skin, (S,).
         edge: Vertices of the outer edge of the skin.
@@ -89,7 +87,7 @@ class FaceMesh:
         self.tongue = np.zeros(len(rig.vertices), np.float32)
         self.tongue[gums] = _rise(_nearest(rig.vertices[gums], rig.vertices[teeth[lower[teeth]]]), BEHIND_TEETH)
         self.blinks = [rig.names.index(f"eyeBlink_{side}") for side in "RL"]
-        self._lowered = np.clip(jaw[:, 1] / jaw[rig.landmarks[66], 1], 0, 1)
+        self.lowered = np.clip(jaw[:, 1] / jaw[rig.landmarks[66], 1], 0, 1)
 
         shows = np.isin(rig.parts, (SKIN, SOCKETS, EYES))
         self.outside, self.outside_parts = np.ascontiguousarray(corners[:, shows]), rig.parts[shows]
@@ -125,18 +123,6 @@ class FaceMesh:
             self.shapes[self.rig.names.index(f"browDown_{side}"), self.skin] += (
                 np.exp(-((distance / BROW_REACH) ** 2))[:, None] * move
             )
-
-    def close_lips(self, vertices: FloatArray, gap: float) -> FloatArray:
-        """Move the lips of a mesh (V, 3) until they are `gap` centimetres apart."""
-        marks = vertices[self.rig.landmarks].astype(float)
-        upper, lower, ends = marks[[61, 62, 63]], marks[[67, 66, 65]], marks[[60, 64]]
-        middle = np.concatenate([ends[:1], (upper + lower) / 2, ends[1:]])
-        skin = vertices[self.skin]
-        amount = np.interp(skin[:, 0], middle[:, 0], [0, *np.maximum((upper - lower)[:, 1] - gap, 0), 0])
-        off = (skin[:, 1] - np.interp(skin[:, 0], middle[:, 0], middle[:, 1])) / LIPS_REACH
-        closed = vertices.copy()
-        closed[self.skin, 1] += single((self._lowered[self.skin] - 0.5) * amount * np.exp(-(off**2)))
-        return closed
 
     def find_lids(self, neutral: FloatArray, shut: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Find the skin that blinks stretch, so that it must be drawn.

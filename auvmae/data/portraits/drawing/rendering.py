@@ -17,6 +17,8 @@ from ....faces.crop import TEMPLATE
 from ..action_units import lip_opening
 from ..fitting import Fit, five_points, texture_coordinates
 from ..rig import EYES, GUMS, MOUTH, SKIN, SOCKETS, TEETH, FloatArray, Rig, single
+from .lids import Lids, Look
+from .lips import close_lips, paint_out_mouth
 from .mesh import FaceMesh, Indices, rotate
 from .rasterising import Visible, interpolate, rasterise
 from .textures import EYE_PATCH, EYE_REACH, RIM, paint_eye, paint_out, sample
@@ -39,9 +41,6 @@ TEXTURE_SCALE = 1.25
 GRAZING = (0.05, 0.35)
 """Cosines between which the skin at the sides of the head blends in; the portrait sees it from the side."""
 
-LONGEST_BLINK = 1.5
-"""Largest factor on the blinks of a portrait, whose lids may be further apart than those of the neutral mesh."""
-
 LIP_GAP = 0.03
 """Opening of the lips of a neutral face, in centimetres; a dark line shows between them."""
 
@@ -62,30 +61,6 @@ DEEP = {MOUTH: 2.5, SOCKETS: 2.5, GUMS: 4.2, TEETH: 2.4}
 
 WARM = (1.0, 1.12, 1.16)
 """Exponents of that light in red, green and blue; what is deep in a mouth looks red."""
-
-LID_SOURCE = (0.3, 1.0)
-"""Distances above and below the edge of the open lids where their colour is taken from, in centimetres."""
-
-LID_COLUMN = 0.6
-"""Width over which this colour is averaged, in centimetres."""
-
-LID_LIGHTS = (0.75, 1.1)
-"""Lowest and highest ratio of the shading of a drawn lid and the mean of both."""
-
-LASHES = (0.16, 0.1, 0.75)
-"""Height of the lashes of shut eyes, width of their upper edge, both in centimetres, and how much they darken."""
-
-CREASE = (0.3, 0.35, 1.0)
-"""How much darker a shut lid is at its crease, and between which distances from its edge, in centimetres."""
-
-LID_LEVEL = 0.93
-"""Brightness of a lid as a fraction of the skin around it."""
-
-BLINKING = 0.5
-"""Weight of a blink at which the drawn lid has replaced the portrait's."""
-
-SHUT = (0.85, 0.95)
-"""Weights of a blink between which what the lids still leave open is painted over."""
 
 TURNED = (0.08, 0.2)
 """Turns of a head in radians between which all of it is painted out of the background, and not the face alone."""
@@ -113,6 +88,7 @@ class Shot:
         shift: Shift of the face in the crop, right and down, as fractions of its side.
         inside: Factors on the brightness of the cavity of the mouth, the gums and the teeth.
         tongue: Shift of the tongue out of the mouth and up, in centimetres, and another factor on its brightness.
+        lids: How shut eyes look.
         wrinkles: Factors on the brightness of the skin in the front view of `wrinkles.py`; see `Wrinkles.shade`.
     """
 
@@ -127,6 +103,7 @@ class Shot:
     shift: tuple[float, float] = (0.0, 0.0)
     inside: tuple[float, float, float] = (1.0, 1.0, 1.0)
     tongue: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    lids: Look = field(default_factory=Look)
     wrinkles: FloatArray | None = None
 
 
@@ -174,16 +151,14 @@ class Portrait:
 
     Attributes:
         neutral: The subject's neutral mesh, float32 of shape (V, 3).
-        neutral_opening: Opening of its lips, in centimetres.
         brightness: Brightness of the skin; 1 is medium.
     """
 
     def __init__(self, renderer: Renderer, image: NDArray[np.uint8], fit: Fit) -> None:
         self.renderer, self.fit = renderer, fit
         mesh, rig = renderer.mesh, renderer.mesh.rig
-        self.neutral = mesh.close_lips(rig.morph(fit.identity, np.zeros(len(rig.names))), LIP_GAP) + mesh.arranged
-        self.neutral_opening = lip_opening(self.neutral, rig)
-        self._blink_factors = self._measure_blinks()
+        self.neutral = close_lips(mesh, rig.morph(fit.identity, np.zeros(len(rig.names))), LIP_GAP) + mesh.arranged
+        self._lids = Lids(mesh, self.neutral)
         seen = rig.morph(fit.identity, fit.expression)
         # the crop of a frame is the one that the face detector would give, so its habits are kept
         self._offsets = (fit.five - fit.project(five_points(seen, rig))) / fit.scale
@@ -194,7 +169,7 @@ class Portrait:
         hidden = 1 - np.clip((normals[:, 2] - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1)
         self._opacity = mesh.fade * (1 - hidden * mesh.lateral)
         self._take_texture(image, texture_coordinates(rig, fit, seen))
-        self._take_lids()
+        self._lids.take_colour(self.texture, self._places)
 
     def render(self, shot: Shot) -> Rendered:
         """Render one frame."""
@@ -202,7 +177,7 @@ class Portrait:
 
         mesh, size = self.renderer.mesh, self.renderer.size
         expression = single(shot.expression).copy()
-        expression[mesh.blinks] *= self._blink_factors
+        expression[mesh.blinks] *= self._lids.factors
         vertices = mesh.morph(self.neutral, expression, shot.identity)
         vertices[:, 1:] += mesh.tongue[:, None] * single((shot.tongue[1], shot.tongue[0]))
         self._turn_eyes(vertices, shot)
@@ -224,7 +199,9 @@ class Portrait:
         parts = parts[visible.triangles]
         self._paint_inside(frame, visible, corners, parts, points, rotation, opening, shot)
         self._paint_eyeballs(frame, visible.select(parts == EYES), corners)
-        self._shut_eyes(frame, visible.select((parts == EYES) | (parts == SOCKETS)), corners, expression)
+        self._lids.hide_eyes(
+            frame, visible.select((parts == EYES) | (parts == SOCKETS)), corners, expression, shot.lids
+        )
         self._paint_skin(frame, visible.select(parts == SKIN), corners, mesh.normals(seen), expression, shot)
         pixels = np.clip(frame + 0.5, 0, 255).astype(np.uint8).reshape(size, size, 3)
         return Rendered(pixels, vertices, points)
@@ -243,6 +220,7 @@ class Portrait:
         self.texture = single(cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA))
         self._places = single(scale(places))
         pixels_per_cm = fit.scale * shrink
+        self.texture = paint_out_mouth(self.texture, scale(fit.landmarks[60:]), pixels_per_cm)
         skin = self._places[mesh.skin[mesh.fade == 1]]
         self.brightness = float(np.clip(np.median(sample(self.texture, *skin.T)) / MEDIUM_SKIN, 0.35, 1.15))
         solid = np.zeros(len(self._places), np.float32)
@@ -260,48 +238,6 @@ class Portrait:
             self._eyes.append(paint_eye(self.texture, iris, radius, lids, pixels_per_cm, self.brightness))
             where = (self._places[ball] - iris) / (pixels_per_cm * EYE_REACH)
             self._eye_places[ball] = (where + 1) / 2 * EYE_PATCH - 0.5
-
-    def _take_lids(self) -> None:
-        """Take the colour of the upper lids from the skin around them.
-
-        Open eyes hide the lids themselves.
-        """
-        mesh = self.renderer.mesh
-        blink = np.zeros(len(mesh.rig.names), np.float32)
-        blink[mesh.blinks] = self._blink_factors
-        self._lid_share, self._lid_distance = mesh.find_lids(self.neutral, mesh.morph(self.neutral, blink, np.zeros(0)))
-        self._on_lid = self._lid_share[mesh.outside].max(0) > 0
-        self._lid_colour = np.zeros((len(self.neutral), 3), np.float32)
-        self._lid_means = np.zeros((2, 3), np.float32)
-        skin = self.neutral[mesh.skin]
-        for lids in mesh.lids:
-            low, high = self.neutral[lids].min(0), self.neutral[lids].max(0)
-            away = np.maximum(skin[:, 1] - high[1], low[1] - skin[:, 1])
-            near = (away > LID_SOURCE[0]) & (away < LID_SOURCE[1]) & (skin[:, 0] > low[0]) & (skin[:, 0] < high[0])
-            source = mesh.skin[near]
-            own = np.flatnonzero((self._lid_share > 0) & ((self.neutral[:, 0] > 0) == (low[0] > 0)))
-            if not len(source):
-                continue
-            colours = sample(self.texture, *self._places[source].T)
-            level = colours.sum(1)
-            plain = (level >= np.quantile(level, 0.3)) & (
-                level <= np.quantile(level, 0.7)
-            )  # neither brows nor highlights
-            reach = (self.neutral[own, :1] - self.neutral[source[plain], 0]) / LID_COLUMN
-            weights = np.exp(-(reach**2)) + 1e-3
-            self._lid_means[int(low[0] > 0)] = LID_LEVEL * colours[plain].mean(0)
-            self._lid_colour[own] = weights @ colours[plain] * (LID_LEVEL / weights.sum(1, keepdims=True))
-
-    def _measure_blinks(self) -> FloatArray:
-        """Measure the factors on the two blinks at which the lids of this portrait meet."""
-        mesh = self.renderer.mesh
-        factors = []
-        for column, lids in zip(mesh.blinks, ((37, 38, 40, 41), (43, 44, 46, 47)), strict=True):
-            vertices = mesh.rig.landmarks[list(lids)]
-            height, move = self.neutral[vertices, 1], mesh.shapes[column, vertices, 1]
-            gaps = height[[0, 1]] - height[[3, 2]]
-            factors.append((gaps / np.maximum(move[[3, 2]] - move[[0, 1]], 1e-6)).max())
-        return np.clip(single(factors), 1 / LONGEST_BLINK, LONGEST_BLINK)
 
     def _turn_eyes(self, vertices: FloatArray, shot: Shot) -> None:
         """Turn the eyeballs of a mesh in place."""
@@ -360,43 +296,9 @@ class Portrait:
         colour = sample(self.texture, values[:, 0], values[:, 1]) * values[:, 2:3]
         if shot.wrinkles is not None:
             colour *= sample(shot.wrinkles, values[:, 4], values[:, 5])
-        self._paint_lids(colour, visible, corners, moved, expression)
+        self._lids.paint(colour, visible, corners, moved, expression, shot.lids)
         behind = frame[visible.pixels]
         frame[visible.pixels] = behind + values[:, 3:4] * (colour - behind)
-
-    def _shut_eyes(self, frame: FloatArray, visible: Visible, corners: Indices, expression: FloatArray) -> None:
-        """Paint lashes where an eye shows between shut lids (pixels, 3) in place."""
-        mesh = self.renderer.mesh
-        weight = expression[mesh.blinks] / self._blink_factors
-        shut = np.clip((weight - SHUT[0]) / (SHUT[1] - SHUT[0]), 0, 1)
-        if shut.any():
-            left = mesh.rig.vertices[corners[0, visible.triangles], 0] >= 0
-            for side, share in enumerate(shut):
-                own = visible.pixels[left == bool(side)]
-                colour = (1 - LASHES[2]) * self._lid_means[side]
-                frame[own] += share * (colour - frame[own])
-
-    def _paint_lids(
-        self, colour: FloatArray, visible: Visible, corners: Indices, light: FloatArray, expression: FloatArray
-    ) -> None:
-        """Paint shut lids over the colours (P, 3) of the visible skin in place."""
-        mesh = self.renderer.mesh
-        shut = np.clip(expression[mesh.blinks] / BLINKING, 0, 1)
-        if not shut.any():
-            return
-        rows = np.flatnonzero(self._on_lid[visible.triangles])
-        values = np.empty((len(self._places), 6), np.float32)
-        values[:, 0] = self._lid_share * np.where(self.neutral[:, 0] < 0, *shut)
-        values[:, 1] = self._lid_distance
-        values[:, 2:5] = self._lid_colour
-        values[mesh.skin, 5] = np.clip(light / light[self._lid_share[mesh.skin] > 0].mean(), *LID_LIGHTS)
-        own = Visible(visible.pixels[rows], visible.triangles[rows], visible.weights[rows])
-        values = interpolate(own, corners, values)
-        above = np.maximum(values[:, 1] - LASHES[0], 0) / LASHES[1]
-        lashes = 1 - LASHES[2] * np.exp(-(above**2))
-        crease = 1 - CREASE[0] * np.clip((values[:, 1] - CREASE[1]) / (CREASE[2] - CREASE[1]), 0, 1)
-        painted = values[:, 2:5] * (crease * lashes * values[:, 5])[:, None]
-        colour[rows] += values[:, :1] * (painted - colour[rows])
 
     def _paint_eyeballs(self, frame: FloatArray, visible: Visible, corners: Indices) -> None:
         """Paint the visible parts of the eyeballs into the frame (pixels, 3) in place."""
