@@ -56,9 +56,9 @@ Predict = Callable[[Path | np.ndarray], Tables]
 """Any model: video or frames -> scores and presence (1 or 0) by frame and AU, NaN without a face."""
 
 
-def load_model(checkpoint: str) -> Predict:
-    """Load a checkpoint as a `Predict` function."""
-    detector = AUDetector.from_pretrained(checkpoint)
+def load_model(checkpoint: str, cropped: bool = False) -> Predict:
+    """Load a checkpoint as a `Predict` function, for videos that are face crops or not."""
+    detector = AUDetector.from_pretrained(checkpoint, cropped=cropped)
 
     def predict(source: Path | np.ndarray) -> Tables:
         prediction = detector(source)
@@ -125,6 +125,11 @@ def show(title: str, rows: list[dict[str, Any]], columns: dict[str, str], mean: 
     print(f"\n{title}\n\n{markdown_table([['AU', *columns.values()], *cells], 1)}")
 
 
+def mean_of(rows: list[dict[str, Any]], key: str) -> float:
+    """Average a score over the action units that have one."""
+    return float(pandas.Series([row[key] for row in rows], dtype=float).mean())
+
+
 def check_channels(scores: pandas.DataFrame, channels: pandas.DataFrame) -> dict[str, Any]:
     """Compare the scores with MediaPipe's channels, and print the table."""
     rows = compare_with_channels(scores, channels)
@@ -137,7 +142,7 @@ def check_channels(scores: pandas.DataFrame, channels: pandas.DataFrame) -> dict
         columns,
         rows,
     )
-    return {"channels": rows}
+    return {"channels": rows, "channels_mean": {"spearman": mean_of(rows, "spearman")}}
 
 
 def check_codes(
@@ -145,6 +150,7 @@ def check_codes(
 ) -> dict[str, Any]:
     """Compare the scores with frames coded by eye, and print the table."""
     rows, without_face = compare_with_codes(scores, present, channels, codes)
+    trusted = [row for row in rows if row["kappa"] > MIN_KAPPA]
     columns = {"present": "present", "absent": "absent", "kappa": "kappa"}
     columns |= {"auc": "AUC", "auc_channel": "AUC, MediaPipe", "f1": "F1"}
     show(
@@ -152,9 +158,9 @@ def check_codes(
         f"above {MIN_KAPPA}. Coded frames that are left out because no face was detected: {without_face}.",
         rows,
         columns,
-        [row for row in rows if row["kappa"] > MIN_KAPPA],
+        trusted,
     )
-    return {"codes": rows, "coded_without_face": without_face}
+    return {"codes": rows, "codes_mean": {"auc": mean_of(trusted, "auc")}, "coded_without_face": without_face}
 
 
 def check_neutral(predict: Predict, folder: Path, names: list[str]) -> dict[str, Any]:
@@ -199,7 +205,7 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
     channels = load_channels(options.channels)
     if missing := {*videos} - {*channels.index.unique("clip")}:
         raise SystemExit(f"{options.channels} lacks {', '.join(sorted(missing))}; run mediapipe_channels.py again")
-    predict = load_model(options.checkpoint)
+    predict = load_model(options.checkpoint, options.cropped)
     scores, present = predict_clips(predict, videos)
     check_frames(scores, channels)
     channels = channels.loc[scores.index]
@@ -230,6 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of videos")
     parser.add_argument("--checkpoint", required=True, help="folder or name of a fine-tuned checkpoint")
+    parser.add_argument("--cropped", action="store_true", help="the videos are face crops, as `auvmae crop` makes them")
     parser.add_argument("--channels", type=Path, required=True, help="file of mediapipe_channels.py")
     default = CODES if CODES.is_file() else None
     parser.add_argument("--codes", type=Path, default=default, help=f"table of codes (default: {CODES.name}, if any)")

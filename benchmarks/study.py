@@ -7,7 +7,8 @@ r"""Run every combination of a study's settings and seeds, and tabulate the scor
 A study is a YAML file with these keys:
 
 * `script`, and `recipe` if it is not the script's default;
-* `score`: key of the score in metrics.json, with dots between levels;
+* `score`: key of the score in metrics.json, with dots between levels; for several scores, title of the table -> key, or
+  FILE:KEY for another JSON file in the folder of the run;
 * `flags`: flags of every run;
 * `axes`: name of the axis -> name of the setting -> its flags; {number} in a text is replaced by the repetition number;
 * `seeds`: flags of each repetition, such as seeds or folds;
@@ -15,6 +16,8 @@ A study is a YAML file with these keys:
 
 Settings that lead to the same flags share one run. Arguments after `--` are passed to every run, and override the
 study's own flags.
+
+`--then COMMAND` is run after each run, with {run} replaced by its folder, to write further scores there.
 
 Runs write to outputs/studies/NAME/, where NAME is the name of the JSON file. Finished runs are skipped, so a study can
 be stopped and resumed at any time. The JSON file is updated after every run. Each run is one process with one thread.
@@ -32,7 +35,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +47,7 @@ from tqdm import tqdm
 from auvmae.system.files import replacing
 
 ROOT = Path(__file__).parents[1]
-COMMAND_FILE = "command.txt"
+COMMAND_FILE, THEN_FILE = "command.txt", "then_done.txt"
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,14 @@ class Run:
         number: Number of the repetition.
         folder: Output folder.
         command: Command without the interpreter.
+        then: Command that scores the finished run, likewise.
     """
 
     settings: list[tuple[str, tuple[Any, ...]]]
     number: int
     folder: Path
     command: list[str]
+    then: list[str] = field(default_factory=list)
 
     @property
     def shell_command(self) -> str:
@@ -68,10 +74,17 @@ class Run:
         return shlex.join(["python", *self.command])
 
     @property
-    def metrics(self) -> dict[str, Any] | None:
-        """Load the metrics of the run, or None if it has not finished."""
-        path = self.folder / "metrics.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+    def finished(self) -> bool:
+        """Whether the run has its metrics, and the scores of the command after it."""
+        return (self.folder / "metrics.json").is_file() and (not self.then or (self.folder / THEN_FILE).is_file())
+
+    def score(self, place: str) -> Any:
+        """Load a score, such as `metrics.f1` or `real_faces.json:codes_mean.auc`, or None if there is none."""
+        file, _, key = place.rpartition(":")
+        path = self.folder / (file or "metrics.json")
+        if not path.is_file():
+            return None
+        return reduce(lambda level, name: level[name], key.split("."), json.loads(path.read_text()))
 
     def start(self) -> None:
         """Execute the run, unless it has finished.
@@ -85,14 +98,18 @@ class Run:
                 f"{self.folder} contains a run of another command ({command_file}). Remove the folder, or choose "
                 "another JSON file to write."
             )
-        if self.metrics is not None:
-            return
         self.folder.mkdir(parents=True, exist_ok=True)
         command_file.write_text(self.shell_command)
-        log = self.folder / "log.txt"
+        if not (self.folder / "metrics.json").is_file():
+            self._execute(self.command, self.folder / "log.txt")
+        if not self.finished:
+            self._execute(self.then, self.folder / "then.txt")
+            (self.folder / THEN_FILE).touch()
+
+    def _execute(self, command: list[str], log: Path) -> None:
         with log.open("w") as file:
             code = subprocess.run(
-                [sys.executable, *self.command],
+                [sys.executable, *command],
                 cwd=ROOT,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -100,7 +117,13 @@ class Run:
                 check=False,
             ).returncode
         if code:
-            raise RuntimeError(f"{' '.join(self.command)} failed with exit code {code}. See {log}.")
+            raise RuntimeError(f"{' '.join(command)} failed with exit code {code}. See {log}.")
+
+
+def scores_of(study: dict[str, Any]) -> dict[str, str]:
+    """Return the places of the scores by the titles of their tables."""
+    score = study["score"]
+    return score if isinstance(score, dict) else {score: score}
 
 
 def parts_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -108,7 +131,7 @@ def parts_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: part["axes"] for name, part in study["parts"].items()} if "parts" in study else {"": study["axes"]}
 
 
-def runs_of(study: dict[str, Any], name: str, more: Sequence[str] = ()) -> list[Run]:
+def runs_of(study: dict[str, Any], name: str, more: Sequence[str] = (), then: str = "") -> list[Run]:
     """List the runs for every combination of settings and seeds.
 
     Seeds vary slowest, so that a study that is stopped early is still balanced.
@@ -117,6 +140,7 @@ def runs_of(study: dict[str, Any], name: str, more: Sequence[str] = ()) -> list[
         study: Content of the YAML file.
         name: Name of the folder in outputs/studies.
         more: Arguments appended to the study's own in every command.
+        then: Command after each run, with {run} for its folder.
     """
     runs: dict[str, Run] = {}  # by repetition and flags
     for number, seed in enumerate(study["seeds"]):
@@ -131,7 +155,9 @@ def runs_of(study: dict[str, Any], name: str, more: Sequence[str] = ()) -> list[
                     folder = Path("outputs", "studies", name, re.sub("[ /]", "_", "-".join(words)))
                     recipe = [study["recipe"]] if "recipe" in study else []
                     arguments = _arguments({**flags, "output_dir": str(folder)}, number)
-                    runs[key] = Run([], number, ROOT / folder, [study["script"], *recipe, *arguments, *more])
+                    command = [study["script"], *recipe, *arguments, *more]
+                    after = shlex.split(then.replace("{run}", str(folder)))
+                    runs[key] = Run([], number, ROOT / folder, command, after)
                 runs[key].settings.append((part, settings))
     return list(runs.values())
 
@@ -147,20 +173,18 @@ def _text(value: Any, number: int) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value).replace("{number}", str(number))
 
 
-def summarise(study: dict[str, Any], runs: list[Run]) -> dict[str, list[dict[str, Any]]]:
-    """Summarise every part as a table.
+def summarise(study: dict[str, Any], runs: list[Run], place: str) -> dict[str, list[dict[str, Any]]]:
+    """Summarise one score of every part as a table.
 
     Each row has the scores of a setting, their mean, their standard deviation, and their difference. The difference is
     from the first setting of the first axis, with equal other axes, and paired by repetition.
     """
     found: dict[tuple[str, tuple[Any, ...]], dict[int, float]] = defaultdict(dict)
     for run in runs:
-        if run.metrics is not None:
-            score: Any = run.metrics
-            for name in study["score"].split("."):
-                score = score[name]
-            for place in run.settings:
-                found[place][run.number] = score
+        score = run.score(place)
+        if score is not None:
+            for setting in run.settings:
+                found[setting][run.number] = score
     tables: dict[str, list[dict[str, Any]]] = {}
     for part, axes in parts_of(study).items():
         tables[part] = []
@@ -205,32 +229,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="YAML file of the study")
     parser.add_argument("output", type=Path, help="JSON file to write")
+    parser.add_argument(
+        "--then", default="", help="command after each run, without the interpreter; {run} is its folder"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs (default: 1)")
     own, more = sys.argv[1:], []
     if "--" in own:
         own, more = own[: own.index("--")], own[own.index("--") + 1 :]
     arguments = parser.parse_args(own)
     study = yaml.safe_load(arguments.study.read_text())
-    runs = runs_of(study, arguments.output.stem, more)
+    runs = runs_of(study, arguments.output.stem, more, arguments.then)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for _ in tqdm(pool.map(Run.start, runs), total=len(runs), unit="run", desc=arguments.study.stem):
             write_result(arguments.study.name, study, runs, arguments.output)
-    for part, axes in parts_of(study).items():
-        print(f"\n{part}\n" if part else "")
-        print(format_table(axes, study["score"], summarise(study, runs)[part]))
+    for title, place in scores_of(study).items():
+        tables = summarise(study, runs, place)
+        for part, axes in parts_of(study).items():
+            print(f"\n{part}\n" if part else "")
+            print(format_table(axes, title, tables[part]))
 
 
 def write_result(name: str, study: dict[str, Any], runs: list[Run], path: Path) -> None:
     """Write the results so far, atomically."""
-    tables = summarise(study, runs)
+    parts, scores = "parts" in study, scores_of(study)
+    tables: dict[str, Any] = {title: summarise(study, runs, place) for title, place in scores.items()}
+    if not parts:
+        tables = {title: by_part[""] for title, by_part in tables.items()}
     result = {
         "study": name,
         "machine": describe_machine(),
-        "what": f"{study['score']} of each run; mean and standard deviation over the repetitions; difference: from the "
-        "first setting of the first axis, paired by repetition",
-        "finished": sum(run.metrics is not None for run in runs),
+        "what": f"{', '.join(scores)} of each run; mean and standard deviation over the repetitions; difference: from "
+        "the first setting of the first axis, paired by repetition",
+        "finished": sum(run.finished for run in runs),
         "commands": [run.shell_command for run in runs],
-        **({"tables": tables} if "parts" in study else {"table": tables[""]}),
+        **({"then": shlex.join(["python", *runs[0].then])} if runs[0].then else {}),
+        "tables" if parts or len(scores) > 1 else "table": tables if len(scores) > 1 else next(iter(tables.values())),
     }
     with replacing(path) as file:
         file.write(json.dumps(result, indent=2) + "\n")

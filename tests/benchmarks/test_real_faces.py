@@ -171,7 +171,7 @@ def command(script, scoring, channel_file, tmp_path, monkeypatch):
             clip = 5 * channels.loc[source.stem, ["AU12", "AU26"]]
         return clip, (clip >= 2.5).astype(float).where(clip.notna())
 
-    monkeypatch.setattr(real_faces, "load_model", lambda checkpoint: predict)
+    monkeypatch.setattr(real_faces, "load_model", lambda checkpoint, cropped: predict)
     monkeypatch.setattr(real_faces, "describe_machine", lambda *packages: "a machine")
     monkeypatch.setattr(real_faces, "CODES", tmp_path / "none.csv")
     videos = tmp_path / "videos"
@@ -201,6 +201,7 @@ def test_all_checks(command, tmp_path, capsys):
         ("AU12", 1, 1, 1),
         ("AU26", 1, 1, 1),
     ]
+    assert found["channels_mean"] == {"spearman": 1}
     assert (found["codes"][0]["present"], found["codes"][0]["kappa"], found["coded_without_face"]) == (1, None, 0)
     assert (found["neutral_photographs"], found["neutral_per_photograph"]) == (2, 0.5)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["one.png"]
@@ -220,8 +221,8 @@ def test_without_codes_all_clips_are_compared(command, capsys):
 
 def test_a_checkpoint_gives_scores_and_presence(script, tmp_path, monkeypatch):
     load = AUDetector.from_pretrained
-    monkeypatch.setattr(AUDetector, "from_pretrained", lambda name: load(name, cropped=True, device="cpu"))
-    predict = script("real_faces").load_model(str(save_checkpoint(tmp_path)))
+    monkeypatch.setattr(AUDetector, "from_pretrained", lambda name, cropped: load(name, cropped=cropped, device="cpu"))
+    predict = script("real_faces").load_model(str(save_checkpoint(tmp_path)), cropped=True)
     scores, present = predict(np.random.default_rng(0).integers(0, 256, (10, 20, 20, 3), np.uint8))
     assert [*scores] == ["AU1", "AU2", "AU12"]
     assert [*scores.index] == [*range(10)]

@@ -118,6 +118,32 @@ def test_a_study_that_is_stopped_leaves_what_it_has(study, tmp_path):
     assert [row["sd"] is None for row in found["table"]] == [False, False, True, True]
 
 
+def test_a_command_after_each_run_adds_scores(study, tmp_path, monkeypatch):
+    fields = yaml.safe_load((tmp_path / "tiny.yaml").read_text())
+    fields["score"] = {"F1": "metrics.f1", "twice": "more.json:deep.score"}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))
+    (tmp_path / "more.py").write_text(
+        "import json, pathlib, sys\nrun = pathlib.Path(sys.argv[1])\n"
+        "score = json.loads((run / 'metrics.json').read_text())['metrics']['f1']\n"
+        "with (run / 'count').open('a') as file: file.write('x')\n"
+        "(run / 'more.json').write_text(json.dumps({'deep': {'score': 2 * score}}))\n"
+    )
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--then", "more.py {run}"])
+    study.main()
+    study.main()
+    found = json.loads((tmp_path / "tiny.json").read_text())
+    assert found["then"] == "python more.py outputs/studies/tiny/none-low-0"
+    assert [row["scores"] for row in found["tables"]["F1"]][:2] == [[0.5, 1.5], [2.0, 3.0]]
+    assert [row["scores"] for row in found["tables"]["twice"]][:2] == [[1.0, 3.0], [4.0, 6.0]]
+    counts = [path.read_text() for path in tmp_path.glob("outputs/studies/tiny/*/count")]
+    assert counts == ["x"] * 8
+
+    (tmp_path / "more.py").write_text("raise SystemExit('no clips')")
+    (tmp_path / "outputs/studies/tiny/none-low-0/then_done.txt").unlink()
+    with pytest.raises(RuntimeError, match=r"more.py .* failed with exit code 1\. See .*then.txt"):
+        study.main()
+
+
 def test_flags_after_the_dashes_win_and_are_other_runs(study, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--jobs", "2", "--", "--rate", "7"])
     study.main()
