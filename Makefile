@@ -59,7 +59,8 @@ portrait-model: $(VENV)/.run ## train the packaged model again, from PORTRAITS, 
 	$(BIN)/python run_pretrain.py recipes/pretrain_portraits.yaml --portraits_dir $(PORTRAITS) --rig_dir $(RIG)
 	$(BIN)/python run_finetune.py recipes/portraits.yaml --portraits_dir $(PORTRAITS) --rig_dir $(RIG)
 	$(BIN)/python benchmarks/real_faces.py $(CLIPS) --checkpoint outputs/portraits --channels $(CHANNELS) \
-		--split report --json outputs/portraits/real_faces.json
+		--split report --portraits $(PORTRAITS) --portrait_list benchmarks/neutral_portraits.txt \
+		--json outputs/portraits/real_faces.json
 	$(BIN)/python benchmarks/package_portrait_model.py outputs/portraits outputs/portraits/real_faces.json \
 		-o auvmae/portrait_model
 

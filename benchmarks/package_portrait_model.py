@@ -8,7 +8,7 @@ r"""Store a fine-tuned model in the package, with the outcome of its checks.
 * else with a mean Spearman correlation of at least 0.50 with MediaPipe's channel inside at least two videos.
 
 It fails if one of these checks can be made and is not passed, and is not verified if none can be made. The weights are
-stored in half precision, with the card of `model_cards/portraits.md`.
+stored in half precision, with the card of `model_cards/portraits.md`. The command prints the table for this card.
 """
 
 import argparse
@@ -22,6 +22,8 @@ import torch
 from auvmae import AUVMAEForFrameAUClassification, AUVMAEImageProcessor
 
 CARD = Path(__file__).parents[1] / "model_cards" / "portraits.md"
+
+OUTCOMES = {"passed": "passed", "failed": "**failed**", "none": "*not verified on real faces*"}
 
 MIN_PRESENT, MIN_KAPPA, MIN_AUC = 15, 0.6, 0.90
 MIN_VIDEOS, MIN_SPEARMAN = 2, 0.50
@@ -39,8 +41,28 @@ def judge(name: str, scores: dict[str, Any]) -> str:
     return "none"
 
 
+def table(scores: dict[str, Any], checks: dict[str, str]) -> str:
+    """Tabulate the checks and their outcomes, as in the card."""
+    heads = ["AU", "frames: present, absent", "kappa", "AUC", "AUC, MediaPipe", "F1", "videos", "Spearman", "neutral"]
+    lines = [[*heads, "outcome"], ["---", *["---:"] * (len(heads) - 1), "---"]]
+    found = {name: {row["au"]: row for row in scores.get(name, [])} for name in ("codes", "channels", "neutral")}
+    for au, outcome in checks.items():
+        codes, channels, neutral = (found[name].get(au, {}) for name in ("codes", "channels", "neutral"))
+        values = [codes.get(key) for key in ("kappa", "auc", "auc_channel", "f1")]
+        if not codes.get("present"):
+            values = [None] * len(values)
+        cells = [au.removeprefix("AU"), f"{codes['present']}, {codes['absent']}" if codes else "-", *map(_cell, values)]
+        cells += [str(channels.get("videos") or "-"), _cell(channels.get("spearman")), _cell(neutral.get("detected"))]
+        lines.append([*cells, OUTCOMES[outcome]])
+    return "\n".join(f"| {' | '.join(line)} |".replace(" ---", "---").replace("--- ", "---") for line in lines)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
 def main() -> None:
-    """Parse the arguments, and write the folder."""
+    """Parse the arguments, write the folder, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="folder of a run of run_finetune.py")
     parser.add_argument("scores", type=Path, help="scores of real_faces.py")
@@ -56,8 +78,7 @@ def main() -> None:
     for code in options.output.glob("*.py"):  # the installed package is their code
         code.unlink()
     shutil.copy(CARD, options.output / "README.md")
-    for name, outcome in model.config.au_checks.items():
-        print(f"{name}: {outcome}")
+    print(table(scores, model.config.au_checks))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ The first command runs in an environment with MediaPipe. The second prints three
 * how well they agree with `real_faces_codes.csv` or another table of frames coded by eye, beside MediaPipe's channels;
 * how many action units are detected in photographs of neutral faces.
 
-A score is an intensity where the model gives one, else a probability. MediaPipe is no ground truth: it is noisy where
+A score is a probability, or with `--score intensity` an intensity. MediaPipe is no ground truth: it is noisy where
 little moves, and it has no channel for AU6, AU9 and AU23. The coders are not certified.
 """
 
@@ -56,17 +56,25 @@ Predict = Callable[[Path | np.ndarray], Tables]
 """Any model: video or frames -> scores and presence (1 or 0) by frame and AU, NaN without a face."""
 
 
-def load_model(checkpoint: str, cropped: bool = False) -> Predict:
-    """Load a checkpoint as a `Predict` function, for videos that are face crops or not."""
+def load_model(checkpoint: str, cropped: bool = False, score: str = "probability") -> Predict:
+    """Load a checkpoint as a `Predict` function.
+
+    Args:
+        checkpoint: Folder or name of the checkpoint.
+        cropped: The videos are face crops.
+        score: "probability" or "intensity".
+    """
     detector = AUDetector.from_pretrained(checkpoint, cropped=cropped)
+    if score == "intensity" and not detector.grades:
+        raise SystemExit(f"{checkpoint} grades no intensities; compare its probabilities")
 
     def predict(source: Path | np.ndarray) -> Tables:
         prediction = detector(source)
         rows, names = prediction.rows, prediction.au_names
-        score = rows["intensities" if "intensities" in (rows.dtype.names or ()) else "probs"]
+        values = rows["probs" if score == "probability" else "intensities"]
         present = np.where(prediction.success[:, None], prediction.occurrence, np.nan)
         index = pandas.Index(rows["frame"], name="frame")
-        return pandas.DataFrame(score, index, names), pandas.DataFrame(present, index, names)
+        return pandas.DataFrame(values, index, names), pandas.DataFrame(present, index, names)
 
     return predict
 
@@ -205,12 +213,12 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
     channels = load_channels(options.channels)
     if missing := {*videos} - {*channels.index.unique("clip")}:
         raise SystemExit(f"{options.channels} lacks {', '.join(sorted(missing))}; run mediapipe_channels.py again")
-    predict = load_model(options.checkpoint, options.cropped)
+    predict = load_model(options.checkpoint, options.cropped, options.score)
     scores, present = predict_clips(predict, videos)
     check_frames(scores, channels)
     channels = channels.loc[scores.index]
     print(f"\n{len(videos)} clips (split: {options.split}): {', '.join(videos)}")
-    result = {"checkpoint": options.checkpoint, "split": options.split, "clips": [*videos]}
+    result = {"checkpoint": options.checkpoint, "score": options.score, "split": options.split, "clips": [*videos]}
     result |= check_channels(scores, channels)
     if codes is not None and codes["clip"].isin(videos).any():
         result |= check_codes(scores, present, channels, codes)
@@ -237,6 +245,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of videos")
     parser.add_argument("--checkpoint", required=True, help="folder or name of a fine-tuned checkpoint")
     parser.add_argument("--cropped", action="store_true", help="the videos are face crops, as `auvmae crop` makes them")
+    scores = ("probability", "intensity")
+    parser.add_argument("--score", choices=scores, default=scores[0], help="what is compared (default: probability)")
     parser.add_argument("--channels", type=Path, required=True, help="file of mediapipe_channels.py")
     default = CODES if CODES.is_file() else None
     parser.add_argument("--codes", type=Path, default=default, help=f"table of codes (default: {CODES.name}, if any)")

@@ -31,6 +31,7 @@ recording X, OUT contains:
   X.csv              one row per frame and face: frame (from 0), face_id,
                      timestamp (from the file, in seconds), confidence,
                      success, AU01_c ... (0 or 1), AU01_p ... (probability),
+                     AU01_r ... (intensity, 0 to 5, if the model grades it),
                      and the box of the face. A frame without a face has
                      success 0, face_id -1, and neither AUs nor a box.
   X.provenance.json  the model, options and versions behind the rows
@@ -238,8 +239,8 @@ def write_rows(detector: "AUDetector", frames: "Iterator[Frame]", file: TextIO) 
 
     frames_done = frames_found = 0
     last = None
-    for cropped, probs in detector.stream(frames):
-        row = AUPrediction.collect([(cropped, probs)], detector.au_names, detector.thresholds, {})
+    for cropped, values in detector.stream(frames):
+        row = AUPrediction.collect([(cropped, values)], detector.au_names, detector.thresholds, {}, detector.grades)
         file.write(row.to_dataframe().to_csv(index=False, header=last is None, lineterminator="\n"))
         file.flush()
         if cropped.index != last:  # only the first face of a frame counts

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers.models.videomae.modeling_videomae import VideoMAEModel
 
-from ..head import interpolate_frames
+from ..head import FrameAUHead, interpolate_frames
 from ..inference.detector import AUDetector
 from ..inference.onnx_model import RECORD_FILE, TIED_FILES, OnnxModel, file_sha256
 from ..masking import tube_mask
@@ -86,7 +86,7 @@ def export_model(detector: AUDetector, output: Path, int8: bool = False) -> dict
                 name: {"dtype": str(tensor.dtype), "shape": ["batch", *tensor.shape[1:]]}
                 for name, tensor in window.random_inputs(1).items()
             },
-            "logits": ["batch", config.clip_length, len(config.au_names)],
+            **{name: ["batch", config.clip_length, len(config.au_names)] for name in window.outputs},
             "au_names": config.au_names,
             "largest_difference": differences,
             "sha256": {name: file_sha256(folder / name) for name in (*differences, *TIED_FILES)},
@@ -108,8 +108,16 @@ class _Window(nn.Module):
         self.num_slots = model.config.num_frames // model.config.tubelet_size
         self.eval()
 
-    def forward(self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the logits of a batch of windows.
+    @property
+    def outputs(self) -> dict[str, FrameAUHead]:
+        """Return the heads by the names of their outputs."""
+        heads = {"logits": self.model.head, "intensity_logits": self.model.intensity_head}
+        return {name: head for name, head in heads.items() if head is not None}
+
+    def forward(
+        self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the logits of a batch of windows, of one or two heads.
 
         The shapes are (B, num_frames, C, H, W), (B, L) True = hidden -> (B, clip_length, N).
         """
@@ -117,7 +125,10 @@ class _Window(nn.Module):
         tokens = VideoMAEModel.forward(self.model.videomae, pixel_values, visible).last_hidden_state
         # the first slot has the smallest indices, which are its positions
         positions = None if visible is None else visible[:, : visible.shape[1] // self.num_slots]
-        return interpolate_frames(self.model.head(tokens, self.num_slots, positions), self.model.config.clip_length)
+        return tuple(
+            interpolate_frames(head(tokens, self.num_slots, positions), self.model.config.clip_length)
+            for head in self.outputs.values()
+        )
 
     def visible_tokens(self, bool_masked_pos: torch.Tensor) -> torch.Tensor:
         """Compute `tube_token_indices` for a known number of hidden patches.
@@ -163,7 +174,7 @@ def _write_onnx(window: _Window, path: Path) -> None:
             dynamo=True,
             dynamic_shapes={name: {0: batch} for name in inputs},
             input_names=list(inputs),
-            output_names=["logits"],
+            output_names=list(window.outputs),
             opset_version=OPSET,
             verbose=False,
         )
@@ -181,7 +192,7 @@ def _quantise(source: Path, target: Path) -> None:
 
 @torch.inference_mode()
 def _largest_differences(window: _Window, path: Path) -> dict[str, float]:
-    """Return the largest differences of logits and probabilities from the model.
+    """Return the largest differences from the model, of the logits of all heads and of their sigmoids.
 
     The batch sizes differ from the one that was traced.
     """
@@ -189,9 +200,11 @@ def _largest_differences(window: _Window, path: Path) -> dict[str, float]:
     largest = {"logits": 0.0, "probs": 0.0}
     for batch_size in (1, 3):
         inputs = window.random_inputs(batch_size)
-        found, expected = (model(**inputs).logits for model in (exported, window.model))
-        for name, difference in (("logits", found - expected), ("probs", found.sigmoid() - expected.sigmoid())):
-            largest[name] = max(float(difference.abs().max()), largest[name])  # keeps NaN, which is its first argument
+        outputs = [model(**inputs) for model in (exported, window.model)]
+        for output in window.outputs:
+            found, expected = (getattr(each, output) for each in outputs)
+            for name, difference in (("logits", found - expected), ("probs", found.sigmoid() - expected.sigmoid())):
+                largest[name] = max(float(difference.abs().max()), largest[name])  # keeps NaN, its first argument
     if not all(map(math.isfinite, largest.values())):
         raise ValueError(f"On random windows, the output of {path.name} is not a number. The weights may be too large.")
     return largest

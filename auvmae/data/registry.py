@@ -118,7 +118,13 @@ def _load_portraits(
     **options: Any,
 ) -> datasets.DatasetDict:
     """Open animated portraits, after rendering them if they do not exist."""
-    sizes = {"videos_per_portrait": 16, "frames_per_video": 32, "image_size": 128, "seed": 0, "leave_out": []}
+    sizes: dict[str, Any] = {
+        "videos_per_portrait": 16,
+        "frames_per_video": 32,
+        "image_size": 128,
+        "seed": 0,
+        "leave_out": [],
+    }
     given = {name: options.pop(name) for name in sizes if name in options}
     parameters = sizes | given
     for name, value in {"portraits_dir": portraits_dir, "rig_dir": rig_dir}.items():

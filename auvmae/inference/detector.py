@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..faces.crop import CroppedFrame, CropRecipe, iter_crops
 from ..faces.crop_files import shared_recipe, source_stamp
 from ..faces.detection import MOST_THREADS, ParallelDetector, load_detector
-from ..knowledge.facs import check_au_names
+from ..knowledge.facs import HIGHEST_INTENSITY, check_au_names
 from ..masking import tube_mask
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..processors import AUVMAEImageProcessor
@@ -39,7 +39,10 @@ DAMAGED = ("skip", "stop")
 """What damaged frames do: cost themselves, or stop the recording."""
 
 Row = tuple[CroppedFrame, NDArray[np.float64] | None]
-"""A frame with one of its faces, and the probabilities of that face, float (N,); None without a face."""
+"""A frame with one of its faces, and its values; None without a face.
+
+They are probabilities, float (N,); with intensities in 0..5 below them, (2, N), if the model grades intensities.
+"""
 
 
 class AUDetector:
@@ -130,6 +133,7 @@ class AUDetector:
         if damaged not in DAMAGED:
             raise ValueError(f"damaged must be one of {', '.join(DAMAGED)}, found {damaged!r}")
         self.every_face, self.cropped, self.damaged = every_face, cropped, damaged
+        self.grades: bool = config.grade_intensities
         self.calibration = calibration and replace(calibration, per_face=every_face)
         self.recipe = _recipe(processor.crop or {})
         self.processor = processor
@@ -216,7 +220,8 @@ class AUDetector:
         Raises:
             ValueError: If the rows cannot be calibrated, see `AUPrediction.calibrated`.
         """
-        prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, self.provenance(source))
+        provenance = self.provenance(source)
+        prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, provenance, self.grades)
         said = {"faults": faults.reason, "notes": faults.note} if faults else {}
         prediction = replace(prediction, provenance=prediction.provenance | {k: v for k, v in said.items() if v})
         return prediction.calibrated(self.calibration) if self.calibration else prediction
@@ -318,7 +323,7 @@ class AUDetector:
 
     @torch.inference_mode()
     def _predict(self, windows: list[Window]) -> NDArray[np.float32]:
-        """Predict the probabilities of windows, (windows, window_length, N)."""
+        """Predict the values of windows, (windows, window_length, N) or (windows, window_length, 2, N); see `Row`."""
         sampled = np.stack([window.crops[:: self.sampling_rate] for window in windows])
         frames = torch.from_numpy(sampled).to(self.model.device)  # transferred as uint8, a quarter of the bytes
         pixel_values = self.processor.normalize_frames(frames).to(self.model.dtype)
@@ -331,11 +336,14 @@ class AUDetector:
             patches = self.model.config.patches_per_slot
             mask = torch.cat([tube_mask(1, slots, patches, self.mask_ratio, one) for one in generators])
             mask = mask.to(self.model.device)
-        logits = self.model(pixel_values, mask).logits[..., self._columns].float()
-        if not logits.isfinite().all():
+        output = self.model(pixel_values, mask)
+        kinds = [output.logits] + [output.intensity_logits] * self.grades
+        values = torch.stack([logits[..., self._columns].float().sigmoid() for logits in kinds], dim=2)
+        if not values.isfinite().all():
             dtype = str(self.model.dtype).removeprefix("torch.")
             raise ValueError(f"the model's output is not a number in {dtype}: predict in float32, or check the weights")
-        return logits.sigmoid().cpu().numpy()
+        values[:, :, 1:] *= HIGHEST_INTENSITY
+        return (values if self.grades else values[:, :, 0]).cpu().numpy()
 
 
 def _whole(name: str, value: Any) -> int:

@@ -3,7 +3,6 @@
 import json
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +48,7 @@ class OnnxModel:
     """Run a model written by `auvmae export` with onnxruntime on the CPU.
 
     It uses as many threads as torch (`set_num_threads`). The call is that of `AUVMAEForFrameAUClassification` on
-    windows: `model(pixel_values, bool_masked_pos).logits`.
+    windows: `model(pixel_values, bool_masked_pos).logits`, and `.intensity_logits` if the model grades intensities.
 
     Args:
         path: Path of the .onnx file. The config.json in its folder is read, too.
@@ -126,8 +125,13 @@ class OnnxModel:
             inputs["bool_masked_pos"] = bool_masked_pos.numpy()
         # one by one, since int8 scales the inputs of a layer by the largest value in the batch
         windows = ({name: value[one : one + 1] for name, value in inputs.items()} for one in range(len(pixel_values)))
+        names = ["logits", "intensity_logits"][: 1 + self.config.grade_intensities]
         try:
-            output: Any = torch.from_numpy(np.concatenate([self._session.run(["logits"], one)[0] for one in windows]))
+            found = [self._session.run(names, one) for one in windows]
         except Exception as error:  # onnxruntime errors share no base class
             raise ValueError(f"{self.path} cannot be run: {' '.join(str(error).split())}") from error
-        return AUVMAEForFrameAUClassificationOutput(logits=output)
+        arrays = [torch.from_numpy(np.concatenate(output)) for output in zip(*found, strict=True)]
+        output = AUVMAEForFrameAUClassificationOutput(logits=arrays[0])
+        if self.config.grade_intensities:
+            output.intensity_logits = arrays[1]
+        return output

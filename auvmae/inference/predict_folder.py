@@ -275,7 +275,7 @@ class _Job:
 def _counted(stream: Iterable[tuple[CroppedFrame, Any]], bar: Any) -> Iterator[tuple[CroppedFrame, Any]]:
     """Pass the stream through, and advance the bar by frames (not rows)."""
     last = None
-    for cropped, probs in stream:
+    for cropped, values in stream:
         bar.update(cropped.index != last)
         last = cropped.index
-        yield cropped, probs
+        yield cropped, values

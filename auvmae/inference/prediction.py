@@ -45,8 +45,9 @@ class AUPrediction:
             frame (int, index in the video, from 0; for an image folder the image number), face_id (int, from 0; -1 in
             the only row of a frame without a face), timestamp (seconds in the recording's clock; NaN without a clock),
             confidence (of the face, in [0, 1]; 0 without a face, or where a short gap of the detector was bridged), box
-            (4: x, y, width, height in pixels of the frame), probs (N, in [0, 1], six decimals) and, after calibration,
-            raw (N, the probabilities before calibration). box, probs and raw are NaN without a face.
+            (4: x, y, width, height in pixels of the frame), probs (N, in [0, 1], six decimals), intensities (N, in
+            0..5, if the model grades them; calibration leaves them as they are) and, after calibration, raw (N, the
+            probabilities before it). box, probs, intensities and raw are NaN without a face.
         au_names: N names, e.g. ["AU1", "AU12"].
         thresholds: N lowest probabilities at which an action unit counts as present.
         provenance: How the rows were produced, in JSON types.
@@ -64,12 +65,17 @@ class AUPrediction:
         au_names: list[str],
         thresholds: list[float],
         provenance: dict[str, Any],
+        graded: bool = False,
     ) -> "AUPrediction":
-        """Collect the stream of `AUDetector.stream`, keeping about 100 bytes per row."""
+        """Collect the stream of `AUDetector.stream`, keeping about 100 bytes per row.
+
+        With `graded`, its values hold intensities as well.
+        """
         fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
+        count = len(au_names)
+        values = [("probs", "f8", (count,)), ("intensities", "f8", (count,))][: 1 + graded]
         rows = np.fromiter(
-            (_to_row(cropped, probs, len(au_names)) for cropped, probs in stream),
-            np.dtype([*fields, ("probs", "f8", (len(au_names),))]),
+            (_to_row(cropped, found, (len(values), count)) for cropped, found in stream), np.dtype([*fields, *values])
         )
         return cls(rows, au_names, thresholds, provenance)
 
@@ -127,8 +133,9 @@ class AUPrediction:
 
         Returns:
             Columns frame, face_id, timestamp, confidence, success (1 with a face), AU01_c ... (0, 1), AU01_p ...
-            (probability), after calibration AU01_raw ... (probability before it), box_x, box_y, box_w, box_h. AU and
-            box columns are empty without a face. Frames are counted from 0; OpenFace counts from 1.
+            (probability), AU01_r ... (intensity in 0..5, two decimals, if the model grades intensities), after
+            calibration AU01_raw ... (probability before it), box_x, box_y, box_w, box_h. AU and box columns are empty
+            without a face. Frames are counted from 0; OpenFace counts from 1.
         """
         import pandas
 
@@ -142,9 +149,10 @@ class AUPrediction:
         for name, values in zip(self.au_names, self.occurrence.T, strict=True):
             columns[f"{au_column(name)}_c"] = pandas.array(values, "Int8")
             columns[f"{au_column(name)}_c"][~self.success] = pandas.NA
-        for field, suffix in (("probs", "p"), ("raw", "raw"))[: 1 + self._calibrated]:
-            for name, values in zip(self.au_names, self.rows[field].T, strict=True):
-                columns[f"{au_column(name)}_{suffix}"] = values
+        for field, suffix in (("probs", "p"), ("intensities", "r"), ("raw", "raw")):
+            if self._has(field):
+                for name, values in zip(self.au_names, self.rows[field].T, strict=True):
+                    columns[f"{au_column(name)}_{suffix}"] = values.round(2) if suffix == "r" else values
         for name, values in zip("xywh", self.rows["box"].astype(float).round(2).T, strict=True):
             columns[f"box_{name}"] = values
         return pandas.DataFrame(columns)
@@ -243,7 +251,10 @@ class AUPrediction:
 
     @property
     def _calibrated(self) -> bool:
-        return "raw" in (self.rows.dtype.fields or {})
+        return self._has("raw")
+
+    def _has(self, field: str) -> bool:
+        return field in (self.rows.dtype.fields or {})
 
     @property
     def _overlap(self) -> bool:
@@ -251,9 +262,10 @@ class AUPrediction:
         return len(np.unique(self.rows["frame"])) < len(self.rows)
 
 
-def _to_row(cropped: CroppedFrame, probs: NDArray[np.floating] | None, num_aus: int) -> tuple[Any, ...]:
+def _to_row(cropped: CroppedFrame, values: NDArray[np.floating] | None, shape: tuple[int, int]) -> tuple[Any, ...]:
     face = cropped.face
-    if face is None or probs is None:
-        return cropped.index, NO_FACE_ID, cropped.timestamp, 0.0, [np.nan] * 4, [np.nan] * num_aus
+    if face is None or values is None:
+        return cropped.index, NO_FACE_ID, cropped.timestamp, 0.0, [np.nan] * 4, *np.full(shape, np.nan)
     # rounded only here, so that no output shows a probability on the wrong side of its threshold
-    return cropped.index, face.track, cropped.timestamp, face.confidence, face.box, np.round(probs, 6)
+    rounded = np.round(values, 6).reshape(shape)
+    return cropped.index, face.track, cropped.timestamp, face.confidence, face.box, *rounded

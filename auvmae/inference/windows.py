@@ -62,13 +62,13 @@ def blend_windows(
 
     Args:
         crops: Crops in frame order, several per frame if it shows several faces, as from `crop.iter_crops`.
-        predict: Function from windows to float (windows, length, N): N values per frame.
+        predict: Function from windows to float (windows, length, ...): the values of each frame.
         length: Frames per window.
         stride: Frames between the starts of two windows, in [1, length].
         batch_size: Maximum number of windows per call of `predict`.
 
     Yields:
-        Every item of `crops`, in order, paired with its values, float (N,), or with None if it shows no face.
+        Every item of `crops`, in order, paired with its values, float (...), or with None if it shows no face.
     """
     blender = _Blender(predict, length, stride, batch_size)
     for _, faces in groupby(crops, attrgetter("index")):

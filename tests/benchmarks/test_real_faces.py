@@ -171,7 +171,7 @@ def command(script, scoring, channel_file, tmp_path, monkeypatch):
             clip = 5 * channels.loc[source.stem, ["AU12", "AU26"]]
         return clip, (clip >= 2.5).astype(float).where(clip.notna())
 
-    monkeypatch.setattr(real_faces, "load_model", lambda checkpoint, cropped: predict)
+    monkeypatch.setattr(real_faces, "load_model", lambda checkpoint, cropped, score: predict)
     monkeypatch.setattr(real_faces, "describe_machine", lambda *packages: "a machine")
     monkeypatch.setattr(real_faces, "CODES", tmp_path / "none.csv")
     videos = tmp_path / "videos"
@@ -227,3 +227,5 @@ def test_a_checkpoint_gives_scores_and_presence(script, tmp_path, monkeypatch):
     assert [*scores] == ["AU1", "AU2", "AU12"]
     assert [*scores.index] == [*range(10)]
     assert (present == (scores >= [0.4, 0.5, 0.6])).all(axis=None)
+    with pytest.raises(SystemExit, match="grades no intensities"):
+        script("real_faces").load_model(str(tmp_path), cropped=True, score="intensity")

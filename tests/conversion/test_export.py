@@ -59,6 +59,23 @@ def test_logits_are_the_models(checkpoint, exports, level, batch_size):
         assert (found - OnnxModel(exports["video"] / "model.onnx")(inputs["pixel_values"]).logits).abs().max() > 1e-3
 
 
+def test_intensities_are_exported(tmp_path):
+    torch.manual_seed(1)
+    model = randomise(AUVMAEForFrameAUClassification(tiny_config(grade_intensities=True, clip_length=4)), 0.3)
+    detector = AUDetector(model, AUVMAEImageProcessor(size=20), cropped=True)
+    record = export.export_model(detector, tmp_path / "out")
+    assert record["intensity_logits"] == record["logits"] == ["batch", 4, 3]
+    clips = tiny_clip(3)
+    with torch.no_grad():
+        expected = model(clips)
+    found = OnnxModel(tmp_path / "out" / "model.onnx")(clips)
+    torch.testing.assert_close(found.logits, expected.logits, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.intensity_logits, expected.intensity_logits, atol=1e-4, rtol=0)
+    frames = np.random.default_rng(0).integers(0, 256, (9, 20, 20, 3), np.uint8)
+    exported = AUDetector.from_pretrained(tmp_path / "out" / "model.onnx", cropped=True)(frames)
+    np.testing.assert_allclose(exported.rows["intensities"], detector(frames).rows["intensities"], atol=1e-3)
+
+
 @pytest.mark.parametrize("mask_ratio", [0.25, 0.75])
 def test_a_mask_that_hides_another_number_is_an_error(exports, mask_ratio, capfd):
     model = OnnxModel(exports["patch"] / "model.onnx")
@@ -169,7 +186,7 @@ def test_provenance_tells_files_apart(exports):
 
 def test_a_file_that_is_wrong_is_not_left(checkpoint, tmp_path, monkeypatch, capsys):
     forward = export._Window.forward
-    monkeypatch.setattr(export._Window, "forward", lambda self, pixel_values: forward(self, pixel_values) + 2e-4)
+    monkeypatch.setattr(export._Window, "forward", lambda self, pixel_values: (forward(self, pixel_values)[0] + 2e-4,))
     assert main(["export", str(checkpoint), "-o", str(tmp_path / "out")]) == 2
     assert (
         "On random windows, the exported model's logits differ from the model's by 2.0e-04, more than 1e-04"

@@ -21,7 +21,7 @@ from auvmae.video.writing import VideoWriter
 
 from ..support.drawn_faces import RECIPE, TRAINED, SquareDetector, draw, write_video
 from ..support.paths import CLIPS
-from ..support.tiny import tiny_config
+from ..support.tiny import randomise, tiny_config
 
 pytest.importorskip("cv2", reason="the extra `faces` is missing")
 
@@ -82,6 +82,31 @@ def test_rows_are_the_models_on_windows_of_the_crops(checkpoint, video, level, r
     assert prediction.rows["frame"].tolist() == list(range(40))
     assert prediction.rows["face_id"].tolist() == [-1] * 2 + [0] * 18 + [-1] * 6 + [1] * 13 + [-1]
     np.testing.assert_array_equal(prediction.rows["timestamp"], [time for _, time, _ in iter_frames(video)])
+
+
+@pytest.mark.parametrize("all_aus", [False, True])
+def test_intensities_are_those_of_the_second_head(tmp_path, video, all_aus):
+    torch.manual_seed(0)
+    config = tiny_config(grade_intensities=True, au_checks={"AU1": "passed", "AU2": "failed", "AU12": "none"})
+    model = randomise(AUVMAEForFrameAUClassification(config), 0.3)
+    detector = AUDetector(model, AUVMAEImageProcessor(20), cropped=True, all_aus=all_aus, batch_size=2)
+    frames = np.random.default_rng(0).integers(0, 256, (7, 20, 20, 3), np.uint8)
+    found = detector(frames)
+    total, mass = np.zeros((7, 2, 3)), np.zeros((7, 1, 1))
+    model.config.clip_length = 4
+    for start in (0, 2, 3):
+        with torch.no_grad():
+            output = model(**detector.processor(frames[start : start + 4]))
+        values = torch.stack([output.logits.sigmoid(), 5 * output.intensity_logits.sigmoid()], 2)[0].numpy()
+        weights = np.array([1, 2, 2, 1])[:, None, None]
+        total[start : start + 4] += weights * values
+        mass[start : start + 4] += weights
+    columns = [0, 1, 2] if all_aus else [0, 2]
+    np.testing.assert_allclose(found.rows["probs"], (total / mass)[:, 0, columns], atol=2e-6)
+    np.testing.assert_allclose(found.rows["intensities"], (total / mass)[:, 1, columns], atol=1e-5)
+    assert found.rows["intensities"].std() > 0.01
+    for cropped, values in detector.stream(frames):
+        np.testing.assert_allclose(values[1], found.rows["intensities"][cropped.index], atol=1e-5)
 
 
 @pytest.mark.parametrize("level", ["video", "frame", "patch"])

@@ -9,6 +9,7 @@ from PIL import Image
 
 from auvmae.faces.crop import CroppedFrame
 from auvmae.faces.smoothing import TrackedFace
+from auvmae.inference.calibration import Calibration
 from auvmae.inference.prediction import AUPrediction, provenance_path
 from auvmae.plotting.style import save_figure
 
@@ -16,7 +17,7 @@ AU_COLUMNS = ["AU01_c", "AU12_c", "smile_c", "AU01_p", "AU12_p", "smile_p"]
 PROVENANCE = {"source": {"name": "a.mp4"}, "weights_sha256": "0" * 64}
 
 
-def collect(tracks, probs=None, timestamp=None):
+def collect(tracks, probs=None, timestamp=None, graded=False):
     """A prediction of one row per entry of `tracks`: (frame, track), track None without a face."""
     rng = np.random.default_rng(0)
     probs = rng.random((len(tracks), 3)) if probs is None else np.asarray(probs)
@@ -30,7 +31,7 @@ def collect(tracks, probs=None, timestamp=None):
                 face = TrackedFace(np.array([1.234, 2, 30, 40]) + track, np.zeros((5, 2)), 0.9871, track)
                 yield CroppedFrame(frame, time, face, np.zeros((8, 8, 3), np.uint8)), row
 
-    return AUPrediction.collect(stream(), ["AU1", "AU12", "smile"], [0.5, 0.3, 0.9], PROVENANCE)
+    return AUPrediction.collect(stream(), ["AU1", "AU12", "smile"], [0.5, 0.3, 0.9], PROVENANCE, graded)
 
 
 SOME = [(0, 0), (1, 0), (2, None), (3, 1), (4, 1)]
@@ -47,6 +48,19 @@ def test_columns_are_those_of_openface_and_empty_without_a_face():
     assert table.loc[2, [*AU_COLUMNS, *box]].isna().all()
     assert not table.drop(index=2).isna().any(axis=None)
     assert table.loc[3, box].tolist() == [2.23, 3, 31, 41]
+
+
+def test_intensities_stand_beside_the_probabilities():
+    values = np.random.default_rng(1).random((5, 2, 3)) * [[[1], [5]]]
+    prediction = collect(SOME, values, graded=True)
+    table, grades = prediction.to_dataframe(), ["AU01_r", "AU12_r", "smile_r"]
+    assert list(table)[5:14] == [*AU_COLUMNS, *grades]
+    np.testing.assert_array_equal(table.loc[[0, 1, 3, 4], grades], values[[0, 1, 3, 4], 1].round(2))
+    assert table.loc[2, grades].isna().all()
+    pandas.testing.assert_frame_equal(table.drop(columns=grades), collect(SOME, values[:, 0]).to_dataframe())
+    calibrated = prediction.calibrated(Calibration(neutral=(0, 0.1)))
+    pandas.testing.assert_frame_equal(calibrated.to_dataframe()[grades], table[grades])
+    pandas.testing.assert_frame_equal(calibrated.uncalibrated().to_dataframe(), table)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "deep/er/a.parquet"])

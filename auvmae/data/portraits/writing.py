@@ -124,7 +124,7 @@ def write_portraits(
     root = Path(root)
     if image_size % 2 or image_size < 32:
         raise ValueError(f"image_size is {image_size}; it must be even and at least 32.")
-    parameters = {
+    parameters: dict[str, Any] = {
         "videos_per_portrait": videos_per_portrait,
         "frames_per_video": frames_per_video,
         "image_size": image_size,
