@@ -4,6 +4,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -31,6 +32,25 @@ def packaged_path(name: str | Path) -> str:
     A folder of the same name is `./portraits`.
     """
     return str(PACKAGED.get(str(name), name))
+
+
+def check_name(name: str | Path) -> None:
+    """Check that the name of a checkpoint is not a misspelt path, before the Hub is asked for it.
+
+    A name on the Hub has the form `owner/model`, and its owner is no folder here.
+
+    Raises:
+        FileNotFoundError: The name is a path, and there is nothing there. The message names similar paths.
+    """
+    path = Path(name)
+    is_path = str(name).count("/") != 1 or str(name).startswith((".", "/", "~")) or path.parent.is_dir()
+    if is_path and not path.exists():
+        beside = [*PACKAGED, *(str(one) for one in path.parent.glob("*") if one.is_dir() or one.suffix == ".onnx")]
+        similar = get_close_matches(str(path), beside, n=2)
+        hint = (
+            f"did you mean {' or '.join(similar)}?" if similar else "name a folder, or a model `owner/name` of the Hub."
+        )
+        raise FileNotFoundError(f"there is no checkpoint {name}; {hint}")
 
 
 def describe_checks(checks: Mapping[str, str]) -> str:

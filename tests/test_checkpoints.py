@@ -18,9 +18,12 @@ from transformers import (
     VideoMAEModel,
 )
 
+from auvmae.cli.main import main
 from auvmae.configuration import AUVMAEConfig
+from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.weights import check_name
 
 from .support.paths import ROOT
 from .support.tiny import AUS, randomise, stock_config, tiny_clip, tiny_config, tiny_mask
@@ -174,3 +177,26 @@ def test_fields_that_override_a_checkpoint_are_checked(tmp_path):
     AUVMAEModel(tiny_config()).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"clip_length \(8\) must be a multiple of sampling_rate x num_frames"):
         AUVMAEForFrameAUClassification.from_pretrained(tmp_path, sampling_rate=4)
+
+
+@pytest.mark.parametrize("name", ["outputs/modl", "./modl", "modl", "outputs/model/", "/nowhere/model", "~/model"])
+def test_a_misspelt_path_is_no_name_on_the_hub(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs/models").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=f"there is no checkpoint {name}; "):
+        check_name(name)
+    with pytest.raises(FileNotFoundError, match=f"there is no checkpoint {name}; "):
+        AUDetector.from_pretrained(name)
+
+
+def test_a_similar_name_is_suggested(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs/model").mkdir(parents=True)
+    check_name("outputs/model")
+    check_name("someone/model")
+    assert main(["predict", "a.mp4", "-o", "out", "-m", "outputs/modl"]) == 2
+    assert "there is no checkpoint outputs/modl; did you mean outputs/model?" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="did you mean portraits"):
+        check_name("portrait")
+    with pytest.raises(FileNotFoundError, match="name a folder, or a model `owner/name` of the Hub"):
+        check_name("xyz")

@@ -65,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         metavar="VIDEO",
         nargs="*",
-        help="videos, folders (searched recursively), or patterns such as 'in/**/*.mp4'",
+        help="videos, folders (searched recursively), patterns such as 'in/**/*.mp4', or - for a list on standard input, "
+        "one a line",
     )
     parser.add_argument(
         "-m",
@@ -174,7 +175,7 @@ def run(arguments: argparse.Namespace) -> int:
         detector = AUDetector.from_pretrained(arguments.model, **options)
         if arguments.webcam is not None:
             return _run_live(detector, arguments.webcam, arguments.output)
-        results = predict_folder(detector, arguments.inputs, arguments.output, arguments.format, extras)
+        results = predict_folder(detector, _read_inputs(arguments.inputs), arguments.output, arguments.format, extras)
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae predict", error)
     return print_summary(results, "predicted", Path(arguments.output, REPORT_FILE))
@@ -248,6 +249,16 @@ def write_rows(detector: "AUDetector", frames: "Iterator[Frame]", file: TextIO) 
             frames_found += cropped.face is not None
         last = cropped.index
     return frames_done, frames_found
+
+
+def _read_inputs(inputs: list[str]) -> list[str]:
+    """Replace "-" by the lines of standard input."""
+    # file names need not be UTF-8, and may hold any character but this one
+    listed = os.fsdecode(sys.stdin.buffer.read()).split("\n") if "-" in inputs else []
+    found = [line for given in inputs for line in (listed if given == "-" else [given]) if line.strip()]
+    if not found:
+        raise ValueError("standard input lists no video; write one path a line, as `find` does")
+    return found
 
 
 def _stretch(text: str) -> tuple[float, float]:

@@ -25,7 +25,7 @@ from ..processors import AUVMAEImageProcessor
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
 from ..video.damage.faults import Faults
-from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
+from ..weights import DEFAULT_MODEL, check_finite, check_name, packaged_path, weights_sha256
 from .calibration import Calibration
 from .onnx_model import OnnxModel, check_export
 from .prediction import AUPrediction
@@ -170,6 +170,8 @@ class AUDetector:
             OSError: If the checkpoint does not exist, a file is damaged, or the processor is missing.
         """
         name = packaged_path(pretrained_model_name_or_path)
+        if not name.endswith(".onnx"):
+            check_name(name)
         place = choose_device("cpu" if name.endswith(".onnx") else device)
         kind = choose_dtype(dtype, place)
         if name.endswith(".onnx"):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import av
@@ -49,6 +50,18 @@ def test_the_command(checkpoint, tmp_path, capsys):
     ):
         assert run_command(*wrong) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_names_of_recordings_are_read_from_standard_input(checkpoint, tmp_path, capsys, monkeypatch):
+    videos = [write_video(tmp_path / "in" / name) for name in ("a.mp4", "\u00fc b.mp4", "c.mp4")]
+    words = ("-m", checkpoint, "-o", tmp_path / "out", "--device", "cpu")
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(os.fsencode(f"{videos[0]}\n{videos[1]}\n\n"))))
+    assert run_command("-", videos[2], *words) == 0
+    assert "3 predicted" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").glob("*.csv")} == {"a.csv", "\u00fc b.csv", "c.csv"}
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"\n")))
+    assert run_command("-", *words) == 2
+    assert "standard input lists no video" in capsys.readouterr().err
 
 
 def test_the_command_calibrates(checkpoint, tmp_path, capsys):
