@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         metavar="VIDEO",
         nargs="*",
-        help="videos, folders (searched recursively), patterns such as 'in/**/*.mp4', or - for a list on standard input, "
-        "one a line",
+        help="videos, folders (searched recursively), patterns such as 'in/**/*.mp4', or - to read their names from "
+        "standard input, one a line",
     )
     parser.add_argument(
         "-m",
