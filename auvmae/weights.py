@@ -34,25 +34,6 @@ def packaged_path(name: str | Path) -> str:
     return str(PACKAGED.get(str(name), name))
 
 
-def check_name(name: str | Path) -> None:
-    """Check that the name of a checkpoint is not a misspelt path, before the Hub is asked for it.
-
-    A name on the Hub has the form `owner/model`, and its owner is no folder here.
-
-    Raises:
-        FileNotFoundError: The name is a path, and there is nothing there. The message names similar paths.
-    """
-    path = Path(name)
-    is_path = str(name).count("/") != 1 or str(name).startswith((".", "/", "~")) or path.parent.is_dir()
-    if is_path and not path.exists():
-        beside = [*PACKAGED, *(str(one) for one in path.parent.glob("*") if one.is_dir() or one.suffix == ".onnx")]
-        similar = get_close_matches(str(path), beside, n=2)
-        hint = (
-            f"did you mean {' or '.join(similar)}?" if similar else "name a folder, or a model `owner/name` of the Hub."
-        )
-        raise FileNotFoundError(f"there is no checkpoint {name}; {hint}")
-
-
 def describe_checks(checks: Mapping[str, str]) -> str:
     """List the action units that are not verified on real faces.
 
@@ -110,17 +91,22 @@ def weights_sha256(model: nn.Module) -> str:
 def check_folder(name: str) -> None:
     """Check that what can only be a local path is the folder of a checkpoint.
 
+    A name on the Hub has the form `owner/model`, and its owner is no folder here.
+
     Raises:
-        OSError: It is a file, does not exist, or has no `config.json`. Any other name may be one on the Hub.
+        OSError: It is a file, does not exist, or has no `config.json`. The message names similar folders.
     """
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():
         raise FileNotFoundError(f"{path} is not the folder of a checkpoint: there is no config.json.")
     if path.is_file():
         raise NotADirectoryError(f"{path} is a file. Pass the folder of the checkpoint, {path.parent}.")
-    is_hub_name = name.count("/") <= 1 and not name.startswith(("/", ".", "~"))
+    is_hub_name = name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not path.parent.is_dir()
     if not path.is_dir() and not is_hub_name:
-        raise FileNotFoundError(f"there is no folder {name}.")
+        folders = [*PACKAGED, *(str(folder) for folder in path.parent.glob("*") if folder.is_dir())]
+        similar = get_close_matches(str(path), folders, n=2)
+        hint = f"Did you mean {' or '.join(similar)}?" if similar else "A model of the Hub is named `owner/model`."
+        raise FileNotFoundError(f"there is no folder {name}. {hint}")
 
 
 def check_weights_file(path: Path) -> None:

@@ -1,4 +1,6 @@
-r"""Present held-out animated portraits as own coded recordings, to measure what fine-tuning on them brings.
+r"""Present held-out animated portraits as own coded recordings.
+
+Fine-tuning on them measures what own recordings bring.
 
     python benchmarks/portraits_as_recordings.py data/portraits recordings [--fold 1 --num_folds 10]
     python run_finetune.py recipes/own_recordings.yaml --data_dir recordings --dataset_options '{"num_folds": 2}' \

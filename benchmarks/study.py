@@ -75,11 +75,14 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has its metrics, and the scores of the command after it."""
+        """Tell whether the run has its metrics, and the command after it has run."""
         return (self.folder / "metrics.json").is_file() and (not self.then or (self.folder / THEN_FILE).is_file())
 
     def score(self, place: str) -> Any:
-        """Load a score, such as `metrics.f1` or `real_faces.json:codes_mean.auc`, or None if there is none."""
+        """Load a score, or None if there is none.
+
+        `place` is `metrics.f1` or, in another file, `real_faces.json:codes_mean.auc`.
+        """
         file, _, key = place.rpartition(":")
         path = self.folder / (file or "metrics.json")
         if not path.is_file():

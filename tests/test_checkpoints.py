@@ -23,7 +23,7 @@ from auvmae.configuration import AUVMAEConfig
 from auvmae.inference.detector import AUDetector
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.weights import check_name
+from auvmae.weights import check_folder
 
 from .support.paths import ROOT
 from .support.tiny import AUS, randomise, stock_config, tiny_clip, tiny_config, tiny_mask
@@ -183,20 +183,19 @@ def test_fields_that_override_a_checkpoint_are_checked(tmp_path):
 def test_a_misspelt_path_is_no_name_on_the_hub(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outputs/models").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=f"there is no checkpoint {name}; "):
-        check_name(name)
-    with pytest.raises(FileNotFoundError, match=f"there is no checkpoint {name}; "):
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {name}. "):
+        check_folder(name)
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {name}. "):
         AUDetector.from_pretrained(name)
 
 
 def test_a_similar_name_is_suggested(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outputs/model").mkdir(parents=True)
-    check_name("outputs/model")
-    check_name("someone/model")
+    check_folder("someone/model")
     assert main(["predict", "a.mp4", "-o", "out", "-m", "outputs/modl"]) == 2
-    assert "there is no checkpoint outputs/modl; did you mean outputs/model?" in capsys.readouterr().err
-    with pytest.raises(FileNotFoundError, match="did you mean portraits"):
-        check_name("portrait")
-    with pytest.raises(FileNotFoundError, match="name a folder, or a model `owner/name` of the Hub"):
-        check_name("xyz")
+    assert "there is no folder outputs/modl. Did you mean outputs/model?" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="Did you mean portraits"):
+        check_folder("portrait")
+    with pytest.raises(FileNotFoundError, match="A model of the Hub is named `owner/model`"):
+        check_folder("xyz")

@@ -88,9 +88,7 @@ def _load_model(name: str) -> "AUVMAEForVideoPretraining":
     import torch
 
     from ..modeling_auvmae import AUVMAEForVideoPretraining
-    from ..weights import check_name
 
-    check_name(name)
     model, info = AUVMAEForVideoPretraining.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
     if info["missing_keys"]:
         raise ValueError(

@@ -192,7 +192,7 @@ def _quantise(source: Path, target: Path) -> None:
 
 @torch.inference_mode()
 def _largest_differences(window: _Window, path: Path) -> dict[str, float]:
-    """Return the largest differences from the model, of the logits of all heads and of their sigmoids.
+    """Return the largest differences of logits and their sigmoids from the model.
 
     The batch sizes differ from the one that was traced.
     """

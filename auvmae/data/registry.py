@@ -119,7 +119,7 @@ def _load_portraits(
 ) -> datasets.DatasetDict:
     """Open animated portraits, after rendering them if they do not exist."""
     sizes: dict[str, Any] = {
-        "videos_per_portrait": 16,
+        "videos_per_portrait": 24,
         "frames_per_video": 32,
         "image_size": 128,
         "seed": 0,

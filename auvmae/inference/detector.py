@@ -25,7 +25,7 @@ from ..processors import AUVMAEImageProcessor
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
 from ..video.damage.faults import Faults
-from ..weights import DEFAULT_MODEL, check_finite, check_name, packaged_path, weights_sha256
+from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
 from .calibration import Calibration
 from .onnx_model import OnnxModel, check_export
 from .prediction import AUPrediction
@@ -170,8 +170,6 @@ class AUDetector:
             OSError: If the checkpoint does not exist, a file is damaged, or the processor is missing.
         """
         name = packaged_path(pretrained_model_name_or_path)
-        if not name.endswith(".onnx"):
-            check_name(name)
         place = choose_device("cpu" if name.endswith(".onnx") else device)
         kind = choose_dtype(dtype, place)
         if name.endswith(".onnx"):
@@ -325,7 +323,11 @@ class AUDetector:
 
     @torch.inference_mode()
     def _predict(self, windows: list[Window]) -> NDArray[np.float32]:
-        """Predict the values of windows, (windows, window_length, N) or (windows, window_length, 2, N); see `Row`."""
+        """Predict the values of windows.
+
+        Returns:
+            float32 of shape (windows, window_length, N), or (windows, window_length, 2, N); see `Row`.
+        """
         sampled = np.stack([window.crops[:: self.sampling_rate] for window in windows])
         frames = torch.from_numpy(sampled).to(self.model.device)  # transferred as uint8, a quarter of the bytes
         pixel_values = self.processor.normalize_frames(frames).to(self.model.dtype)
@@ -340,10 +342,11 @@ class AUDetector:
             mask = mask.to(self.model.device)
         output = self.model(pixel_values, mask)
         kinds = [output.logits] + [output.intensity_logits] * self.grades
-        values = torch.stack([logits[..., self._columns].float().sigmoid() for logits in kinds], dim=2)
+        values = torch.stack([logits[..., self._columns].float() for logits in kinds], dim=2)
         if not values.isfinite().all():
             dtype = str(self.model.dtype).removeprefix("torch.")
             raise ValueError(f"the model's output is not a number in {dtype}: predict in float32, or check the weights")
+        values = values.sigmoid()
         values[:, :, 1:] *= HIGHEST_INTENSITY
         return (values if self.grades else values[:, :, 0]).cpu().numpy()
 

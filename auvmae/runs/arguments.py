@@ -18,7 +18,7 @@ from ..data.clips import au_names, video_labels
 from ..knowledge.losses import KnowledgeGuidedLoss
 from ..modeling_auvmae import AUVMAEPreTrainedModel
 from ..system.settings import parse_json, parse_options
-from ..weights import DEFAULT_MODEL, check_name, packaged_path
+from ..weights import DEFAULT_MODEL, packaged_path
 
 RUN = "{run}"
 """Placeholder in --model_name_or_path for the name of each of several runs: `fold1`, `repeat1_fold1`."""
@@ -122,7 +122,6 @@ class ModelArguments:
         """
         if self.model_name_or_path is None:
             return model_class(self.configure(**fields))
-        check_name(self.model_name_or_path)
         fields |= parse_json(self.model_config, "--model_config")
         return model_class.from_pretrained(self.model_name_or_path, dtype=torch.float32, **fields)
 

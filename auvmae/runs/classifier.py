@@ -13,7 +13,7 @@ from ..configuration import AUVMAEConfig
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..training.drop_path import add_drop_path
 from ..training.lora import add_lora
-from ..weights import DEFAULT_MODEL, check_name
+from ..weights import DEFAULT_MODEL
 from .arguments import ModelArguments
 
 logger = logging.get_logger(__name__)
@@ -101,7 +101,6 @@ def _load_classifier(
 
 def _classifier_config(path: str) -> AUVMAEConfig | None:
     """Return the configuration of a checkpoint with our head, else None."""
-    check_name(path)
     fields, _ = AUVMAEConfig.get_config_dict(path)
     is_classifier = AUVMAEForFrameAUClassification.__name__ in (fields.get("architectures") or [])
     return AUVMAEConfig.from_dict(fields) if is_classifier else None

@@ -85,7 +85,7 @@ def write_portraits(
     portraits_dir: str | Path,
     rig_dir: str | Path,
     *,
-    videos_per_portrait: int = 16,
+    videos_per_portrait: int = 24,
     frames_per_video: int = 32,
     image_size: int = 128,
     seed: int = 0,

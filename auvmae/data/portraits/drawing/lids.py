@@ -78,7 +78,9 @@ class Lids:
         self._means = np.zeros((2, 3), np.float32)
 
     def take_colour(self, texture: FloatArray, places: FloatArray) -> None:
-        """Take the colour of the upper lids from the skin around them, since open eyes hide the lids themselves.
+        """Take the colour of the upper lids from the skin around them.
+
+        Open eyes hide the lids themselves.
 
         Args:
             texture: The portrait, float32 of shape (H, W, 3).
@@ -142,7 +144,7 @@ class Lids:
     def hide_eyes(
         self, frame: FloatArray, visible: Visible, corners: Indices, expression: FloatArray, look: Look
     ) -> None:
-        """Paint lashes where an eye shows between shut lids, into the frame (pixels, 3) in place."""
+        """Paint lashes into the frame (pixels, 3) where an eye shows."""
         mesh = self.mesh
         weight = expression[mesh.blinks] / self.factors
         shut = np.clip((weight - SHUT[0]) / (SHUT[1] - SHUT[0]), 0, 1)

@@ -1,4 +1,4 @@
-"""Undo what the mouth of a portrait does: close its lips, and paint out its teeth."""
+"""Close the lips of a portrait, and paint out its teeth."""
 
 from __future__ import annotations
 
