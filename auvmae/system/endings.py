@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -99,7 +100,8 @@ def interruptible() -> Iterator[list[int]]:
     """Raise an exception in the block at Ctrl-C and SIGTERM.
 
     The list holds the signals received. An exception that comes while Python runs a destructor is lost. The signal
-    is therefore sent again.
+    is therefore sent again. What an interrupted constructor left half-built may fail in its destructor, which is not
+    printed.
     """
     seen: list[int] = []
     owner = os.getpid()
@@ -116,7 +118,7 @@ def interruptible() -> Iterator[list[int]]:
     def lost(unraisable: "sys.UnraisableHookArgs") -> None:
         if seen and isinstance(unraisable.exc_value, KeyboardInterrupt | SystemExit):
             threading.Timer(0.05, os.kill, (owner, seen[-1])).start()
-        else:
+        elif not seen:
             sys.__unraisablehook__(unraisable)
 
     if threading.current_thread() is not threading.main_thread():
@@ -126,6 +128,10 @@ def interruptible() -> Iterator[list[int]]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield seen
+    except BaseException as error:
+        if seen:
+            traceback.clear_frames(error.__traceback__)  # half-built objects end here, under our hook
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

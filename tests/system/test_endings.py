@@ -68,6 +68,30 @@ def test_a_signal_that_a_library_swallows_still_ends_the_command():
     assert run_command(lose, "auvmae") == 130
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_what_a_constructor_left_half_built_says_nothing(number, code):
+    program = f"""
+import os, signal, sys
+from auvmae.system.endings import run_command
+
+class Bar:
+    def __init__(self):
+        os.kill(os.getpid(), signal.{number})
+        self.pos = 0
+
+    def __del__(self):
+        self.pos
+
+def command():
+    bars = [Bar() for _ in range(2)]
+
+sys.exit(run_command(command, "auvmae"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "auvmae: interrupted\n" if code == 130 else "")
+
+
 @pytest.mark.parametrize(
     "error",
     [
