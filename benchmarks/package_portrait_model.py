@@ -44,7 +44,7 @@ def judge(name: str, scores: dict[str, Any]) -> str:
 def table(scores: dict[str, Any], checks: dict[str, str]) -> str:
     """Tabulate the checks and their outcomes, as in the card."""
     heads = ["AU", "frames: present, absent", "kappa", "AUC", "AUC, MediaPipe", "F1", "videos", "Spearman", "neutral"]
-    lines = [[*heads, "outcome"], ["---", *["---:"] * (len(heads) - 1), "---"]]
+    lines = [[*heads, "outcome"]]
     found = {name: {row["au"]: row for row in scores.get(name, [])} for name in ("codes", "channels", "neutral")}
     for au, outcome in checks.items():
         codes, channels, neutral = (found[name].get(au, {}) for name in ("codes", "channels", "neutral"))
@@ -54,7 +54,8 @@ def table(scores: dict[str, Any], checks: dict[str, str]) -> str:
         cells = [au.removeprefix("AU"), f"{codes['present']}, {codes['absent']}" if codes else "-", *map(_cell, values)]
         cells += [str(channels.get("videos") or "-"), _cell(channels.get("spearman")), _cell(neutral.get("detected"))]
         lines.append([*cells, OUTCOMES[outcome]])
-    return "\n".join(f"| {' | '.join(line)} |".replace(" ---", "---").replace("--- ", "---") for line in lines)
+    first, *rows = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([first, f"|---{'|---:' * (len(heads) - 1)}|---|", *rows])
 
 
 def _cell(value: float | None) -> str:

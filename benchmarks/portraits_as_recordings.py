@@ -34,7 +34,7 @@ def main() -> None:
     chosen = sorted(k_fold_subjects(subjects, options.fold, "test", options.num_folds))
     options.output.mkdir(parents=True)
     with replacing(options.output / "labels.csv") as file:
-        table = csv.writer(file)
+        table = csv.writer(file, lineterminator="\n")
         table.writerow(["video", "frame", "subject", *(f"AU{number}" for number in NUMBERS)])
         for subject in chosen:
             (options.output / subject).symlink_to(tree / "videos" / subject, target_is_directory=True)

@@ -253,12 +253,13 @@ def write_rows(detector: "AUDetector", frames: "Iterator[Frame]", file: TextIO) 
 
 def _read_inputs(inputs: list[str]) -> list[str]:
     """Replace "-" by the lines of standard input."""
+    if "-" not in inputs:
+        return inputs
     # file names need not be UTF-8, and may hold any character but this one
-    listed = os.fsdecode(sys.stdin.buffer.read()).split("\n") if "-" in inputs else []
-    found = [line for given in inputs for line in (listed if given == "-" else [given]) if line.strip()]
-    if not found:
+    listed = [line for line in os.fsdecode(sys.stdin.buffer.read()).split("\n") if line.strip()]
+    if not listed:
         raise ValueError("standard input lists no video; write one path a line, as `find` does")
-    return found
+    return [line for given in inputs for line in (listed if given == "-" else [given])]
 
 
 def _stretch(text: str) -> tuple[float, float]:

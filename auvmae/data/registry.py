@@ -115,36 +115,29 @@ def _load_portraits(
     fold: int,
     portraits_dir: str | None = None,
     rig_dir: str | None = None,
+    leave_out: list[str] | None = None,
     **options: Any,
 ) -> datasets.DatasetDict:
     """Open animated portraits, after rendering them if they do not exist."""
-    sizes: dict[str, Any] = {
-        "videos_per_portrait": 24,
-        "frames_per_video": 32,
-        "image_size": 128,
-        "seed": 0,
-        "leave_out": [],
-    }
+    sizes = {"videos_per_portrait": 24, "frames_per_video": 32, "image_size": 128, "seed": 0}
     given = {name: options.pop(name) for name in sizes if name in options}
     parameters = sizes | given
     for name, value in {"portraits_dir": portraits_dir, "rig_dir": rig_dir}.items():
         check_type(name, value, str | None)
     for name, value in parameters.items():
-        if name == "leave_out":
-            check_type(name, value, list[str])
-        else:
-            check_type(name, value, int)
-            check_range(name, value, "[0, 4294967295]" if name == "seed" else "[1, inf)")
-    if "leave_out" in given:
-        given["leave_out"] = parameters["leave_out"] = sorted(parameters["leave_out"])
+        check_type(name, value, int)
+        check_range(name, value, "[0, 4294967295]" if name == "seed" else "[1, inf)")
+    check_type("leave_out", leave_out, list[str] | None)
+    without = sorted(leave_out or [])
+    named: dict[str, Any] = given if leave_out is None else given | {"leave_out": without}
     cache = Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE) / "auvmae"
     if data_dir is None:
-        videos, frames, image_size, seed, leave_out = parameters.values()
-        without = "".join(f"-no_{name}" for name in leave_out)
-        data_dir = cache / f"portraits-v{PORTRAITS_VERSION}-{videos}x{frames}-{image_size}px-seed{seed}{without}"
+        videos, frames, image_size, seed = parameters.values()
+        name = f"portraits-v{PORTRAITS_VERSION}-{videos}x{frames}-{image_size}px-seed{seed}"
+        data_dir = cache / "-no_".join([name, *without])
     card = read_card(Path(data_dir))
-    if card and not given.items() <= card.items():
-        raise ValueError(f"portraits: {data_dir} was rendered with {card}, not {given}. Name another data_dir.")
+    if card and not named.items() <= card.items():
+        raise ValueError(f"portraits: {data_dir} was rendered with {card}, not {named}. Name another data_dir.")
     if not Path(data_dir).exists():
         if portraits_dir is None or rig_dir is None:
             raise ValueError(
@@ -153,9 +146,8 @@ def _load_portraits(
             )
         Path(data_dir).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{data_dir}.lock"):  # all processes of a run call this function
-            write_portraits(
-                data_dir, portraits_dir, rig_dir, **parameters, cache_dir=cache, num_proc=options.get("num_proc")
-            )
+            more: dict[str, Any] = {"leave_out": without, "cache_dir": cache, "num_proc": options.get("num_proc")}
+            write_portraits(data_dir, portraits_dir, rig_dir, **parameters, **more)
     return _load(Portraits, data_dir, fold, **options)
 
 

@@ -105,7 +105,7 @@ class AUPrediction:
 
     def uncalibrated(self) -> "AUPrediction":
         """Return a copy with the probabilities of the model, or itself if uncalibrated."""
-        if not self._calibrated:
+        if not self._has("raw"):
             return self
         rows = np.empty(len(self.rows), self.rows.dtype.descr[:-1])  # raw is the last field
         assign_fields_by_name(rows, self.rows)
@@ -248,10 +248,6 @@ class AUPrediction:
             seconds,
             ("predicted present", "no face"),
         )
-
-    @property
-    def _calibrated(self) -> bool:
-        return self._has("raw")
 
     def _has(self, field: str) -> bool:
         return field in (self.rows.dtype.fields or {})
