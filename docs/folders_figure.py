@@ -2,6 +2,7 @@
 
 import json
 from graphlib import TopologicalSorter
+from itertools import cycle
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -16,7 +17,8 @@ FOLDERS: dict[str, tuple[float, str, str]] = {
     "cli": (1.5, "doors", "the auvmae\ncommand"),
     "demo": (4.03, "doors", "browser page\nand Space"),
     "runs": (1.5, "outcome", "flags to run\nfolder, card, Hub"),
-    "conversion": (3.22, "outcome", "other formats,\nONNX"),
+    "conversion": (2.63, "outcome", "other formats,\nONNX"),
+    "summaries": (4.03, "outcome", "measures and\nconditions"),
     "training": (0.93, "work", "Trainers and\ntechniques"),
     "evaluation": (1.93, "work", "scores and\ntables"),
     "inference": (3.03, "work", "recording to\nrows of AUs"),
@@ -31,7 +33,7 @@ FOLDERS: dict[str, tuple[float, str, str]] = {
 """Folder -> its column, its storey, and what it is for."""
 
 WAYS: dict[tuple[str, str], dict[str, float]] = {
-    ("demo", "inference"): {"outcome": 3.74},
+    ("demo", "inference"): {"outcome": 3.33},
     ("runs", "data"): {"work": 1.43},
     ("evaluation", "knowledge"): {"material": 1.34},
     ("evaluation", "video"): {"material": 2.58},
@@ -67,7 +69,7 @@ def plot_folders() -> Figure:
         axes.axhspan(row - 0.29, row + 0.29, color="#f0f3f6", zorder=0)
         axes.text(0.33, row + 0.27, storey, size=7.5, color="#57606a", ha="left", va="top", rotation=90, zorder=1)
     arrows = [(source, target) for source, lower in direct_imports().items() for target in lower]
-    colours = dict(zip(FOLDERS, COLOURS * 2, strict=True))
+    colours = dict(zip(FOLDERS, cycle(COLOURS), strict=False))
     for source, target in sorted(arrows):
         axes.add_patch(_arrow(source, target, arrows, colours[source]))
     for folder, (column, storey, clause) in FOLDERS.items():

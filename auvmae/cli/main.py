@@ -9,10 +9,12 @@ import sys
 from io import TextIOWrapper
 
 from ..system.endings import run_command
-from . import animate, compare, convert, crop, demo, export, predict, push, reconstruct, stats, summarize
+from . import animate, convert, crop, demo, export, predict, push, reconstruct
+from .reports import compare, describe, stats, summarize
 
 COMMANDS = {
     "predict": predict,
+    "describe": describe,
     "crop": crop,
     "stats": stats,
     "convert": convert,

@@ -97,12 +97,36 @@ def find_events(
     """
     import pandas
 
-    frame, face_id, timestamp, probs = (rows[name] for name in ("frame", "face_id", "timestamp", "probs"))
+    frame, probs = rows["frame"], rows["probs"]
     events = []
+    for face, run, edges in face_runs(rows):
+        for column, name in enumerate(au_names):
+            for event in _events_of_run(edges, probs[run, column], thresholds[column], rule):
+                frames = {f"{place}_frame": frame[run[row]] for place, row in event.pop("rows").items()}
+                events.append({"face_id": face, "au": au_column(name), **event, **frames})
+    table = pandas.DataFrame(events, columns=list(EVENT_COLUMNS))
+    return table.sort_values(["onset", "face_id"], kind="stable", ignore_index=True)
+
+
+def face_runs(rows: np.ndarray) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float64]]]:
+    """Split the rows of each face into runs of neighbouring frames.
+
+    A run ends where the face is absent, or the clock has a hole (see `frame_spans`).
+
+    Args:
+        rows: Rows of an `AUPrediction`.
+
+    Yields:
+        For each run of T frames: `face_id`, the numbers of its rows (T,), and in seconds the start of each frame and
+        the end of the last, (T + 1,).
+
+    Raises:
+        ValueError: If the frames have no timestamps.
+    """
+    frame, face_id, timestamp = (rows[name] for name in ("frame", "face_id", "timestamp"))
     # consecutive numbers, even if images are missing
     _, first, numbers = np.unique(frame, return_index=True, return_inverse=True)
-    shown = timestamp[first]
-    starts, ends = frame_spans(shown)
+    starts, ends = frame_spans(timestamp[first])
     with_face = numbers[face_id >= 0]
     if np.isnan(ends[with_face]).any() or np.isnan(starts[with_face]).any():
         raise ValueError(
@@ -113,13 +137,7 @@ def find_events(
         own = np.flatnonzero(face_id == face)
         broken = (np.diff(numbers[own]) > 1) | (ends[numbers[own[:-1]]] < starts[numbers[own[1:]]])
         for run in np.split(own, np.flatnonzero(broken) + 1):
-            times = np.append(starts[numbers[run]], ends[numbers[run[-1]]])
-            for column, name in enumerate(au_names):
-                for event in _events_of_run(times, probs[run, column], thresholds[column], rule):
-                    frames = {f"{place}_frame": frame[run[row]] for place, row in event.pop("rows").items()}
-                    events.append({"face_id": face, "au": au_column(name), **event, **frames})
-    table = pandas.DataFrame(events, columns=list(EVENT_COLUMNS))
-    return table.sort_values(["onset", "face_id"], kind="stable", ignore_index=True)
+            yield face, run, np.append(starts[numbers[run]], ends[numbers[run[-1]]])
 
 
 def frame_spans(times: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..faces.crop import CroppedFrame
 from ..knowledge.facs import au_column
-from ..system.files import replacing, whole_file
+from ..system.files import read_json_object, replacing, whole_file
 from .calibration import Calibration, find_shifts, shift_probs
 from .elan import format_eaf
 from .events import EventRule, find_events
@@ -71,13 +71,51 @@ class AUPrediction:
 
         With `graded`, its values hold intensities as well.
         """
-        fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
-        count = len(au_names)
-        values = [("probs", "f8", (count,)), ("intensities", "f8", (count,))][: 1 + graded]
+        count, values = len(au_names), ("probs", "intensities")[: 1 + graded]
         rows = np.fromiter(
-            (_to_row(cropped, found, (len(values), count)) for cropped, found in stream), np.dtype([*fields, *values])
+            (_to_row(cropped, found, (len(values), count)) for cropped, found in stream), _row_type(count, values)
         )
         return cls(rows, au_names, thresholds, provenance)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "AUPrediction":
+        """Load a table that `save` has written, and its provenance.
+
+        Values have the digits of the table.
+
+        Raises:
+            FileNotFoundError: If the table or its provenance does not exist.
+            ValueError: If either is damaged, or the prediction was interrupted.
+        """
+        import pandas
+
+        path = Path(path)
+        provenance = read_json_object(provenance_path(path))
+        if path.is_file() and not ("au_names" in provenance and "thresholds" in provenance):
+            if not provenance_path(path).is_file():
+                raise FileNotFoundError(f"{path} has no {provenance_path(path).name}, so its thresholds are unknown")
+            raise ValueError(f"{provenance_path(path)} is damaged or unfinished: run `auvmae predict` again")
+        names = provenance.get("au_names", [])
+        columns = [au_column(name) for name in names]
+        try:
+            table = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
+            fields: dict[str, NDArray[Any]] = {
+                name: table[name].to_numpy() for name in ("frame", "face_id", "timestamp", "confidence")
+            }
+            fields["box"] = table[[f"box_{name}" for name in "xywh"]].to_numpy()
+            for field, suffix in (("probs", "p"), ("intensities", "r"), ("raw", "raw")):
+                if field == "probs" or any(f"{column}_{suffix}" in table for column in columns):
+                    fields[field] = table[[f"{column}_{suffix}" for column in columns]].to_numpy()
+            rows = np.empty(len(table), _row_type(len(names), fields))
+            for field, values in fields.items():
+                rows[field] = values
+        except KeyError as error:
+            raise ValueError(f"{path} is no table of `auvmae predict`: {error.args[0]}") from error
+        except (ValueError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(f"{path} cannot be read: {error}") from error
+        return cls(rows, names, provenance["thresholds"], provenance)
 
     def calibrated(self, calibration: Calibration) -> "AUPrediction":
         """Return a copy with the person's neutral baseline subtracted, see `calibration`.
@@ -256,6 +294,17 @@ class AUPrediction:
     def _overlap(self) -> bool:
         """Tell whether a frame shows several faces."""
         return len(np.unique(self.rows["frame"])) < len(self.rows)
+
+
+def _row_type(count: int, values: Iterable[str]) -> "np.dtype[np.void]":
+    """Return the type of a row.
+
+    Args:
+        count: Number of action units.
+        values: Those fields of probs, intensities and raw that the row has.
+    """
+    fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
+    return np.dtype([*fields, *((name, "f8", (count,)) for name in ("probs", "intensities", "raw") if name in values)])
 
 
 def _to_row(cropped: CroppedFrame, values: NDArray[np.floating] | None, shape: tuple[int, int]) -> tuple[Any, ...]:

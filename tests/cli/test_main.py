@@ -13,6 +13,7 @@ COMMANDS = {
     "convert": ["in.pth", "out"],
     "crop": ["in", "out"],
     "demo": ["-m", "model"],
+    "describe": ["predictions", "-o", "out"],
     "export": ["model", "-o", "out"],
     "predict": ["a.mp4", "-m", "model", "-o", "out"],
     "push": ["run", "me/name"],

@@ -1,4 +1,4 @@
-"""Put the inputs that examples name into their working folder: drawn faces, forged datasets, a tiny model."""
+"""Put the inputs that examples name into their working folder: drawn faces, forged files, a tiny model."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ from auvmae.video import VideoWriter
 
 from .forge_bp4d import forge_bp4d
 from .paths import ROOT
+from .predictions import forge_prediction, one_person
 
 LINKS = ("run_finetune.py", "run_pretrain.py", "recipes", "benchmarks", "results", "docs")
 """What of the repository lies in the working folder of every page."""
@@ -56,11 +57,21 @@ def train_tiny(folder: Path) -> None:
     subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True)
 
 
+def write_predictions(folder: Path) -> None:
+    """Write made-up predictions of three people in two conditions."""
+    for seed, name in enumerate(("anna", "ben", "cleo")):
+        for condition in ("listen", "talk"):
+            frames = one_person(150 + 40 * seed)
+            prediction = forge_prediction(frames, f"{name}.mp4", seed=10 * (condition == "talk") + seed)
+            prediction.save(folder / condition / f"{name}.csv")
+
+
 INPUTS: dict[str, Callable[[Path], object]] = {
     "interview.mp4": lambda path: write_face_video(path, 5, 200),
     "outputs/synthetic_tiny": train_tiny,
     "auvmae/demo/smile.mp4": lambda path: shutil.copy(ROOT / "auvmae/demo/smile.mp4", path),
     "recordings": write_recordings,
+    "predictions": write_predictions,
     "data/DISFA": lambda path: write_synthetic_disfa(
         path, num_subjects=9, frames_per_subject=160, image_size=128, num_proc=1, progress=False
     ),

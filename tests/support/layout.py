@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"faces", "video", "knowledge", "system", "model"},
     "training": {"evaluation", "knowledge", "system", "model"},
     "inference": {"faces", "video", "plotting", "knowledge", "system", "model"},
+    "summaries": {"inference", "plotting", "knowledge", "system"},
     "runs": {"training", "data", "evaluation", "plotting", "knowledge", "system", "model"},
     "conversion": {"inference", "system", "model"},
     "demo": {"inference", "faces", "video", "knowledge", "system", "model"},

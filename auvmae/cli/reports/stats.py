@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..system.endings import failed
-from ..system.files import writable
-from ..system.settings import at_least_one
+from ...system.endings import failed
+from ...system.files import writable
+from ...system.settings import at_least_one
 
 if TYPE_CHECKING:
-    from ..data.statistics import FoldStatistics
+    from ...data.statistics import FoldStatistics
 
 HELP = "compute, save and plot the label statistics of a dataset"
 
@@ -80,11 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _count(arguments: argparse.Namespace) -> "FoldStatistics":
     import datasets
 
-    from ..data import au_names, load_au_dataset
-    from ..data.clips import RARE_AUS, find_rare_aus, video_labels
-    from ..data.statistics import fold_statistics
-    from ..knowledge.facs import au_label
-    from ..system.settings import parse_options
+    from ...data import au_names, load_au_dataset
+    from ...data.clips import RARE_AUS, find_rare_aus, video_labels
+    from ...data.statistics import fold_statistics
+    from ...knowledge.facs import au_label
+    from ...system.settings import parse_options
 
     flags = {"name": "--dataset"} | {name: f"--{name}" for name in ("data_dir", "fold", "clip_length", "num_proc")}
     given = parse_options(arguments.dataset_options, "--dataset_options", flags)
@@ -164,8 +164,8 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _draw(found: "FoldStatistics", pairs: Sequence[tuple[int, int]], folder: Path) -> list[Path]:
-    from ..plotting.knowledge import plot_cooccurrence, plot_occurrence, plot_state_machine
-    from ..plotting.style import save_figure
+    from ...plotting.knowledge import plot_cooccurrence, plot_occurrence, plot_state_machine
+    from ...plotting.style import save_figure
 
     names = found.au_names
     rates = {"before augmentation": found.occurrence_rates}

@@ -6,11 +6,11 @@ The bootstrap shows whether the difference would hold for other test subjects.
 import argparse
 from typing import TYPE_CHECKING
 
-from ..system.endings import failed
-from ..system.settings import at_least_one
+from ...system.endings import failed
+from ...system.settings import at_least_one
 
 if TYPE_CHECKING:
-    from ..evaluation.experiments import Experiment
+    from ...evaluation.experiments import Experiment
 
 HELP = "compare two runs with a paired bootstrap over subjects"
 
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     The exit code is 2 if the runs cannot be read or compared.
     """
-    from ..evaluation.comparison import compare
-    from ..evaluation.tables import markdown_table
+    from ...evaluation.comparison import compare
+    from ...evaluation.tables import markdown_table
 
     try:
         first, second = _load(arguments.first), _load(arguments.second)
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _load(path: str) -> "Experiment":
     """Load the only experiment in a folder."""
-    from ..evaluation.experiments import experiment_names, group_folds, load_runs
+    from ...evaluation.experiments import experiment_names, group_folds, load_runs
 
     experiments = group_folds(load_runs(path))
     if len(experiments) > 1:

@@ -2,9 +2,9 @@
 
 import argparse
 
-from ..system.endings import failed
-from ..system.files import writable
-from ..system.settings import at_least_one
+from ...system.endings import failed
+from ...system.files import writable
+from ...system.settings import at_least_one
 
 HELP = "tabulate F1, accuracy and more from saved predictions"
 
@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     The exit code is 2 if runs cannot be read or do not belong together.
     """
-    from ..evaluation.experiments import load_runs
-    from ..evaluation.summary import summary_tables
+    from ...evaluation.experiments import load_runs
+    from ...evaluation.summary import summary_tables
 
     try:
         with writable(arguments.output):

@@ -1,0 +1,1 @@
+"""Provide the sub-commands that read results and print tables."""

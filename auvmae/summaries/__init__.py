@@ -1,0 +1,1 @@
+"""Describe predictions per recording and person, and compare conditions."""
