@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from .inference.detector import AUDetector
     from .inference.prediction import AUPrediction
     from .knowledge.losses import KnowledgeGuidedLoss
+    from .summaries.description import describe_folder
     from .training.finetuning import AUVMAETrainer
     from .video import read_frames
+    from .video.selection import FrameSelection
 
 __all__ = [
     "AUDetector",
@@ -32,8 +34,10 @@ __all__ = [
     "AUVMAEModel",
     "AUVMAETrainer",
     "Calibration",
+    "FrameSelection",
     "KnowledgeGuidedLoss",
     "VideoAUDetectionPipeline",
+    "describe_folder",
     "load_au_dataset",
     "read_frames",
 ]
@@ -45,7 +49,9 @@ _LAZY = {
     "AUPrediction": ".inference.prediction",
     "AUVMAETrainer": ".training.finetuning",
     "Calibration": ".inference.calibration",
+    "FrameSelection": ".video.selection",
     "KnowledgeGuidedLoss": ".knowledge.losses",
+    "describe_folder": ".summaries.description",
     "load_au_dataset": ".data",
     "read_frames": ".video",
 }

@@ -14,6 +14,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, TextIO
 
 from ..system.endings import failed
+from ..system.settings import at_least_one
 from ..weights import DEFAULT_MODEL, describe_checks, packaged_checks
 
 if TYPE_CHECKING:
@@ -123,6 +124,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold", type=float, help="lowest probability at which an AU counts as present (default: the model's)"
     )
+    parser.add_argument(
+        "--start",
+        type=_time,
+        default=0.0,
+        help="predict from this time on: seconds or hh:mm:ss (default: the beginning)",
+    )
+    parser.add_argument("--stop", type=_time, help="predict up to this time: seconds or hh:mm:ss (default: the end)")
+    parser.add_argument(
+        "--every",
+        metavar="N",
+        type=at_least_one,
+        default=1,
+        help="predict one frame in N, which is faster; the model sees a lower frame rate (default: 1)",
+    )
     calibration = parser.add_mutually_exclusive_group()
     calibration.add_argument(
         "--neutral",
@@ -164,6 +179,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..inference.predict_folder import FILES, REPORT_FILE, predict_folder
     from ..system.folder_report import print_summary
     from ..system.hardware import keep_freed_memory
+    from ..video.selection import FrameSelection
 
     keep_freed_memory()
     options = {name: getattr(arguments, name) for name in OPTIONS}
@@ -171,6 +187,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.neutral or arguments.calibrate_quantile is not None:
             options["calibration"] = Calibration(arguments.neutral, arguments.calibrate_quantile)
+        options["selection"] = FrameSelection(arguments.start, arguments.stop, arguments.every)
         _check(arguments, extras)
         detector = AUDetector.from_pretrained(arguments.model, **options)
         if arguments.webcam is not None:
@@ -270,10 +287,21 @@ def _stretch(text: str) -> tuple[float, float]:
     return start, stop
 
 
+def _time(text: str) -> float:
+    from ..video.selection import parse_time
+
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _check(arguments: argparse.Namespace, extras: list[str]) -> None:
     if arguments.webcam is None:
         if not arguments.inputs or not arguments.output:
             raise ValueError("name the videos and the output folder (-o), or use --webcam")
+    elif arguments.start or arguments.stop is not None:
+        raise ValueError("--webcam predicts until you stop it: omit --start and --stop")
     elif arguments.inputs or extras or arguments.format != "csv":
         raise ValueError(
             "--webcam writes the rows of one device as CSV: omit VIDEO, --format, --events, --timeline, --overlay"

@@ -25,6 +25,8 @@ from ..processors import AUVMAEImageProcessor
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
 from ..video.damage.faults import Faults
+from ..video.reading import Frame
+from ..video.selection import FrameSelection
 from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
 from .calibration import Calibration
 from .onnx_model import OnnxModel, check_export
@@ -69,6 +71,8 @@ class AUDetector:
         cropped: The frames are face crops.
         calibration: Subtract the person's neutral baseline from the result of a call. A stream is not calibrated, since
             its remaining frames are unknown. Its `per_face` follows `every_face`.
+        selection: Frames to predict, see `FrameSelection`; by default all. Windows consist of selected frames, so that
+            `every` works like a lower frame rate.
         damaged: "skip" gives a row without a face for each damaged frame of a file, and reads a file that is cut off as
             far as it goes. "stop" raises.
 
@@ -103,6 +107,7 @@ class AUDetector:
         all_aus: bool = False,
         cropped: bool = False,
         calibration: Calibration | None = None,
+        selection: FrameSelection | None = None,
         damaged: str = "skip",
     ) -> None:
         config = model.config
@@ -133,6 +138,7 @@ class AUDetector:
         if damaged not in DAMAGED:
             raise ValueError(f"damaged must be one of {', '.join(DAMAGED)}, found {damaged!r}")
         self.every_face, self.cropped, self.damaged = every_face, cropped, damaged
+        self.selection = selection or FrameSelection()
         self.grades: bool = config.grade_intensities
         self.calibration = calibration and replace(calibration, per_face=every_face)
         self.recipe = _recipe(processor.crop or {})
@@ -241,17 +247,21 @@ class AUDetector:
         """
         self._recipe_of(source)  # raises if the recipes differ
         faults = None if self.damaged == "stop" else faults or Faults()
+        crops: Iterator[CroppedFrame]
         if self.cropped:
-            crops = iter_cropped(source, faults)
+            crops = self.selection.select(iter_cropped(source, faults), lambda cropped: cropped.timestamp)
         elif live:
-            crops = iter_crops(open_frames(source, faults), self.recipe, every_face=self.every_face)
+            crops = iter_crops(self._selected(source, faults), self.recipe, every_face=self.every_face)
         else:
             crops = self._crop_in_parallel(source, faults, min(torch.get_num_threads(), MOST_THREADS))
         return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
 
     def _crop_in_parallel(self, source: Source, faults: Faults | None, threads: int) -> Iterator[CroppedFrame]:
         with ParallelDetector(partial(load_detector, self.recipe.detector, self.recipe.min_face), threads) as detector:
-            yield from iter_crops(open_frames(source, faults), self.recipe, detector, self.every_face)
+            yield from iter_crops(self._selected(source, faults), self.recipe, detector, self.every_face)
+
+    def _selected(self, source: Source, faults: Faults | None) -> Iterator[Frame]:
+        return self.selection.select(open_frames(source, faults), lambda frame: frame[1])
 
     def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Iterator[Row]:
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)
@@ -304,6 +314,7 @@ class AUDetector:
             "clip_stride": self.clip_stride,
             "every_face": self.every_face,
             "cropped": self.cropped,
+            "selection": self.selection.to_dict(),
             "crop": recipe and recipe.to_dict(),
             "calibration": self.calibration and self.calibration.to_dict(),
             "decoder": "PyAV",

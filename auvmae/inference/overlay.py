@@ -12,6 +12,7 @@ from ..system.read_ahead import read_ahead
 from ..video.container import VideoDecodeError
 from ..video.damage.faults import Faults
 from ..video.reading import frame_rate, iter_frames
+from ..video.selection import FrameSelection
 from ..video.writing import VideoWriter
 from .prediction import AUPrediction
 
@@ -31,7 +32,8 @@ MIN_HEIGHT = 20
 def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path, boxes: bool = True) -> None:
     """Write the overlay video atomically, with the timestamps of the recording.
 
-    A damaged frame is black. Frames of another size than the first one are scaled to its size.
+    Only frames that were selected for prediction are shown. With a start, the first one is at 0 s. A damaged frame is
+    black. Frames of another size than the first one are scaled to its size.
 
     Args:
         video: Video file or image folder that was predicted.
@@ -45,10 +47,13 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     """
     width, height = frame_size(video)
     panel = _Panel(prediction, height)
+    selection = FrameSelection(**prediction.provenance.get("selection", {}))
     timed = not np.isnan(prediction.rows["timestamp"]).any()
+    begin = prediction.rows["timestamp"][0] if selection.timed else 0.0
 
     def draw() -> Generator[tuple[np.ndarray, float], None, None]:
-        for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), iter_frames(video, Faults()), strict=True):
+        frames = selection.select(iter_frames(video, Faults()), lambda frame: frame[1])
+        for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), frames, strict=True):
             picture = Image.new("RGB", (panel.width + width, panel.height), "black")
             if frame is not None:
                 shown = Image.fromarray(frame)
@@ -58,11 +63,13 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
                     shown = shown.resize((width, height))
                 picture.paste(shown, (panel.width, 0))
             panel.draw(picture, rows)
-            yield np.asarray(picture), timestamp
+            yield np.asarray(picture), timestamp - begin
 
     # draw and encode in parallel: each takes about half of the time
     with (
-        VideoWriter(path, frame_rate(Path(video)), panel.width + width, panel.height, timed) as writer,
+        VideoWriter(
+            path, frame_rate(Path(video)) / selection.every, panel.width + width, panel.height, timed
+        ) as writer,
         closing(read_ahead(draw(), AHEAD)) as pictures,
     ):
         for picture, timestamp in pictures:

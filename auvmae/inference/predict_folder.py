@@ -27,7 +27,7 @@ from ..system.folder_report import VideoResult, save_report
 from ..system.leftovers import remove_leftovers, temporary_sibling
 from ..video.damage.faults import Faults
 from ..video.finding import LeftOut
-from ..video.reading import num_frames
+from ..video.reading import frame_rate, iter_frames, num_frames
 from .overlay import write_overlay
 from .prediction import AUPrediction
 from .recordings import FILES, PROVENANCE, SUFFIXES, Target, find_recordings
@@ -88,7 +88,8 @@ def predict_folder(
             if finished := job.finished():
                 results[video] = finished
             else:
-                total += num_frames(video, partly=detector.damaged == "skip")
+                frames = num_frames(video, partly=detector.damaged == "skip")
+                total += detector.selection.count(frames, float(frame_rate(video)))
     with tqdm(desc="predict", total=total, unit="frame", disable=not total) as bar:
         for video, job in jobs.items():
             if video not in results:
@@ -263,7 +264,8 @@ class _Job:
         with replacing(staged.file(".events.csv")) as file:
             prediction.to_events().round(6).to_csv(file, index=False, lineterminator="\n")
         with replacing(staged.file(".eaf")) as file:
-            file.write(prediction.to_eaf(self._media()))
+            _, start, _ = next(iter_frames(self.video, Faults()))  # not that of the first selected frame
+            file.write(prediction.to_eaf(self._media(), start=start))
 
     def _write_timeline(self, prediction: AUPrediction, staged: Target) -> None:
         save_figure(prediction.plot(), staged.file(".timeline.png"))

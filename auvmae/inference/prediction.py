@@ -221,9 +221,13 @@ class AUPrediction:
         """
         return find_events(self.rows, self.au_names, self.thresholds, rule or EventRule())
 
-    def to_eaf(self, media: str, rule: EventRule | None = None) -> str:
-        """Format the events as an ELAN document for `media`, see `elan.format_eaf`."""
-        start = float(self.rows["timestamp"][0]) if len(self.rows) else 0.0
+    def to_eaf(self, media: str, rule: EventRule | None = None, start: float | None = None) -> str:
+        """Format the events as an ELAN document for `media`, see `elan.format_eaf`.
+
+        `start` is the timestamp of the recording's first frame. The default is that of the first row.
+        """
+        if start is None:
+            start = float(self.rows["timestamp"][0]) if len(self.rows) else 0.0
         return format_eaf(self.to_events(rule), self.au_names, media, self._overlap, start)
 
     def save(self, path: str | Path) -> Path:

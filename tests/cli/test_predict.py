@@ -13,8 +13,9 @@ import numpy as np
 import pandas
 import pytest
 
-from auvmae.cli.main import main
+from auvmae.cli.main import build_parser, main
 from auvmae.inference.predict_folder import predict_folder
+from auvmae.video import iter_frames
 
 from ..support.drawn_faces import write_video
 from ..support.output_files import contents, names, statuses
@@ -62,6 +63,43 @@ def test_the_names_of_recordings_are_read_from_standard_input(checkpoint, tmp_pa
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"\n")))
     assert run_command("-", *words) == 2
     assert "standard input lists no video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("faces", [(), ("--every-face",)])
+def test_a_stretch_of_every_second_frame(checkpoint, tmp_path, capsys, faces):
+    videos, out = [write_video(tmp_path / "in" / name, 50) for name in ("a.mp4", "b.mp4")], tmp_path / "out"
+    words = (tmp_path / "in", "-m", checkpoint, "-o", out, "--device", "cpu", "--events", "--overlay", "--timeline")
+    words += ("--threshold", "0.01", "--start", "0:0.4", "--stop", "0:00:01.2", "--every", 2, *faces)
+    assert run_command(*words) == 0
+    assert "2 predicted, 0 skipped (already finished), 0 failed\n20 frames, 100.0%" in capsys.readouterr().out
+    assert pandas.read_csv(out / "a.csv").frame.tolist() == [*range(10, 30, 2)]
+    shown = list(iter_frames(out / "a.overlay.mp4"))
+    assert [round(time, 2) for _, time, _ in shown] == [round(0.08 * number, 2) for number in range(10)]
+    events = pandas.read_csv(out / "a.events.csv")
+    assert events.onset.min() == 0.4
+    assert f'TIME_VALUE="{round(1000 * events.onset.min())}"' in (out / "a.eaf").read_text()
+    assert run_command(*words) == 0
+    assert "0 predicted, 2 skipped" in capsys.readouterr().out
+    assert run_command(*words, "--stop", "1") == 0
+    assert "2 predicted, 0 skipped" in capsys.readouterr().out
+    assert run_command(*words, "--start", "7", "--stop", "0:09") == 1
+    assert f"failed: {videos[0]}: ValueError: no frame lies between 7 and 9 s" in capsys.readouterr().out
+    assert run_command("--webcam", "-m", checkpoint, "--start", "1") == 2
+    assert "omit --start and --stop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("7.5", 7.5), ("1:02", 62), ("01:00:02.5", 3602.5), ("90:00", 5400), ("0:59.9", 59.9)]
+)
+def test_times_are_seconds_or_clock_times(text, seconds):
+    assert build_parser().parse_args(["predict", "--start", text]).start == seconds
+
+
+@pytest.mark.parametrize("text", ["x", "1:60", "1:60:00", "-1:5", "1:2:3:4", "1:-5", "1.5:3", ""])
+def test_other_times_are_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["predict", f"--start={text}"])
+    assert "expected seconds, mm:ss or hh:mm:ss" in capsys.readouterr().err
 
 
 def test_the_command_calibrates(checkpoint, tmp_path, capsys):

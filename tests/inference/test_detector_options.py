@@ -4,13 +4,17 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from PIL import Image
 
 from auvmae.inference.detector import AUDetector
+from auvmae.inference.prediction import AUPrediction
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.video import VideoWriter, iter_frames
+from auvmae.video.selection import FrameSelection
 from auvmae.weights import weights_sha256
 
 from ..support.drawn_faces import TRAINED, write_video
@@ -52,6 +56,25 @@ def test_options_and_thresholds(checkpoint, video):
     ):
         with pytest.raises(ValueError, match=message):
             load(checkpoint, **wrong)
+
+
+@pytest.mark.parametrize("options", [{}, {"every_face": True}, {"cropped": True}])
+@pytest.mark.parametrize("live", [False, True])
+def test_selected_frames_are_predicted_as_if_there_were_no_others(checkpoint, video, options, live):
+    if options.get("cropped"):
+        video = video.with_name("crop.mp4")
+        with VideoWriter(video, 25, 32, 32) as writer:
+            for number in range(40):
+                writer.write(np.full((32, 32, 3), 5 * number, np.uint8))
+    frames = [frame for frame in iter_frames(video) if 0.2 <= frame[1] < 1.3 and frame[0] % 3 == 0]
+    detector = load(checkpoint, selection=FrameSelection(0.2, 1.3, 3), **options)
+    found, expected = (
+        AUPrediction.collect(one.stream(source, live=live), one.au_names, one.thresholds, {})
+        for one, source in ((detector, video), (load(checkpoint, **options), frames))
+    )
+    assert len(found.rows) == len(frames) == 9
+    pandas.testing.assert_frame_equal(found.to_dataframe(), expected.to_dataframe())
+    assert detector.provenance(video)["selection"] == {"start": 0.2, "stop": 1.3, "every": 3}
 
 
 def test_action_units_that_failed_their_check_are_left_out(checkpoint, video, tmp_path):
