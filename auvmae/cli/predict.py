@@ -1,17 +1,12 @@
 """Predict recordings, and write tables, events and figures (`auvmae predict`)."""
 
 import argparse
-import json
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import nullcontext
-from itertools import chain, islice
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TypeVar
 
 from ..system.endings import failed
 from ..system.settings import at_least_one
@@ -19,7 +14,9 @@ from ..weights import DEFAULT_MODEL, describe_checks, packaged_checks
 
 if TYPE_CHECKING:
     from ..inference.detector import AUDetector
-    from ..video.reading import Frame
+    from ..system.folder_report import VideoResult
+
+Parsed = TypeVar("Parsed")
 
 HELP = "detect action units in videos"
 
@@ -70,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "standard input, one a line",
     )
     parser.add_argument(
+        "--table",
+        metavar="TABLE",
+        help="CSV file that lists the videos instead of VIDEO: the column file, and optionally name (of the outputs), "
+        "start, stop, every and neutral, which replace the options of the same names",
+    )
+    parser.add_argument(
         "-m",
         "--model",
         default=DEFAULT_MODEL,
@@ -100,8 +103,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("cropped", "treat the recordings as face crops; their index from `auvmae crop` is used if it exists"),
     ):
         parser.add_argument(f"--{name}", action="store_true", help=text)
-    parser.add_argument(
-        "--every-face", "--every_face", action="store_true", help="predict all faces of a frame, not just one"
+    faces = parser.add_mutually_exclusive_group()
+    faces.add_argument(
+        "--faces",
+        type=_faces,
+        default=0,
+        metavar="{all,largest,N}",
+        help="faces to predict in each frame: all, the largest, or the N largest (default: the one that is tracked)",
+    )
+    faces.add_argument(
+        "--every-face", "--every_face", action="store_true", help="predict all faces of each frame, like --faces all"
     )
     parser.add_argument(
         "--all-aus",
@@ -176,10 +187,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from ..inference.calibration import Calibration
     from ..inference.detector import AUDetector
-    from ..inference.predict_folder import FILES, REPORT_FILE, predict_folder
+    from ..inference.predict_folder import FILES, REPORT_FILE
     from ..system.folder_report import print_summary
     from ..system.hardware import keep_freed_memory
     from ..video.selection import FrameSelection
+    from .predict_live import run_live
 
     keep_freed_memory()
     options = {name: getattr(arguments, name) for name in OPTIONS}
@@ -187,85 +199,32 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.neutral or arguments.calibrate_quantile is not None:
             options["calibration"] = Calibration(arguments.neutral, arguments.calibrate_quantile)
+        if arguments.faces != 0:
+            options |= {"every_face": True, "max_faces": arguments.faces}
         options["selection"] = FrameSelection(arguments.start, arguments.stop, arguments.every)
         _check(arguments, extras)
         detector = AUDetector.from_pretrained(arguments.model, **options)
         if arguments.webcam is not None:
-            return _run_live(detector, arguments.webcam, arguments.output)
-        results = predict_folder(detector, _read_inputs(arguments.inputs), arguments.output, arguments.format, extras)
+            return run_live(detector, arguments.webcam, arguments.output)
+        results = _predict(detector, arguments, extras)
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae predict", error)
     return print_summary(results, "predicted", Path(arguments.output, REPORT_FILE))
 
 
-def _run_live(detector: "AUDetector", name: str, output: str | None) -> int:
-    """Predict a live source until it ends or Ctrl-C is pressed.
+def _predict(detector: "AUDetector", arguments: argparse.Namespace, extras: list[str]) -> "list[VideoResult]":
+    """Predict the recordings that the arguments name."""
+    from ..inference.predict_folder import predict_folder, predict_recordings
+    from ..inference.recordings import read_recordings
 
-    Args:
-        detector: Detector that predicts the rows.
-        name: Name of the device, see `Device.of`.
-        output: CSV file to write; standard output if None.
-
-    Returns:
-        The exit code.
-    """
-    from ..inference.prediction import provenance_path
-    from ..system.files import replacing
-    from ..video.camera import AHEAD, Device, live_frames
-
-    device, stop = Device.of(name), threading.Event()
-
-    def interrupt(*_: object) -> None:
-        stop.set()  # the frames read so far are still written; a second Ctrl-C does not wait for them
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    print(f"{device.name}: rows are up to {detector.delay + AHEAD} frames late; press Ctrl-C to stop", file=sys.stderr)
-    try:
-        live = live_frames(device, stop.is_set)
-        first = list(islice(live, 1))  # read before the file is created: a device that does not open leaves no file
-        output = output if first else None
-        # "x" refuses an existing file: a live recording cannot be repeated, so it is never overwritten
-        with open(output, "x", newline="", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
-            if output:
-                with replacing(provenance_path(output)) as mark:
-                    json.dump(detector.provenance([]) | {"source": {"name": device.name}}, mark, indent=1)
-            frames, found = write_rows(detector, chain(first, live), file)
-    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    finally:
-        signal.signal(signal.SIGINT, before)
-    print(f"{frames} frames, {found / max(frames, 1):.1%} with a face", file=sys.stderr)
-    return 0
-
-
-def write_rows(detector: "AUDetector", frames: "Iterator[Frame]", file: TextIO) -> tuple[int, int]:
-    """Write each row as soon as it is known.
-
-    Columns and digits are those of `AUPrediction.to_dataframe`.
-
-    Args:
-        detector: Detector that predicts the rows, `detector.delay` frames behind.
-        frames: Frames from `live_frames`.
-        file: Text file that receives whole lines only.
-
-    Returns:
-        The number of frames, and the number of frames with a face.
-    """
-    from ..inference.prediction import AUPrediction
-
-    frames_done = frames_found = 0
-    last = None
-    for cropped, values in detector.stream(frames):
-        row = AUPrediction.collect([(cropped, values)], detector.au_names, detector.thresholds, {}, detector.grades)
-        file.write(row.to_dataframe().to_csv(index=False, header=last is None, lineterminator="\n"))
-        file.flush()
-        if cropped.index != last:  # only the first face of a frame counts
-            frames_done += 1
-            frames_found += cropped.face is not None
-        last = cropped.index
-    return frames_done, frames_found
+    if arguments.table is None:
+        return predict_folder(detector, _read_inputs(arguments.inputs), arguments.output, arguments.format, extras)
+    output = Path(arguments.output)
+    rows = read_recordings(Path(arguments.table), output, detector.selection, detector.calibration)
+    recordings = [
+        (detector.with_options(selection, calibration), video, target) for video, target, selection, calibration in rows
+    ]
+    return predict_recordings(recordings, output, arguments.format, extras)
 
 
 def _read_inputs(inputs: list[str]) -> list[str]:
@@ -280,31 +239,47 @@ def _read_inputs(inputs: list[str]) -> list[str]:
 
 
 def _stretch(text: str) -> tuple[float, float]:
-    try:
-        start, stop = map(float, text.split(":"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected START:STOP in seconds, such as 2:4.5, found {text!r}") from error
-    return start, stop
+    from ..inference.recordings import parse_stretch
+
+    return _parse(parse_stretch, text)
 
 
 def _time(text: str) -> float:
     from ..video.selection import parse_time
 
+    return _parse(parse_time, text)
+
+
+def _faces(text: str) -> int | None:
+    """Return how many faces to predict, None for all."""
+    if text == "all":
+        return None
+    number = "1" if text == "largest" else text
+    if not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"expected all, largest or a number of faces, found {text!r}")
+    return int(number)
+
+
+def _parse(parse: Callable[[str], Parsed], text: str) -> Parsed:
+    """Parse an argument, and report an error as argparse does."""
     try:
-        return parse_time(text)
+        return parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _check(arguments: argparse.Namespace, extras: list[str]) -> None:
     if arguments.webcam is None:
-        if not arguments.inputs or not arguments.output:
-            raise ValueError("name the videos and the output folder (-o), or use --webcam")
+        if not (arguments.inputs or arguments.table) or not arguments.output:
+            raise ValueError("name the videos (or --table) and the output folder (-o), or use --webcam")
+        if arguments.inputs and arguments.table:
+            raise ValueError("--table lists the videos, so omit VIDEO")
     elif arguments.start or arguments.stop is not None:
         raise ValueError("--webcam predicts until you stop it: omit --start and --stop")
-    elif arguments.inputs or extras or arguments.format != "csv":
+    elif arguments.inputs or arguments.table or extras or arguments.format != "csv":
         raise ValueError(
-            "--webcam writes the rows of one device as CSV: omit VIDEO, --format, --events, --timeline, --overlay"
+            "--webcam writes the rows of one device as CSV: omit VIDEO, --table, --format, --events, --timeline and "
+            "--overlay"
         )
     elif arguments.neutral or arguments.calibrate_quantile is not None:
         raise ValueError(

@@ -8,6 +8,8 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,7 @@ class AUDetector:
         threshold: Lowest probability at which an action unit counts as present, in (0, 1): one for all or one for each.
             The default is the checkpoint's (`config.au_thresholds`).
         every_face: Give rows for all faces of a frame, instead of the one that the recipe chooses.
+        max_faces: With `every_face`, give rows for this many of the largest faces of a frame; by default for all.
         all_aus: Also give the action units that failed their check on real faces (`config.au_checks`).
         cropped: The frames are face crops.
         calibration: Subtract the person's neutral baseline from the result of a call. A stream is not calibrated, since
@@ -104,6 +107,7 @@ class AUDetector:
         batch_size: int = 8,
         threshold: float | Sequence[float] | None = None,
         every_face: bool = False,
+        max_faces: int | None = None,
         all_aus: bool = False,
         cropped: bool = False,
         calibration: Calibration | None = None,
@@ -138,6 +142,9 @@ class AUDetector:
         if damaged not in DAMAGED:
             raise ValueError(f"damaged must be one of {', '.join(DAMAGED)}, found {damaged!r}")
         self.every_face, self.cropped, self.damaged = every_face, cropped, damaged
+        if max_faces is not None and (not every_face or _whole("max_faces", max_faces) < 1):
+            raise ValueError(f"max_faces must be at least 1 and needs every_face, found {max_faces}")
+        self.max_faces = max_faces
         self.selection = selection or FrameSelection()
         self.grades: bool = config.grade_intensities
         self.calibration = calibration and replace(calibration, per_face=every_face)
@@ -197,6 +204,13 @@ class AUDetector:
         detector.model.to(place, kind)
         return detector
 
+    def with_options(self, selection: FrameSelection, calibration: Calibration | None) -> "AUDetector":
+        """Return a detector with the same model, and other options for a recording."""
+        other = copy(self)
+        other.selection = selection
+        other.calibration = calibration and replace(calibration, per_face=self.every_face)
+        return other
+
     def __call__(self, source: Source) -> AUPrediction:
         """Predict a whole recording.
 
@@ -254,6 +268,8 @@ class AUDetector:
             crops = iter_crops(self._selected(source, faults), self.recipe, every_face=self.every_face)
         else:
             crops = self._crop_in_parallel(source, faults, min(torch.get_num_threads(), MOST_THREADS))
+        if self.max_faces is not None:
+            crops = _largest(crops, self.max_faces)
         return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
 
     def _crop_in_parallel(self, source: Source, faults: Faults | None, threads: int) -> Iterator[CroppedFrame]:
@@ -290,7 +306,8 @@ class AUDetector:
         Tracking and windows cause it. The row of frame i is yielded once frame i + `delay` has been read from the
         source, or earlier.
         """
-        return (0 if self.cropped else self.recipe.delay) + self.window_length + 1
+        known = self.max_faces is not None  # all faces of a frame are known once the next frame is there
+        return (0 if self.cropped else self.recipe.delay) + self.window_length + 1 + known
 
     def provenance(self, source: Source) -> dict[str, Any]:
         """Describe how the rows of a source are produced, in JSON types.
@@ -313,6 +330,7 @@ class AUDetector:
             "window_length": self.window_length,
             "clip_stride": self.clip_stride,
             "every_face": self.every_face,
+            "max_faces": self.max_faces,
             "cropped": self.cropped,
             "selection": self.selection.to_dict(),
             "crop": recipe and recipe.to_dict(),
@@ -400,6 +418,16 @@ def _check_processor(processor: AUVMAEImageProcessor, config: Any) -> None:
     ):
         if found != wanted:
             raise ValueError(f"{name} is {found} in the processor, but {wanted} in the model's configuration")
+
+
+def _largest(crops: Iterable[CroppedFrame], count: int) -> Iterator[CroppedFrame]:
+    """Keep the largest faces of each frame."""
+    for _, group in groupby(crops, attrgetter("index")):
+        faces = [*group]
+        # a frame without a face has a single item
+        areas = [0.0 if one.face is None else float(one.face.box[2] * one.face.box[3]) for one in faces]
+        kept = sorted(np.argsort(areas)[::-1][:count].tolist())
+        yield from (faces[number] for number in kept)
 
 
 def _recipe(fields: dict[str, Any]) -> CropRecipe:

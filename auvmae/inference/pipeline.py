@@ -20,9 +20,9 @@ class VideoAUDetectionPipeline(Pipeline):
     """Detect action units in a recording, or in a list of recordings.
 
     A recording is a path, or a uint8 array of frames (T, H, W, 3). A list of recordings gives a list of predictions.
-    Options of `AUDetector` (`level`, `clip_stride`, `batch_size`, `threshold`, `every_face`, `all_aus`, `cropped`) can
-    be passed when the pipeline is created or called. `batch_size` counts windows; recordings are processed one by one.
-    Without `model`, the packaged model is used.
+    Options of `AUDetector` (`level`, `clip_stride`, `batch_size`, `threshold`, `every_face`, `all_aus`, `cropped`,
+    `selection`) can be passed when the pipeline is created or called. `batch_size` counts windows; recordings are
+    processed one by one. Without `model`, the packaged model is used.
 
     Example:
         >>> detect = transformers.pipeline("video-au-detection", model="outputs/disfa_video")  # doctest: +SKIP

@@ -67,36 +67,54 @@ def predict_folder(
         ValueError: If an input is `output`.
         ImportError: If the dependencies of the face detector are not installed.
     """
-    output = Path(output)
-    if not detector.cropped:
-        # fail early, and once, if the detector cannot be loaded
-        load_detector(detector.recipe.detector, detector.recipe.min_face)
-    results: dict[Path, VideoResult] = {}
-    jobs: dict[Path, _Job] = {}
-    total = 0
     left_out: list[LeftOut] = []
-    recordings = find_recordings(inputs, output, left_out)
+    recordings = find_recordings(inputs, Path(output), left_out)
+    return predict_recordings([(detector, *recording) for recording in recordings], output, table, extras, left_out)
+
+
+def predict_recordings(
+    recordings: Sequence[tuple["AUDetector", Path, Target]],
+    output: str | Path,
+    table: str = "csv",
+    extras: Sequence[str] = (),
+    left_out: Sequence[LeftOut] = (),
+) -> list[VideoResult]:
+    """Predict recordings, each with its own detector, as `predict_folder` does.
+
+    Args:
+        recordings: Detector, path and target of each recording; no two targets are the same.
+        output: Folder of all targets.
+        table, extras: See `predict_folder`.
+        left_out: What was passed over, for the report.
+    """
+    output = Path(output)
+    for detector, *_ in recordings[:1]:
+        if not detector.cropped:
+            # fail early, and once, if the detector cannot be loaded
+            load_detector(detector.recipe.detector, detector.recipe.min_face)
     check_writable(output)
-    for folder in {output, *(target.folder for _, target in recordings)}:
+    for folder in {output, *(target.folder for *_, target in recordings)}:
         if folder.resolve().is_relative_to(output.resolve()):
             remove_leftovers(folder)
-    for video, target in tqdm(recordings, "scan", unit="video", leave=False):
-        job = jobs[video] = _Job(detector, video, target, table, tuple(extras))
+    jobs = [_Job(detector, video, target, table, tuple(extras)) for detector, video, target in recordings]
+    results: dict[_Job, VideoResult] = {}
+    total = 0
+    for job in tqdm(jobs, "scan", unit="video", leave=False):
         with job.failures_into(results):
-            if not target.folder.resolve().is_relative_to(output.resolve()):
+            if not job.target.folder.resolve().is_relative_to(output.resolve()):
                 raise ValueError("a link in the output folder points outside it")
             if finished := job.finished():
-                results[video] = finished
+                results[job] = finished
             else:
-                frames = num_frames(video, partly=detector.damaged == "skip")
-                total += detector.selection.count(frames, float(frame_rate(video)))
+                frames = num_frames(job.video, partly=job.detector.damaged == "skip")
+                total += job.detector.selection.count(frames, float(frame_rate(job.video)))
     with tqdm(desc="predict", total=total, unit="frame", disable=not total) as bar:
-        for video, job in jobs.items():
-            if video not in results:
-                bar.set_postfix_str(video.name)
+        for job in jobs:
+            if job not in results:
+                bar.set_postfix_str(job.video.name)
                 with job.failures_into(results):
-                    results[video] = job.run(bar)
-    in_order = [results[video] for video in jobs]
+                    results[job] = job.run(bar)
+    in_order = [results[job] for job in jobs]
     save_report(output / REPORT_FILE, in_order, left_out)
     return in_order
 
@@ -121,7 +139,7 @@ class _Job:
         return VideoResult(str(self.video), str(self.target.folder / self.files[0]), status, **fields)
 
     @contextmanager
-    def failures_into(self, results: dict[Path, VideoResult]) -> Iterator[None]:
+    def failures_into(self, results: "dict[_Job, VideoResult]") -> Iterator[None]:
         """Record any error as a result, so that one recording does not stop the others.
 
         A full disk and a closed pipe stop them, since they would befall all others.
@@ -131,7 +149,7 @@ class _Job:
         except Exception as error:
             if ends_run(error):
                 raise
-            results[self.video] = self.result("failed", reason=f"{type(error).__name__}: {error}")
+            results[self] = self.result("failed", reason=f"{type(error).__name__}: {error}")
 
     @property
     def origin(self) -> str:

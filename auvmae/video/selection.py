@@ -77,7 +77,13 @@ class FrameSelection:
 
 
 def parse_time(text: str) -> float:
-    """Parse a time in seconds, mm:ss or hh:mm:ss.
+    """Parse a time.
+
+    Args:
+        text: Seconds, mm:ss or hh:mm:ss.
+
+    Returns:
+        Seconds.
 
     Raises:
         ValueError: If the text has another format.

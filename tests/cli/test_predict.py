@@ -65,7 +65,7 @@ def test_the_names_of_recordings_are_read_from_standard_input(checkpoint, tmp_pa
     assert "standard input lists no video" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("faces", [(), ("--every-face",)])
+@pytest.mark.parametrize("faces", [(), ("--every-face",), ("--faces", "largest")])
 def test_a_stretch_of_every_second_frame(checkpoint, tmp_path, capsys, faces):
     videos, out = [write_video(tmp_path / "in" / name, 50) for name in ("a.mp4", "b.mp4")], tmp_path / "out"
     words = (tmp_path / "in", "-m", checkpoint, "-o", out, "--device", "cpu", "--events", "--overlay", "--timeline")
@@ -95,11 +95,84 @@ def test_times_are_seconds_or_clock_times(text, seconds):
     assert build_parser().parse_args(["predict", "--start", text]).start == seconds
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "many", "2.5", ""])
+def test_other_numbers_of_faces_are_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["predict", f"--faces={text}"])
+    assert "expected all, largest or a number of faces" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["x", "1:60", "1:60:00", "-1:5", "1:2:3:4", "1:-5", "1.5:3", ""])
 def test_other_times_are_refused(text, capsys):
     with pytest.raises(SystemExit):
         build_parser().parse_args(["predict", f"--start={text}"])
     assert "expected seconds, mm:ss or hh:mm:ss" in capsys.readouterr().err
+
+
+TABLE = """\
+file,name,start,stop,every,neutral
+in/a.mp4,,0:00.4,,2,
+in/a.mp4,a end,1.5,,,
+in/b.mp4,,,,,0:0.4
+"""
+
+
+def test_a_table_of_recordings_with_their_own_options(checkpoint, tmp_path, capsys):
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / "in" / name, 50)
+    (tmp_path / "visits.csv").write_text(TABLE)
+    out = tmp_path / "out"
+    words = ("-m", checkpoint, "-o", out, "--device", "cpu", "--stop", "1.6", "--events")
+    assert run_command("--table", tmp_path / "visits.csv", *words) == 0
+    assert "3 predicted" in capsys.readouterr().out
+    frames = {
+        path.stem: pandas.read_csv(path).frame.tolist() for path in out.glob("*.csv") if ".events" not in path.name
+    }
+    assert frames == {"a": [*range(10, 40, 2)], "a end": [38, 39], "b": [*range(40)]}
+    assert "AU12_raw" in pandas.read_csv(out / "b.csv")
+    one = tmp_path / "one"  # as if the recording had been predicted alone
+    assert run_command(tmp_path / "in" / "b.mp4", *words[:2], "-o", one, *words[4:], "--neutral", "0:0.4") == 0
+    assert (one / "b.csv").read_bytes() == (out / "b.csv").read_bytes()
+    capsys.readouterr()
+    assert run_command("--table", tmp_path / "visits.csv", *words) == 0
+    assert "0 predicted, 3 skipped" in capsys.readouterr().out
+    (tmp_path / "visits.csv").write_text(TABLE.replace("1.5", "1.4"))
+    assert run_command("--table", tmp_path / "visits.csv", *words) == 0
+    assert "1 predicted, 2 skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("path\na.mp4", "needs the column file, and may have name, start, stop, every, neutral; found ['path']"),
+        ("file,begin\na.mp4,1", "found ['file', 'begin']"),
+        ("file\n", "lists no recording"),
+        ("file,start\na.mp4", "row 2 of"),
+        ("file\nb.mp4", "b.mp4 is neither a video nor a folder of images"),
+        ("file\na.txt", "a.txt is neither a video nor a folder of images"),
+        (
+            "file,start,stop\na.mp4,5,1:00:99",
+            "row 2 of visits.csv: expected seconds, mm:ss or hh:mm:ss, found '1:00:99'",
+        ),
+        ("file,start,stop\na.mp4,5,5", "row 2 of visits.csv: start and stop must be 0 <= START < STOP"),
+        ("file,every\na.mp4,0", "row 2 of visits.csv: every must be a whole number of at least 1"),
+        ("file,every\na.mp4,two", "row 2 of visits.csv: invalid literal"),
+        ("file,neutral\na.mp4,5", "row 2 of visits.csv: expected START:STOP in seconds"),
+        ("file,start\na.mp4,1\nA.mp4,2", "row 3 of visits.csv has the same name as row 2 (A)"),
+        ("file,name\na.mp4,x/y", "row 2 of visits.csv has a name with folders (x/y)"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_its_row(checkpoint, tmp_path, table, message, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "A.mp4"):
+        write_video(tmp_path / name, 3)
+    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "visits.csv").write_text(table)
+    assert run_command("--table", "visits.csv", "-m", checkpoint, "-o", "out", "--device", "cpu") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run_command("a.mp4", "--table", "visits.csv", "-m", checkpoint, "-o", "out") == 2
+    assert "omit VIDEO" in capsys.readouterr().err
 
 
 def test_the_command_calibrates(checkpoint, tmp_path, capsys):

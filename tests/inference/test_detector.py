@@ -6,6 +6,7 @@ from itertools import islice
 
 import av
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -296,7 +297,29 @@ def test_every_face_has_the_rows_it_has_alone(checkpoint, monkeypatch):
         np.testing.assert_allclose(prediction.rows["probs"][own], alone.rows["probs"][alone.success], atol=2e-3)
 
 
-@pytest.mark.parametrize("options", [{}, {"level": "frame"}, {"every_face": True}, {"cropped": True}])
+def test_the_largest_faces_are_kept(checkpoint, monkeypatch):
+    monkeypatch.setitem(DETECTORS, "square", PairDetector)
+    left, right = [draw(number) for number in range(30)], [draw(number, number >= 5) for number in range(30)]
+    for frame in left:
+        frame[44:] = 30  # half of the square
+    frames = [_beside(*both) for both in zip(left, right, strict=True)]
+    every = load(checkpoint, every_face=True)(frames)
+    two, one = (load(checkpoint, every_face=True, max_faces=count)(frames) for count in (2, 1))
+    pandas.testing.assert_frame_equal(two.to_dataframe(), every.to_dataframe())
+    right_face = every.rows["face_id"] == 1
+    assert right_face.sum() == 25
+    expected = every.rows[right_face | (every.rows["frame"] < 5)]
+    np.testing.assert_array_equal(one.rows[["frame", "face_id", "box"]], expected[["frame", "face_id", "box"]])
+    np.testing.assert_allclose(one.rows["probs"][5:], expected["probs"][5:], atol=1e-6)
+    for wrong in ({"max_faces": 1}, {"max_faces": 0, "every_face": True}):
+        with pytest.raises(ValueError, match="max_faces must be at least 1 and needs every_face"):
+            load(checkpoint, **wrong)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"level": "frame"}, {"every_face": True}, {"every_face": True, "max_faces": 1}, {"cropped": True}],
+)
 def test_a_live_stream_keeps_its_promise_of_delay(checkpoint, options):
     detector = load(checkpoint, batch_size=8, **options)
     seen, behind = 0, []

@@ -14,7 +14,7 @@ import pandas
 import pytest
 
 from auvmae.cli.main import main
-from auvmae.cli.predict import write_rows
+from auvmae.cli.predict_live import write_rows
 from auvmae.inference.detector import AUDetector
 from auvmae.video.camera import Device, live_frames
 from auvmae.video.container import VideoDecodeError
@@ -143,7 +143,7 @@ def test_the_command(checkpoint, video, tmp_path, capsys):
         ([*words, "-o", str(out)], "File exists"),
         ([*words, "--events"], "--webcam writes the rows of one device as CSV"),
         ([*words, "--neutral", "0:1"], "calibration needs a whole recording"),
-        (["predict", str(video), "-m", str(checkpoint)], "name the videos and the output folder (-o)"),
+        (["predict", str(video), "-m", str(checkpoint)], "name the videos (or --table) and the output folder (-o)"),
         (["predict", "--webcam", "/dev/video77", "-m", str(checkpoint)], "cannot open /dev/video77"),
     ):
         assert main(wrong) == 2
