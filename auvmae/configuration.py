@@ -36,7 +36,7 @@ AUTO_MAP = {
     "AutoImageProcessor": "processors.AUVMAEImageProcessor",
 }
 
-LATER = {"stem_channels", "stem_blocks", "grade_intensities", "weigh_positions", "au_checks"}
+LATER = {"stem_channels", "stem_blocks", "grade_intensities", "weigh_positions", "au_checks", "stored_positions"}
 """Fields that older checkpoints do not have; their weights say the same, so that a loss of one is noticed."""
 
 CHECKS = ("passed", "failed", "none")
@@ -97,6 +97,8 @@ class AUVMAEConfig(VideoMAEConfig):
         grade_intensities (`bool`, defaults to False): Whether a second head predicts intensities.
         weigh_positions (`bool`, defaults to False): Whether the heads learn a weight for every position and channel,
             instead of averaging the positions.
+        stored_positions (`bool`, defaults to False): Whether checkpoints hold their table of positions. VideoMAE's is
+            computed; MARLIN's differs from it in the last digits.
         kwargs: Fields of `VideoMAEConfig`. `id2label` names the action units, e.g. `{0: "AU1", 1: "AU2"}`.
 
     Raises:
@@ -121,6 +123,7 @@ class AUVMAEConfig(VideoMAEConfig):
     stem_blocks: list[int] | None = None
     grade_intensities: bool = False
     weigh_positions: bool = False
+    stored_positions: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         # The config.json of stock VideoMAE has model_type "videomae". If we kept it, saving would rename the weights

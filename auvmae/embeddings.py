@@ -115,7 +115,7 @@ class AUVMAEEmbeddings(nn.Module):
         super().__init__()
         self.patch_embeddings = ConvolutionalStem(config) if config.stem_channels else AUVMAEPatchEmbeddings(config)
         table = sinusoid_table(config.tokens_per_window, config.hidden_size)
-        self.register_buffer("position_embeddings", table, persistent=False)
+        self.register_buffer("position_embeddings", table, persistent=config.stored_positions)
 
     def forward(self, pixel_values: torch.Tensor, indices: torch.Tensor | None) -> torch.Tensor:
         """Embed (B, num_frames, C, H, W) at `indices` (B, K) as (B, K, D)."""

@@ -257,7 +257,7 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         self.encoder_to_decoder = nn.Linear(config.hidden_size, config.decoder_hidden_size, bias=False)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.decoder_hidden_size))
         table = sinusoid_table(config.tokens_per_window, config.decoder_hidden_size)
-        self.register_buffer("position_embeddings", table, persistent=False)
+        self.register_buffer("position_embeddings", table, persistent=config.stored_positions)
         self.decoder = AUVMAEDecoder(config)
         self.post_init()
 

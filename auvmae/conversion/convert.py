@@ -34,8 +34,11 @@ TABLE_TOLERANCE = 1e-3
 """Largest difference from our position table.
 
 MARLIN computes the angles in float32, which changes its table by 1e-4 at the last position, and its features by 5e-5.
-Any other table differs by about 1.
+Such a table is kept. Any other table differs by about 1.
 """
+
+SAME_TABLE = 1e-6
+"""Largest difference of tables that were computed in float64."""
 
 UNLIKE_OURS = {
     r"\.attn\.scale$": "cosine attention (cos_attn)",
@@ -225,26 +228,35 @@ def rename_tensors(tensors: Tensors, source: Source, config: AUVMAEConfig) -> tu
     }
     if any(faults.values()):
         raise ValueError("; ".join(f"{fault}: {', '.join(names)}" for fault, names in faults.items() if names) + ".")
-    for name in tables.keys() & tensors.keys():
-        check_table(name, tensors[name], getattr(config, tables[name]), config)
+    computed = {name: computed_table(ours, config) for name, ours in tables.items()}
+    changes = [check_table(name, tensors[name], computed[name], config) for name in tables.keys() & tensors.keys()]
+    if max(changes, default=0) > SAME_TABLE:
+        config.stored_positions = True
+        renamed |= {ours: tensors.get(name, computed[name]).float() for name, ours in tables.items()}
     return renamed, dropped
 
 
-def check_table(name: str, table: torch.Tensor, width: int, config: AUVMAEConfig) -> None:
-    """Compare a position table with ours, which is fixed and never loaded.
+def computed_table(name: str, config: AUVMAEConfig) -> torch.Tensor:
+    """Compute the position table that one of our models calls `name`."""
+    width = config.decoder_hidden_size if name == "position_embeddings" else config.hidden_size
+    return sinusoid_table(config.tokens_per_window, width)
+
+
+def check_table(name: str, table: torch.Tensor, computed: torch.Tensor, config: AUVMAEConfig) -> float:
+    """Return the largest difference of a position table from the computed one.
 
     Raises:
         ValueError: The table is for another number of frames or pixels, or is not sine-cosine (learned positions).
     """
-    positions = config.num_frames // config.tubelet_size * config.patches_per_slot
-    if table.shape != (1, positions, width):
+    if table.shape != computed.shape:
         raise ValueError(
-            f"{name} has the shape {tuple(table.shape)} instead of {(1, positions, width)} for {config.num_frames} "
+            f"{name} has the shape {tuple(table.shape)} instead of {tuple(computed.shape)} for {config.num_frames} "
             f"frames of {config.image_size} pixels. Give num_frames and image_size in --config."
         )
-    difference = (table.float() - sinusoid_table(positions, width)).abs().max().item()
+    difference = (table.float() - computed).abs().max().item()
     if not difference < TABLE_TOLERANCE:
         raise ValueError(
             f"{name} differs from the fixed sine-cosine table by {difference:.2g}. VideoMAEConfig does not support "
             "learned positions."
         )
+    return difference

@@ -122,10 +122,14 @@ class Source:
         return prefix + inner
 
     def tables(self) -> dict[str, str]:
-        """Map the names of the position tables to the fields with their widths."""
+        """Map the names of the position tables to ours."""
         encoder, decoder = self.layout.tables
-        widths = {self.encoder + encoder: "hidden_size"}
-        return widths | ({self.root + decoder: "decoder_hidden_size"} if self.has_decoder else {})
+        if not self.has_decoder:
+            return {self.encoder + encoder: "embeddings.position_embeddings"}
+        return {
+            self.encoder + encoder: "videomae.embeddings.position_embeddings",
+            self.root + decoder: "position_embeddings",
+        }
 
 
 def recognise(tensors: Tensors) -> Source:

@@ -3,7 +3,7 @@
 Two tests need public code, and are skipped without it. For MARLIN, use a separate environment with .[test,faces].
 Only MARLIN's video reader uses torchvision, but it must import with the installed torch (0.16.2 does with torch 2.13):
 
-    pip install marlin-pytorch einops ffmpeg-python torchvision==0.16.2 --no-deps
+    pip install marlin-pytorch einops ffmpeg-python future torchvision==0.16.2 --no-deps
     python -m pytest -W ignore tests/conversion/test_convert.py -k marlin_pytorch
 
 For VideoMAE and VideoMAE V2, run `pip install timm --no-deps` and set the path of a clone:
@@ -22,7 +22,6 @@ from transformers import VideoMAEForPreTraining, VideoMAEForVideoClassification
 
 from auvmae.conversion.convert import read_config
 from auvmae.conversion.layouts import recognise
-from auvmae.embeddings import sinusoid_table
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
 from auvmae.runs.arguments import ModelArguments
@@ -94,6 +93,28 @@ def test_a_marlin_encoder_tells_its_image_size(stock, tmp_path):
     assert (config.image_size, config.layer_norm_eps, config.image_std) == (20, 1e-5, [1, 1, 1])
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_table_of_positions_that_is_not_ours_is_kept(stock, tmp_path, whole):
+    theirs = marlin_pretraining(stock)
+    tables = [name for name in theirs if "pos_embedding" in name][: 1 + whole]
+    for name in tables:
+        theirs[name] = theirs[name] + 1e-4 * torch.randn_like(theirs[name])
+    if not whole:
+        theirs = {name: tensor for name, tensor in theirs.items() if name.startswith("encoder.")}
+    config = {} if whole else {"num_frames": 4, "clip_length": 8, "num_attention_heads": 2}
+    folder = convert(theirs, tmp_path, config, ".pt") if config else convert(theirs, tmp_path, suffix=".pt")
+    model = (AUVMAEForVideoPretraining if whole else AUVMAEModel).from_pretrained(folder)
+    encoder = model.videomae if whole else model
+    torch.testing.assert_close(encoder.embeddings.position_embeddings, theirs[tables[0]], rtol=0, atol=0)
+    if whole:
+        torch.testing.assert_close(model.position_embeddings, theirs[tables[1]], rtol=0, atol=0)
+    # a classifier that starts from it has the table, and so has its own checkpoint
+    model = ModelArguments(str(folder)).build(AUVMAEForFrameAUClassification, clip_length=8, id2label={0: "AU1"})
+    model.save_pretrained(tmp_path / "classifier")
+    again = AUVMAEForFrameAUClassification.from_pretrained(tmp_path / "classifier")
+    torch.testing.assert_close(again.videomae.embeddings.position_embeddings, theirs[tables[0]], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("width", "depth", "inner", "heads", "patch", "decoder", "decoder_heads"),
     [
@@ -149,18 +170,12 @@ def test_marlin_pytorch_gives_the_same(tmp_path, whole):
     ours = (AUVMAEForVideoPretraining if whole else AUVMAEModel).from_pretrained(folder).eval()
     clip, mask = torch.rand(2, 16, 3, 224, 224), tube_mask(2, 8, 196, 0.5)
 
-    def compare(**tolerance):
-        features = (ours.videomae if whole else ours)(clip).last_hidden_state
-        torch.testing.assert_close(features, theirs.extract_features(clip.transpose(1, 2), keep_seq=True), **tolerance)
-        if whole:
-            pixels = theirs(clip.transpose(1, 2), ~mask).unflatten(2, (3, -1)).transpose(2, 3).flatten(2)
-            torch.testing.assert_close(ours(clip, mask).logits, pixels, **tolerance)
-
-    compare(atol=1e-4, rtol=0)
-    # all differences above 1e-5 come from the angles of its position table, which are float32
-    for part in (theirs.encoder, theirs.decoder) if whole else (theirs.encoder,):
-        part.pos_embedding.emb.data = sinusoid_table(*part.pos_embedding.emb.shape[1:])
-    compare(**CLOSE)
+    features = (ours.videomae if whole else ours)(clip).last_hidden_state
+    torch.testing.assert_close(features, theirs.extract_features(clip.transpose(1, 2), keep_seq=True), **CLOSE)
+    if whole:
+        pixels = theirs(clip.transpose(1, 2), ~mask).unflatten(2, (3, -1)).transpose(2, 3).flatten(2)
+        torch.testing.assert_close(ours(clip, mask).logits, pixels, **CLOSE)
+    assert ours.config.stored_positions
 
 
 @pytest.mark.parametrize("module", ["modeling_pretrain", "models.modeling_pretrain"])
