@@ -82,13 +82,14 @@ class Description:
         from ..plotting.knowledge import plot_cooccurrence, plot_state_machine
 
         counts = self.pairs[""]
-        panels = {condition or "all recordings": one.cooccurrence for condition, one in self.pairs.items()}
+        panels = {"all recordings": counts.cooccurrence}
+        if self.comparison is not None:
+            panels |= {condition: self.pairs[condition].cooccurrence for condition in self.comparison.conditions}
         figures = {"cooccurrence": plot_cooccurrence(panels, self.au_names)}
-        for first, second in [(au_column(a), au_column(b)) for a, b in pairs] or [counts.closest_pair()]:
-            unknown = {first, second} - {*self.au_names}
-            if unknown or first == second:
-                found = f"found {first} and {second}"
-                raise ValueError(f"a pair needs two of {', '.join(self.au_names)}; {found}")
+        closest = [counts.closest_pair()] if len(self.au_names) > 1 else []
+        for first, second in [(au_column(a), au_column(b)) for a, b in pairs] or closest:
+            if first == second or not {first, second} <= {*self.au_names}:
+                raise ValueError(f"a pair needs two of {', '.join(self.au_names)}; found {first} and {second}")
             joint = counts.transitions[self.au_names.index(first), self.au_names.index(second)]
             figures[f"transitions_{first}_{second}"] = plot_state_machine(joint, (first, second))
         if self.comparison is not None:
@@ -165,7 +166,7 @@ def describe_folder(
             for face, who in faces.items():
                 sums.append(own[own["face"] == face].assign(recording=key, **who))
                 counts = PairCounts.of(prediction, None if face < 0 else face)
-                for condition in {"", who.get("condition", "")}:
+                for condition in dict.fromkeys(("", who.get("condition", ""))):
                     pairs[condition] = pairs[condition] + counts if condition in pairs else counts
         except ValueError as error:
             left_out[key] = str(error)
