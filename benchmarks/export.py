@@ -32,7 +32,7 @@ from auvmae.data.loading.loader import ClipCollator, ClipDataset
 from auvmae.evaluation.metrics import au_metrics
 from auvmae.evaluation.tables import markdown_table
 from auvmae.inference.detector import AUDetector
-from auvmae.inference.onnx_model import OnnxModel
+from auvmae.inference.runtimes.onnx_model import OnnxModel
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor

@@ -49,7 +49,7 @@ from auvmae.conversion.export import INT8_FILE, export_model
 from auvmae.faces import crop, detection
 from auvmae.faces.crop_files import crop_video
 from auvmae.inference import sources
-from auvmae.inference.onnx_model import OnnxModel
+from auvmae.inference.runtimes.onnx_model import OnnxModel
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor

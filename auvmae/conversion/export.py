@@ -18,7 +18,7 @@ from transformers.models.videomae.modeling_videomae import VideoMAEModel
 
 from ..head import FrameAUHead, interpolate_frames
 from ..inference.detector import AUDetector
-from ..inference.onnx_model import RECORD_FILE, TIED_FILES, OnnxModel, file_sha256
+from ..inference.runtimes.onnx_model import RECORD_FILE, TIED_FILES, OnnxModel, file_sha256
 from ..masking import tube_mask
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..system.files import replacing_folder

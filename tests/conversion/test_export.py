@@ -13,7 +13,7 @@ import torch
 from auvmae.cli.main import main
 from auvmae.conversion import export
 from auvmae.inference.detector import AUDetector
-from auvmae.inference.onnx_model import OnnxModel
+from auvmae.inference.runtimes.onnx_model import OnnxModel
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..configuration import AUVMAEConfig
-from ..outputs import AUVMAEForFrameAUClassificationOutput
+from ...configuration import AUVMAEConfig
+from ...outputs import AUVMAEForFrameAUClassificationOutput
 
 RECORD_FILE = "export.json"
 TIED_FILES = ("config.json", "preprocessor_config.json")
@@ -71,7 +71,7 @@ class OnnxModel:
         dtype: torch.dtype = torch.float32,
         level: str | None = None,
     ) -> None:
-        from ..configuration import LEVELS
+        from ...configuration import LEVELS
 
         try:
             import onnxruntime

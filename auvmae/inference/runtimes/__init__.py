@@ -1,0 +1,1 @@
+"""Run models of other runtimes in the place of a PyTorch model."""
