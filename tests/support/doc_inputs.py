@@ -67,7 +67,7 @@ def write_predictions(folder: Path) -> None:
 
 
 INPUTS: dict[str, Callable[[Path], object]] = {
-    "interview.mp4": lambda path: write_face_video(path, 5, 200),
+    "interview.mp4": lambda path: write_face_video(path, 5, 100),
     "outputs/synthetic_tiny": train_tiny,
     "auvmae/demo/smile.mp4": lambda path: shutil.copy(ROOT / "auvmae/demo/smile.mp4", path),
     "recordings": write_recordings,
