@@ -24,7 +24,7 @@ def plot_conditions(
         conditions: Names of the conditions.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN_WIDTH, 2.4), layout="constrained")
+        figure = Figure(figsize=(COLUMN_WIDTH, 2.6), layout="constrained")
         axis = figure.subplots()
         places = np.arange(len(au_names))
         # people side by side, in the same order for every action unit
@@ -41,5 +41,5 @@ def plot_conditions(
         axis.set_ylabel("difference in share of time\n(percentage points)")
         axis.set_title(f"{conditions[0]} - {conditions[1]}, {len(differences)} people; * p < 0.05 (Holm)")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False, fontsize=7)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=7)
     return figure
