@@ -8,7 +8,9 @@ processes.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -80,6 +82,20 @@ def cooccurrence_counts(activation: Tensor, mask: Tensor | None = None) -> Coocc
     # P(i or j) = P(i) + P(j) - P(i and j), where i is counted only in frames in which j is coded.
     both, with_j_coded = (active.T @ torch.cat([active, coded], dim=1)).chunk(2, dim=1)
     return CooccurrenceCounts(both, with_j_coded + with_j_coded.T - both)
+
+
+def closest_pair(matrix: NDArray[np.floating]) -> tuple[int, int]:
+    """Find the pair of different AUs with the highest co-occurrence.
+
+    Args:
+        matrix: Co-occurrence `(N, N)`; NaN for undefined pairs.
+
+    Returns:
+        Their columns, (0, 1) if no pair co-occurs.
+    """
+    together = np.nan_to_num(np.triu(matrix, k=1), nan=0)
+    first, second = np.unravel_index(together.argmax(), together.shape) if together.any() else (0, 1)
+    return int(first), int(second)
 
 
 def transition_tensor(activation: Tensor, mask: Tensor | None = None) -> Tensor:

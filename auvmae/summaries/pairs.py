@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from ..inference.events import face_runs
 from ..inference.prediction import AUPrediction
 from ..knowledge.facs import au_column
-from ..knowledge.fsm import CooccurrenceCounts, TransitionCounts, cooccurrence_counts, transition_counts
+from ..knowledge.fsm import (
+    CooccurrenceCounts,
+    TransitionCounts,
+    closest_pair,
+    cooccurrence_counts,
+    transition_counts,
+)
 
 STATES = ("00", "10", "01", "11")
 """Joint states of a pair; the first digit is the first action unit."""
@@ -91,6 +97,5 @@ class PairCounts:
 
     def closest_pair(self) -> tuple[str, str]:
         """Name the pair with the highest co-occurrence."""
-        together = np.nan_to_num(np.triu(self.cooccurrence, k=1))
-        first, second = np.unravel_index(together.argmax(), together.shape) if together.any() else (0, 1)
+        first, second = closest_pair(self.cooccurrence)
         return self.au_names[first], self.au_names[second]

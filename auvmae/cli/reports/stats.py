@@ -62,10 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     The exit code is 2 if the dataset cannot be read.
     """
+    from ...knowledge.fsm import closest_pair
+
     try:
         with writable(arguments.output):
             found = _count(arguments)
-            pairs = [found.pair(*pair) for pair in arguments.pair or [_closest_pair(found)]]
+            pairs = (
+                [found.pair(*pair) for pair in arguments.pair] if arguments.pair else [closest_pair(found.cooccurrence)]
+            )
     except (ValueError, OSError) as error:
         return failed("auvmae stats", error)
     written = []
@@ -113,12 +117,6 @@ def _count(arguments: argparse.Namespace) -> "FoldStatistics":
     return fold_statistics(
         video_labels(rows), names, [*map(names.index, rare)], options["clip_length"], list(subjects), source
     )
-
-
-def _closest_pair(found: "FoldStatistics") -> tuple[str, str]:
-    matrix = np.nan_to_num(np.triu(found.cooccurrence, k=1), nan=0)
-    first, second = np.unravel_index(matrix.argmax(), matrix.shape) if matrix.any() else (0, 1)
-    return found.au_names[first], found.au_names[second]
 
 
 def _report(found: "FoldStatistics", pairs: Sequence[tuple[int, int]]) -> None:
