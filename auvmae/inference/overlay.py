@@ -2,16 +2,18 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..faces.crop_files import has_index, read_index
 from ..knowledge.facs import au_column
 from ..system.read_ahead import read_ahead
 from ..video.container import VideoDecodeError
 from ..video.damage.faults import Faults
-from ..video.reading import frame_rate, iter_frames
+from ..video.reading import Frame, frame_rate, iter_frames
 from ..video.selection import FrameSelection
 from ..video.writing import VideoWriter
 from .prediction import AUPrediction
@@ -49,11 +51,12 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     panel = _Panel(prediction, height)
     selection = FrameSelection(**prediction.provenance.get("selection", {}))
     timed = not np.isnan(prediction.rows["timestamp"]).any()
-    begin = prediction.rows["timestamp"][0] if selection.timed else 0.0
 
     def draw() -> Generator[tuple[np.ndarray, float], None, None]:
-        frames = selection.select(iter_frames(video, Faults()), lambda frame: frame[1])
+        begin = None if selection.timed else 0.0
+        frames = _selected_frames(video, selection, not boxes)
         for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), frames, strict=True):
+            begin = timestamp if begin is None else begin
             picture = Image.new("RGB", (panel.width + width, panel.height), "black")
             if frame is not None:
                 shown = Image.fromarray(frame)
@@ -74,6 +77,19 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     ):
         for picture, timestamp in pictures:
             writer.write(picture, timestamp)
+
+
+def _selected_frames(video: str | Path, selection: FrameSelection, cropped: bool) -> Iterator[Frame]:
+    """Yield the frames that were predicted.
+
+    Those of a crop are selected by the times in its index.
+    """
+    frames = iter_frames(video, Faults())
+    if not cropped or not has_index(video):
+        yield from selection.select(frames, itemgetter(1))
+        return
+    timed = zip(read_index(video).timestamp.tolist(), frames, strict=True)
+    yield from map(itemgetter(1), selection.select(timed, itemgetter(0)))
 
 
 def frame_size(video: str | Path) -> tuple[int, int]:

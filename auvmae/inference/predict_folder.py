@@ -27,10 +27,11 @@ from ..system.folder_report import VideoResult, save_report
 from ..system.leftovers import remove_leftovers, temporary_sibling
 from ..video.damage.faults import Faults
 from ..video.finding import LeftOut
-from ..video.reading import frame_rate, iter_frames, num_frames
+from ..video.reading import frame_rate, num_frames
 from .overlay import write_overlay
 from .prediction import AUPrediction
 from .recordings import FILES, PROVENANCE, SUFFIXES, Target, find_recordings
+from .sources import first_timestamp
 
 if TYPE_CHECKING:
     from .detector import AUDetector
@@ -282,7 +283,8 @@ class _Job:
         with replacing(staged.file(".events.csv")) as file:
             prediction.to_events().round(6).to_csv(file, index=False, lineterminator="\n")
         with replacing(staged.file(".eaf")) as file:
-            _, start, _ = next(iter_frames(self.video, Faults()))  # not that of the first selected frame
+            # the first row may be a later frame
+            start = first_timestamp(self.video, self.detector.cropped) if self.detector.selection.timed else None
             file.write(prediction.to_eaf(self._media(), start=start))
 
     def _write_timeline(self, prediction: AUPrediction, staged: Target) -> None:

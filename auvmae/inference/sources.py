@@ -102,6 +102,13 @@ def iter_cropped(source: Source, faults: Faults | None = None) -> Iterator[Cropp
         )
 
 
+def first_timestamp(video: str | Path, cropped: bool) -> float:
+    """Return the timestamp of a video's first frame, in the clock of its rows."""
+    if cropped:
+        return next(iter_cropped(video, Faults())).timestamp
+    return next(open_frames(video, Faults()))[1]
+
+
 def keep_largest(crops: Iterable[CroppedFrame], count: int) -> Iterator[CroppedFrame]:
     """Keep the largest faces of each frame."""
     for _, group in groupby(crops, operator.attrgetter("index")):

@@ -179,7 +179,9 @@ def describe_folder(
         per_person = measures_of(every, [*WHO])
         found = tuple(dict.fromkeys(per_person["condition"]))
         if conditions or len(found) == 2:
-            comparison = compare_conditions(per_person, *(conditions or found))
+            # a person counts once, whatever the groups
+            by_condition = measures_of(every, ["person", "condition"])
+            comparison = compare_conditions(by_condition, *(conditions or found))
             left_out |= comparison.left_out
     report = {
         "folder": str(folder),

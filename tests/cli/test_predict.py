@@ -14,10 +14,12 @@ import pandas
 import pytest
 
 from auvmae.cli.main import build_parser, main
+from auvmae.faces.crop import CropRecipe
+from auvmae.faces.crop_files import crop_video
 from auvmae.inference.predict_folder import predict_folder
 from auvmae.video import iter_frames
 
-from ..support.drawn_faces import write_video
+from ..support.drawn_faces import TRAINED, write_video
 from ..support.output_files import contents, names, statuses
 from ..support.paths import ROOT
 
@@ -107,6 +109,22 @@ def test_other_times_are_refused(text, capsys):
     with pytest.raises(SystemExit):
         build_parser().parse_args(["predict", f"--start={text}"])
     assert "expected seconds, mm:ss or hh:mm:ss" in capsys.readouterr().err
+
+
+def test_crops_are_selected_by_the_clock_of_their_recording(checkpoint, tmp_path, capsys):
+    crop_video(write_video(tmp_path / "a.mp4", 50), tmp_path / "crops" / "a.mp4", CropRecipe(**TRAINED))
+    index = tmp_path / "crops" / "a.faces.csv"
+    table = pandas.read_csv(index)
+    table["timestamp"] += 10  # a recording whose clock begins at 10 s, while that of its crop begins at 0
+    table.to_csv(index, index=False)
+    words = (tmp_path / "crops", "-m", checkpoint, "--device", "cpu", "--cropped", "--threshold", "0.01", "--events")
+    assert run_command(*words, "-o", tmp_path / "out", "--overlay", "--start", "10.4", "--stop", "11.2") == 0
+    assert pandas.read_csv(tmp_path / "out" / "a.csv").frame.tolist() == [*range(10, 30)]
+    times = [time for _, time, _ in iter_frames(tmp_path / "out" / "a.overlay.mp4")]
+    np.testing.assert_allclose(times, np.arange(20) / 25, atol=1e-3)
+    assert 'TIME_VALUE="400"' in (tmp_path / "out" / "a.eaf").read_text()
+    assert run_command(*words, "-o", tmp_path / "whole") == 0
+    assert 'TIME_VALUE="0"' in (tmp_path / "whole" / "a.eaf").read_text()
 
 
 TABLE = """\

@@ -79,6 +79,15 @@ def test_people_and_conditions(folder, capsys):
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_a_person_in_two_groups_counts_once(folder):
+    table = TABLE.replace("rest,g", "rest,h") + "day1/extra.mp4,anna,rest,g\n"
+    forge_prediction(one_person(80), "extra.mp4", seed=7).save(folder / "in" / "day1" / "extra.csv")
+    (folder / "people.csv").write_text(table)
+    found = describe_folder(folder / "in", folder / "people.csv")
+    assert found.comparison.people == ["anna", "ben", "cleo"]
+    assert len(found.people) == 3 * (2 * 3 + 1)
+
+
 def test_what_does_not_fit_is_named_left_out_and_counted(folder, capsys):
     table = TABLE.replace("day2/cleo.mp4", "day3/dora.mp4") + "day1/eve.mp4,eve,rest,g\n"
     (folder / "people.csv").write_text(table)
