@@ -84,8 +84,9 @@ def _report(found: "Description") -> None:
     per_face = recordings.drop_duplicates(["recording", "face"])
     absent = recordings.drop_duplicates("recording")["seconds_without_face"].sum()
     people = "" if found.people is None else f", {found.people['person'].nunique()} people"
+    count = per_face["recording"].nunique()
     print(
-        f"{per_face['recording'].nunique()} recordings{people}: {per_face['seconds'].sum() / 60:.1f} minutes with a "
+        f"{count} recording{'s' * (count != 1)}{people}: {per_face['seconds'].sum() / 60:.1f} minutes with a "
         f"face, {absent / 60:.1f} without"
     )
     if found.comparison is None:
