@@ -31,6 +31,7 @@ def by_hand(prediction, face, fps=25):
                 "au": name,
                 "seconds": len(own) / fps,
                 "seconds_without_face": (table["success"] == 0).sum() / fps,
+                "share_out_of_range": (own["in_range"] == 0).mean(),
                 "share_of_time": (own[f"{name}_c"] == 1).mean(),
                 "mean_intensity": own[f"{name}_r"].mean() if grades else np.nan,
                 "peak_intensity": own[f"{name}_r"].max() if grades else np.nan,
