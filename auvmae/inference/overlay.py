@@ -120,8 +120,9 @@ def _draw_boxes(
     trusted = np.ones(len(rows), bool) if known is None else in_range(rows["pose"], known)
     for row, within in zip(rows, trusted, strict=True):
         x, y, width, height = row["box"].round().tolist()
-        color = _color(row) if within else _dark(_color(row))
-        draw.rectangle((x, y, x + width, y + height), outline=color, width=max(2, picture.height // 240))
+        color = _color(row)
+        outline = color if within else _dark(color)
+        draw.rectangle((x, y, x + width, y + height), outline=outline, width=max(2, picture.height // 240))
         label = f"face {row['face_id']}" + (f"  {row['confidence']:.2f}" if row["confidence"] else "")
         label += "" if within else "  out of range"
         draw.text((x, y - 2), label, color, panel.font, "lb", stroke_width=2, stroke_fill="black")

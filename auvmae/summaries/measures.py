@@ -57,7 +57,8 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
             slopes=("slope", "count"),
             slope_sum=("slope", "sum"),
         )
-        tables.append(table.join(by_au.reindex(table["au"]).fillna(0), on="au"))
+        # without events, pandas does not know that the columns are numbers
+        tables.append(table.join(by_au.reindex(table["au"]).astype(float).fillna(0), on="au"))
     return pandas.concat(tables, ignore_index=True) if tables else pandas.DataFrame(columns=["face", "au"])
 
 
