@@ -97,10 +97,14 @@ class AUPrediction:
         return cls(rows, au_names, thresholds, provenance)
 
     @classmethod
-    def load(cls, path: str | Path) -> "AUPrediction":
+    def load(cls, path: str | Path, provenance: dict[str, Any] | None = None) -> "AUPrediction":
         """Load a table that `save` has written, and its provenance.
 
         Values have the digits of the table.
+
+        Args:
+            path: The table.
+            provenance: Its provenance; by default that of the file beside it.
 
         Raises:
             FileNotFoundError: If the table or its provenance does not exist.
@@ -109,7 +113,7 @@ class AUPrediction:
         import pandas
 
         path = Path(path)
-        provenance = read_json_object(provenance_path(path))
+        provenance = read_json_object(provenance_path(path)) if provenance is None else provenance
         if path.is_file() and not ("au_names" in provenance and "thresholds" in provenance):
             if not provenance_path(path).is_file():
                 raise FileNotFoundError(f"{path} has no {provenance_path(path).name}, so its thresholds are unknown")
@@ -149,6 +153,14 @@ class AUPrediction:
         """
         raw = self.uncalibrated()
         shifts = find_shifts(raw.rows, self.thresholds, calibration, self.provenance["source"]["name"])
+        return raw.shifted(shifts, calibration.to_dict())
+
+    def shifted(self, shifts: dict[int, NDArray[np.float64]], calibration: dict[str, Any]) -> "AUPrediction":
+        """Return a copy with logits (N,) subtracted from each face, given by `face_id`.
+
+        `calibration` tells in JSON types where they come from. See `calibrated`.
+        """
+        raw = self.uncalibrated()
         rows = np.empty(len(raw.rows), [*raw.rows.dtype.descr, ("raw", "f8", (len(self.au_names),))])
         assign_fields_by_name(rows, raw.rows)
         rows["raw"] = raw.rows["probs"]
@@ -156,7 +168,7 @@ class AUPrediction:
             own = rows["face_id"] == face
             rows["probs"][own] = shift_probs(rows["raw"][own], shift)
         provenance = raw.provenance | {
-            "calibration": calibration.to_dict(),
+            "calibration": calibration,
             "logits_taken_off": {str(face): shift.round(6).tolist() for face, shift in shifts.items()},
         }
         return replace(self, rows=rows, provenance=provenance)
