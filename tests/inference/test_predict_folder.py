@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from auvmae.inference.detector import AUDetector
+from auvmae.inference.formats.tables import TABLES
 from auvmae.inference.overlay import write_overlay
 from auvmae.inference.predict_folder import predict_folder
 from auvmae.inference.recordings import SUFFIXES, find_recordings
@@ -77,7 +78,9 @@ def test_everything_there_is_to_write(detector, tmp_path):
     assert num_frames(out / "a.overlay.mp4") == 30
     with Image.open(out / "a.timeline.png") as picture:
         assert picture.width == 2100
-    assert set(names(out)) == {f"a{suffix}" for suffix in SUFFIXES if suffix != ".csv"} | {"predict_report.json"}
+    assert set(names(out)) == {f"a{end}" for end in SUFFIXES if end == ".parquet" or end not in TABLES.values()} | {
+        "predict_report.json"
+    }
 
 
 @pytest.mark.medium
