@@ -34,6 +34,8 @@ recording X, OUT contains:
                      and the box of the face. A frame without a face has
                      success 0, face_id -1, and neither AUs nor a box.
   X.provenance.json  the model, options and versions behind the rows
+--format openface and --format feat write X.openface.csv and X.feat.csv instead
+of X.csv, for programs that read the tables of OpenFace 2 or Py-Feat.
 OUT keeps the folder structure of the inputs. OUT/predict_report.json lists the
 recordings that failed or are incomplete, and why. Run the command again to
 resume after an interruption: recordings that were finished with the same model
@@ -50,6 +52,11 @@ and their numbers are then missing.
 Without --model, the packaged model predicts. It was trained on portraits that
 a face rig moved, and on no recording of a person.
 """ + fill(describe_checks(packaged_checks()), 79)
+
+UNGRADED = """\
+This model grades no intensities, so the tables have no AU01_r ... for readers
+of OpenFace. A probability is no intensity: read AU01_c ... instead.
+"""
 
 OPTIONS = (
     *("level", "clip_stride", "batch_size", "threshold", "every_face"),
@@ -95,7 +102,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source that FFmpeg opens",
     )
     parser.add_argument(
-        "--format", choices=("csv", "parquet"), default="csv", help="file format of the tables (default: csv)"
+        "--format",
+        choices=("csv", "parquet", "openface", "feat"),
+        default="csv",
+        help="format of the tables: X.csv, X.parquet, X.openface.csv with the columns of OpenFace 2, or X.feat.csv for "
+        "Py-Feat's read_feat (default: csv)",
     )
     for name, text in (
         ("events", "write X.events.csv and X.eaf (for ELAN): onset, apex, offset, duration and mean probability"),
@@ -208,6 +219,8 @@ def run(arguments: argparse.Namespace) -> int:
         detector = AUDetector.from_pretrained(arguments.model, **options)
         if arguments.webcam is not None:
             return run_live(detector, arguments.webcam, arguments.output)
+        if arguments.format == "openface" and not detector.grades:
+            print(UNGRADED, file=sys.stderr)
         results = _predict(detector, arguments, extras)
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae predict", error)

@@ -1,9 +1,10 @@
 """Predict many recordings, skip finished ones, and report the failures.
 
-For a recording `X`, this writes `X.csv` (or `X.parquet`) and, if requested, `X.events.csv`, `X.eaf`, `X.timeline.png`
-and `X.overlay.mp4`. All files are first written to a temporary folder `X.*.tmp`. Once complete, they replace the files
-of an earlier run together. A marker in place of `X.provenance.json` is written first, and `X.provenance.json` itself is
-moved last. Files without provenance were therefore not written by us, and files with another provenance are outdated.
+For a recording `X`, this writes `X.csv` (or another of `TABLES`) and, if requested, `X.events.csv`, `X.eaf`,
+`X.timeline.png` and `X.overlay.mp4`. All files are first written to a temporary folder `X.*.tmp`. Once complete, they
+replace the files of an earlier run together. A marker in place of `X.provenance.json` is written first, and
+`X.provenance.json` itself is moved last. Files without provenance were therefore not written by us, and files with
+another provenance are outdated.
 """
 
 import json
@@ -28,6 +29,7 @@ from ..system.leftovers import remove_leftovers, temporary_sibling
 from ..video.damage.faults import Faults
 from ..video.finding import LeftOut
 from ..video.reading import frame_rate, num_frames
+from .formats.tables import TABLES
 from .overlay import write_overlay
 from .prediction import AUPrediction
 from .recordings import FILES, PROVENANCE, SUFFIXES, Target, find_recordings
@@ -57,7 +59,7 @@ def predict_folder(
         detector: Detector that predicts the recordings.
         inputs: Inputs as for `find_recordings`.
         output: Output folder, created if it does not exist. Nothing is written outside it.
-        table: "csv" or "parquet".
+        table: Key of `TABLES`, the format of the tables.
         extras: Keys of `FILES`, to write along with the tables.
 
     Returns:
@@ -143,7 +145,7 @@ class Job:
     @property
     def files(self) -> list[str]:
         """List the names of the files, the table first."""
-        suffixes = [f".{self.table}", *(suffix for extra in self.extras for suffix in FILES[extra])]
+        suffixes = [TABLES[self.table], *(suffix for extra in self.extras for suffix in FILES[extra])]
         return [self.target.file(suffix).name for suffix in suffixes]
 
     def result(self, status: str, **fields: Any) -> VideoResult:
@@ -214,7 +216,7 @@ class Job:
             failures = self._write_extras(prediction, staged)
             files = [name for name in self.files if name == self.files[0] or (staged.folder / name).exists()]
             ours = {"files": files, "counts": _count(prediction), "origin_sha256": self.origin}
-            replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / files[0])
+            replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / files[0], self.table)
             sums = checksums(staged.folder / name for name in files)
             save_sealed(prediction.provenance | ours | {"checksums": sums}, staged.file(PROVENANCE))
             self._publish(staged, [*files, staged.file(PROVENANCE).name])

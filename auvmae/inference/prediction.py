@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from ..faces.crop import CroppedFrame
 from ..faces.pose import head_pose, in_range
 from ..knowledge.facs import au_column
-from ..system.files import read_json_object, replacing, whole_file
+from ..system.files import read_json_object, replacing
 from .calibration import Calibration, find_shifts, shift_probs
-from .elan import format_eaf
 from .events import EventRule, find_events
+from .formats.elan import format_eaf
+from .formats.pyfeat import as_fex, fex_table
+from .formats.tables import why_not_loaded, write_table
 
 if TYPE_CHECKING:
     import pandas
@@ -36,8 +38,6 @@ NOWHERE = [np.nan] * 4, [np.nan] * 6
 
 UNSEEN = np.full((5, 2), np.nan), (np.nan, np.nan)
 """Landmarks of no face, and an unknown frame size."""
-
-TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 def provenance_path(table: str | Path) -> Path:
@@ -116,7 +116,8 @@ class AUPrediction:
         provenance = read_json_object(provenance_path(path)) if provenance is None else provenance
         if path.is_file() and not ("au_names" in provenance and "thresholds" in provenance):
             if not provenance_path(path).is_file():
-                raise FileNotFoundError(f"{path} has no {provenance_path(path).name}, so its thresholds are unknown")
+                unknown = f"{path} has no {provenance_path(path).name}, so its thresholds are unknown"
+                raise FileNotFoundError(why_not_loaded(path) or unknown)
             raise ValueError(f"{provenance_path(path)} is damaged or unfinished: run `auvmae predict` again")
         names = provenance.get("au_names", [])
         columns = [au_column(name) for name in names]
@@ -244,23 +245,18 @@ class AUPrediction:
             columns["in_range"][within < 0] = pandas.NA
         return pandas.DataFrame(columns)
 
-    def to_fex(self) -> "pandas.DataFrame":
-        """Convert the rows to a plain `DataFrame` with the columns of Py-Feat's `Fex`.
+    def to_fex(self, media: str | None = None) -> "pandas.DataFrame":
+        """Convert the rows to Py-Feat's `Fex`, or to a plain `DataFrame` without Py-Feat.
+
+        Args:
+            media: Path of the recording, which `Fex.plot_detections` opens. The default is its name.
 
         Returns:
-            Columns frame, approx_time ("MM:SS"), FaceRectX, FaceRectY, FaceRectWidth, FaceRectHeight, FaceScore, AU01
-            ... (probabilities), input (name of the recording). NaN without a face.
+            Columns as for `formats.pyfeat.fex_table`. A `Fex` knows which are its AUs, pose, face box, emotions and
+            landmarks.
         """
-        import pandas
-
-        whole = [None if np.isnan(time) else divmod(int(time), 60) for time in self.rows["timestamp"]]
-        times = ["" if time is None else "{:02d}:{:02d}".format(*time) for time in whole]
-        columns: dict[str, Any] = {"frame": self.rows["frame"], "approx_time": times}
-        for name, values in zip(("X", "Y", "Width", "Height"), self.rows["box"].astype(float).T, strict=True):
-            columns[f"FaceRect{name}"] = values
-        columns["FaceScore"] = np.where(self.success, self.rows["confidence"].astype(float).round(4), np.nan)
-        columns |= zip(map(au_column, self.au_names), self.rows["probs"].T, strict=True)
-        return pandas.DataFrame({**columns, "input": self.provenance["source"]["name"]})
+        table = fex_table(self.to_dataframe(), self.au_names, media or self.provenance["source"]["name"])
+        return as_fex(table, self.au_names)
 
     def to_events(self, rule: EventRule | None = None) -> "pandas.DataFrame":
         """Find the AU events, see `events.find_events`.
@@ -279,25 +275,19 @@ class AUPrediction:
             start = float(self.rows["timestamp"][0]) if len(self.rows) else 0.0
         return format_eaf(self.to_events(rule), self.au_names, media, self._overlap, start)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, table: str | None = None) -> Path:
         """Write the table and its provenance, each atomically.
 
         Args:
-            path: Path with the suffix .csv or .parquet; its folder is created.
+            path: Path of the table; its folder is created.
+            table: "csv", "parquet", or one of the formats that `load` does not read, "openface" and "feat". The default
+                is the suffix of `path`.
 
         Raises:
-            ValueError: If the suffix is another one.
+            ValueError: If there is no such format.
         """
         path = Path(path)
-        if path.suffix not in TABLE_SUFFIXES:
-            raise ValueError(f"a prediction is saved as {' or '.join(TABLE_SUFFIXES)}, not as {path.name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table = self.to_dataframe()
-        with whole_file(path) as temporary:
-            if path.suffix == ".csv":
-                table.to_csv(temporary, index=False, lineterminator="\n")
-            else:
-                table.to_parquet(temporary, index=False)
+        write_table(path, table or path.suffix[1:], self.to_dataframe(), self.au_names, self.provenance)
         with replacing(provenance_path(path)) as file:
             json.dump(self.provenance, file, indent=1)
         return path

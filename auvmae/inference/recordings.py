@@ -11,17 +11,12 @@ from ..video.finding import LeftOut, find_videos, own_outputs
 from ..video.reading import VIDEO_SUFFIXES
 from ..video.selection import FrameSelection, parse_time
 from .calibration import Calibration, parse_neutral
+from .formats.tables import TABLES
 
 PROVENANCE = ".provenance.json"
 FILES = {"events": (".events.csv", ".eaf"), "timeline": (".timeline.png",), "overlay": (".overlay.mp4",)}
 """Optional outputs besides the table, and the suffixes of their files."""
-UNCALIBRATED = ".uncalibrated.csv"
-"""Suffix of a table that waits for the baseline of its person, see `predict_people`."""
-SUFFIXES = (
-    *(".csv", ".parquet", UNCALIBRATED),
-    *(suffix for suffixes in FILES.values() for suffix in suffixes),
-    PROVENANCE,
-)
+SUFFIXES = (*TABLES.values(), *(suffix for suffixes in FILES.values() for suffix in suffixes), PROVENANCE)
 
 
 @dataclass(frozen=True)

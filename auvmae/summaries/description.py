@@ -9,7 +9,8 @@ import numpy as np
 import pandas
 from tqdm.auto import tqdm
 
-from ..inference.prediction import TABLE_SUFFIXES, AUPrediction, provenance_path
+from ..inference.formats.tables import FOREIGN, TABLES, UNCALIBRATED, why_not_loaded
+from ..inference.prediction import AUPrediction, provenance_path
 from ..inference.recordings import PROVENANCE
 from ..knowledge.facs import au_column
 from ..system.files import read_json_object, replacing, save_json
@@ -147,11 +148,11 @@ def describe_folder(
     appearances = read_people(people) if people is not None else None
     if conditions is not None and appearances is None:
         raise ValueError("a comparison of conditions needs a table of people")
-    tables = find_tables(folder)
-    left_out: dict[str, str] = {}
+    tables, left_out = find_tables(folder)
     matched: dict[str, list[Appearance]] = {}
     if appearances is not None:
-        matched, left_out = match_recordings(appearances, {key: _source(path) for key, path in tables.items()})
+        matched, unmatched = match_recordings(appearances, {key: _source(path) for key, path in tables.items()})
+        left_out |= unmatched
     sums: list[pandas.DataFrame] = []
     pairs: dict[str, PairCounts] = {}
     example: tuple[Path, dict[str, Any]] | None = None
@@ -194,25 +195,31 @@ def describe_folder(
     return Description(measures_of(every, own_keys), pairs, per_person, comparison, left_out, report)
 
 
-def find_tables(folder: str | Path) -> dict[str, Path]:
+def find_tables(folder: str | Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Find the tables of predictions in a folder.
 
     Returns:
-        Paths by name: the path below the folder, without suffix.
+        Paths by name: the path below the folder, without suffix. Also by name, why recordings have no such table.
 
     Raises:
         FileNotFoundError: If there is none.
     """
     folder = Path(folder)
-    found = {}
+    found, left_out = {}, {}
     for mark in sorted(folder.rglob(f"*{PROVENANCE}")):
-        tables = [mark.with_name(mark.name.removesuffix(PROVENANCE) + suffix) for suffix in TABLE_SUFFIXES]
-        for table in filter(Path.is_file, tables):
-            found[table.relative_to(folder).with_suffix("").as_posix()] = table
+        stem = mark.name.removesuffix(PROVENANCE)
+        key = mark.with_name(stem).relative_to(folder).as_posix()
+        for name, suffix in TABLES.items():
+            table = mark.with_name(stem + suffix)
+            if table.is_file() and name not in (*FOREIGN, UNCALIBRATED):
+                found[key] = table
+            elif table.is_file() and key not in found:
+                left_out[key] = why_not_loaded(table)
     if not found:
         what = "is no folder" if not folder.is_dir() else "holds no prediction (X.csv beside X.provenance.json)"
-        raise FileNotFoundError(f"{folder} {what}. Write predictions with `auvmae predict VIDEOS -o {folder}`")
-    return found
+        reasons = "".join(f"\n{reason}" for reason in left_out.values())
+        raise FileNotFoundError(f"{folder} {what}. Write predictions with `auvmae predict VIDEOS -o {folder}`{reasons}")
+    return found, left_out
 
 
 def _source(table: Path) -> str:

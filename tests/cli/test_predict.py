@@ -16,7 +16,7 @@ import pytest
 from auvmae.cli.main import build_parser, main
 from auvmae.faces.crop import CropRecipe
 from auvmae.faces.crop_files import crop_video
-from auvmae.inference.predict_folder import predict_folder
+from auvmae.inference.predict_folder import REPORT_FILE, predict_folder
 from auvmae.video import iter_frames
 
 from ..support.drawn_faces import TRAINED, write_video
@@ -53,6 +53,31 @@ def test_the_command(checkpoint, tmp_path, capsys):
     ):
         assert run_command(*wrong) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["openface", "feat"])
+def test_tables_for_other_programs(checkpoint, tmp_path, capsys, name):
+    video, out = write_video(tmp_path / "a.openface.mp4", absent=range(15, 30)), tmp_path / "out"
+    words = (video, "-m", checkpoint, "-o", out, "--device", "cpu", "--format")
+    assert run_command(*words, name) == 0
+    printed = capsys.readouterr()
+    assert ("This model grades no intensities" in printed.err) == (name == "openface")
+    assert set(names(out)) == {f"a.openface{end}" for end in (f".{name}.csv", ".provenance.json")} | {REPORT_FILE}
+    assert len(pandas.read_csv(out / f"a.openface.{name}.csv")) == 30
+    assert run_command(*words, name) == 0
+    assert "0 predicted, 1 skipped (already finished)" in capsys.readouterr().out
+    described = tmp_path / "described"
+    assert main(["describe", str(out), "-o", str(described)]) == 2
+    assert f"--format {name}): predict again with --format csv" in capsys.readouterr().err
+    assert run_command(*words, "csv") == 0
+    assert set(names(out)) == {"a.openface.csv", "a.openface.provenance.json", REPORT_FILE}
+    assert main(["describe", str(out), "-o", str(described)]) == 0
+    assert pandas.read_csv(described / "recordings.csv").recording.unique().tolist() == ["a.openface"]
+    other = write_video(tmp_path / "b.mp4")
+    assert run_command(other, *words[1:], name) == 0
+    capsys.readouterr()
+    assert main(["describe", str(out), "-o", str(described)]) == 3
+    assert f"left out: b: {out / 'b'}.{name}.csv was written for other programs" in capsys.readouterr().out
 
 
 def test_the_names_of_recordings_are_read_from_standard_input(checkpoint, tmp_path, capsys, monkeypatch):

@@ -279,3 +279,9 @@ main({words!r})
     capsys.readouterr()
     assert predict() == 3
     assert contents(folder / "out") == contents(folder / "whole")
+
+
+def test_a_baseline_needs_tables_that_can_be_read_again(predict, folder, capsys):
+    assert predict("--format", "openface") == 2
+    assert "they must be csv or parquet, not openface" in capsys.readouterr().err
+    assert not (folder / "out").exists()

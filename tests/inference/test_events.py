@@ -7,8 +7,8 @@ import numpy as np
 import pandas
 import pytest
 
-from auvmae.inference.elan import format_eaf
 from auvmae.inference.events import EVENT_COLUMNS, EventRule, find_active, find_events
+from auvmae.inference.formats.elan import format_eaf
 
 NAMES = ["AU1", "AU12"]
 

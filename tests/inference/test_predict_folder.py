@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from auvmae.inference.detector import AUDetector
+from auvmae.inference.formats.tables import TABLES
 from auvmae.inference.overlay import write_overlay
 from auvmae.inference.predict_folder import predict_folder
-from auvmae.inference.recordings import SUFFIXES, UNCALIBRATED, find_recordings
+from auvmae.inference.recordings import SUFFIXES, find_recordings
 from auvmae.system.folder_report import print_summary
 from auvmae.video.reading import num_frames
 from tests.support.output_files import contents, names, statuses
@@ -77,8 +78,9 @@ def test_everything_there_is_to_write(detector, tmp_path):
     assert num_frames(out / "a.overlay.mp4") == 30
     with Image.open(out / "a.timeline.png") as picture:
         assert picture.width == 2100
-    written = {*SUFFIXES} - {".csv", UNCALIBRATED}
-    assert set(names(out)) == {f"a{suffix}" for suffix in written} | {"predict_report.json"}
+    assert set(names(out)) == {f"a{end}" for end in SUFFIXES if end == ".parquet" or end not in TABLES.values()} | {
+        "predict_report.json"
+    }
 
 
 @pytest.mark.medium

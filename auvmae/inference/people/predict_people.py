@@ -17,9 +17,10 @@ from ...system.files import are_whole, read_json_object, read_sealed
 from ...system.folder_report import VideoResult, save_report
 from ...video.finding import LeftOut
 from ..calibration import AUTO_QUANTILE, REST
+from ..formats.tables import FOREIGN, TABLES, UNCALIBRATED
 from ..predict_folder import REPORT_FILE, Job, run_jobs
-from ..prediction import TABLE_SUFFIXES, AUPrediction
-from ..recordings import PROVENANCE, UNCALIBRATED, Target
+from ..prediction import AUPrediction
+from ..recordings import PROVENANCE, Target
 from .baselines import Baseline, People
 from .table import ANY_FACE, read_neutral_table
 
@@ -44,7 +45,7 @@ class PersonJob(Job):
 
     def run(self, bar: Any) -> VideoResult:
         """Predict, and write the table that waits."""
-        return Job(self.detector, self.video, self.target, UNCALIBRATED.removeprefix("."), ()).run(bar)
+        return Job(self.detector, self.video, self.target, UNCALIBRATED, ()).run(bar)
 
     def load(self) -> AUPrediction | None:
         """Load the values of the model, None if they are missing or outdated."""
@@ -91,7 +92,7 @@ class PersonJob(Job):
         if not mark or any(mark.get(name) != ours.get(name) for name in {*mark, *ours} - {*DERIVED}):
             return None
         table = mark["files"][0]
-        if not table.endswith(TABLE_SUFFIXES):
+        if table in (self.target.file(TABLES[name]).name for name in FOREIGN):
             return None
         whole = are_whole([self.target.folder / table], {table: mark["checksums"].get(table)})
         stopped = mark.get("faults") and self.detector.damaged == "stop"
@@ -135,9 +136,12 @@ def predict_people(
 
     Raises:
         FileNotFoundError: If the table does not exist.
-        ValueError: If the table is wrong or contradicts itself, or a detector calibrates by an interval.
+        ValueError: If the table is wrong or contradicts itself, a detector calibrates by an interval, or the format is
+            one for other programs.
     """
     output = Path(output)
+    if table in FOREIGN:
+        raise ValueError(f"a baseline is estimated from the tables, so they must be csv or parquet, not {table}")
     rows = read_neutral_table(Path(neutral_from))
     named = {(one[2].folder / one[2].name).relative_to(output).as_posix(): one for one in recordings}
     several = any(detector.every_face for detector, *_ in recordings)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from ..knowledge.facs import AU_NAMES, au_column, au_number
+from ...knowledge.facs import AU_NAMES, au_column, au_number
 
 if TYPE_CHECKING:
     import pandas

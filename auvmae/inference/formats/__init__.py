@@ -1,0 +1,1 @@
+"""Format predictions as the files that other programs read."""
