@@ -122,7 +122,7 @@ def test_tables_for_other_programs_are_not_loaded(tmp_path):
 
 
 def test_a_real_fex(tmp_path, monkeypatch):
-    data = pytest.importorskip("feat.data", exc_type=ImportError)
+    data = pytest.importorskip("feat.data")
     monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
     prediction = graded()
     fex = prediction.to_fex()
