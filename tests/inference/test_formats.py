@@ -108,9 +108,6 @@ def test_py_feats_columns(tmp_path):
 
 
 def test_tables_for_other_programs_are_not_loaded(tmp_path):
-    path = collect(SOME).save(tmp_path / "a.csv", "openface")
-    with pytest.raises(ValueError, match=r"a\.csv is no table of `auvmae predict`: face_id"):
-        AUPrediction.load(path)
     path = collect(SOME).save(tmp_path / "b.feat.csv", "feat")
     path.with_name("b.feat.provenance.json").rename(tmp_path / "b.provenance.json")
     with pytest.raises(FileNotFoundError, match=r"--format feat\): predict again with --format csv"):
