@@ -15,7 +15,7 @@ from pathlib import Path
 
 from transformers import EarlyStoppingCallback, set_seed
 
-from auvmae.data.clips import au_names, crop_recipe
+from auvmae.data.clips import au_names, crop_recipe, pose_range
 from auvmae.data.loading.levels import LevelCollator, build_clips
 from auvmae.data.loading.sampling import build_sampler
 from auvmae.data.loading.shared_index import index_once
@@ -55,6 +55,8 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
     fields = {"clip_length": data.clip_length, **levels.evaluation._asdict()}
     if args.do_train and "intensities" not in rows["train"].features:
         fields["grade_intensities"] = False  # nothing would train that head
+    if args.do_train:
+        fields["pose_range"] = pose_range(rows)
     model = build_classifier(arguments.model, names, args.do_train, args.drop_path, args.lora_rank, **fields)
     config = model.config
     seen = trained_on(arguments.model.model_name_or_path, args, data.trained_datasets, rows)

@@ -36,7 +36,10 @@ AUTO_MAP = {
     "AutoImageProcessor": "processors.AUVMAEImageProcessor",
 }
 
-LATER = {"stem_channels", "stem_blocks", "grade_intensities", "weigh_positions", "au_checks", "stored_positions"}
+LATER = {
+    *("stem_channels", "stem_blocks", "grade_intensities", "weigh_positions", "au_checks", "stored_positions"),
+    "pose_range",
+}
 """Fields that older checkpoints do not have; their weights say the same, so that a loss of one is noticed."""
 
 CHECKS = ("passed", "failed", "none")
@@ -90,6 +93,8 @@ class AUVMAEConfig(VideoMAEConfig):
             logits. All are 0.5 by default.
         au_checks (`dict[str, str]`, *optional*): Outcome of the check of each action unit on real faces, in `CHECKS`.
             `AUDetector` leaves out those that failed. By default, nothing is known.
+        pose_range (`list[list[float]]`, *optional*): Lowest and highest pitch and yaw of the head in the training data,
+            `[[pitch, pitch], [yaw, yaw]]` in radians, see `faces.pose`. By default, nothing is known.
         stem_channels (`list[int]`, *optional*): Channels of a convolutional first stage that takes the place of
             VideoMAE's linear embedding, one per halving of the resolution, so `patch_size` is 2 to the power of their
             number. See `ConvolutionalStem`.
@@ -119,6 +124,7 @@ class AUVMAEConfig(VideoMAEConfig):
     image_std: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_STD))
     thresholds: list[float] | None = None
     au_checks: dict[str, str] | None = None
+    pose_range: list[list[float]] | None = None
     stem_channels: list[int] | None = None
     stem_blocks: list[int] | None = None
     grade_intensities: bool = False
@@ -274,6 +280,18 @@ class AUVMAEConfig(VideoMAEConfig):
             raise ValueError(
                 f"au_checks must give one of {', '.join(CHECKS)} for each action unit ({', '.join(self.au_names)}), "
                 f"found {checks}."
+            )
+
+    def validate_pose_range(self) -> None:
+        """Check that the range of poses is two intervals."""
+        try:
+            valid = self.pose_range is None or [low < high for low, high in self.pose_range] == [True, True]
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
+            raise ValueError(
+                "pose_range must be the lowest and highest pitch and yaw in radians, such as "
+                f"[[-0.4, 0.4], [-0.6, 0.6]], found {self.pose_range}."
             )
 
     @property

@@ -225,19 +225,24 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
         batch_size, windows = pixel_values.shape[0], self.num_windows(pixel_values)
         indices = None if bool_masked_pos is None else self.split_tokens(pixel_values, bool_masked_pos)[0]
         return_dict = kwargs.pop("return_dict", None)
-        outputs = super().forward(
-            pixel_values.reshape(batch_size * windows, -1, *pixel_values.shape[2:]), indices, **kwargs
-        )
+        frames = pixel_values.reshape(batch_size * windows, -1, *pixel_values.shape[2:])
+        outputs = super().forward(frames, indices, return_dict=True, **kwargs)
         outputs.last_hidden_state = self.unfold_windows(outputs.last_hidden_state, batch_size)
         if outputs.hidden_states is not None:
-            outputs.hidden_states = tuple(self.unfold_windows(state, batch_size) for state in outputs.hidden_states)
+            # layers that were not asked for are None
+            outputs.hidden_states = tuple(
+                None if state is None else self.unfold_windows(state, batch_size) for state in outputs.hidden_states
+            )
         return_dict = self.config.return_dict if return_dict is None else return_dict
         return outputs if return_dict else outputs.to_tuple()
 
     @staticmethod
     def unfold_windows(tokens: torch.Tensor, batch_size: int) -> torch.Tensor:
-        """Reshape (B * windows, L, D) to (B, windows * L, D)."""
-        return tokens.reshape(batch_size, -1, tokens.shape[-1])
+        """Reshape (B * windows, L, D) to (B, windows * L, D).
+
+        Tokens of one window are returned themselves, so that gradients of hidden states can be retained.
+        """
+        return tokens if len(tokens) == batch_size else tokens.reshape(batch_size, -1, tokens.shape[-1])
 
 
 class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
@@ -288,7 +293,7 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
             raise ValueError("bool_masked_pos hides no patch, so there is nothing to reconstruct.")
         if self.training and config.decoder_mask_ratio:
             hidden = running_cells(hidden, config.num_frames // config.tubelet_size, config.decoder_mask_ratio)
-        outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs)
+        outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs | {"return_dict": True})
         logits = self.forward_decoder(outputs.last_hidden_state, visible, hidden)
         loss = F.mse_loss(logits, self.patch_targets(pixel_values, hidden)) if return_loss else None
         return AUVMAEForVideoPretrainingOutput(
@@ -387,7 +392,7 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
                 f"labelled frame k * clip_length / T. Found T = {num_frames}."
             )
         num_slots = num_frames // config.tubelet_size
-        outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs)
+        outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs | {"return_dict": True})
         tokens, visible = outputs.last_hidden_state, None
         if bool_masked_pos is not None and config.weigh_positions:
             visible = tube_token_indices(bool_masked_pos[:, : config.patches_per_slot], 1)[0]

@@ -21,8 +21,8 @@ import numpy as np
 from hardware import describe_machine
 
 from auvmae.faces.crop import CropRecipe
+from auvmae.faces.detectors.mtcnn import DETECTION_SIDE, MTCNNDetector
 from auvmae.faces.face import Face
-from auvmae.faces.mtcnn import DETECTION_SIDE, MTCNNDetector
 from auvmae.video.finding import find_videos
 from auvmae.video.reading import iter_frames
 

@@ -1,4 +1,4 @@
-"""Save MediaPipe's 52 blendshape channels for every frame of a folder of videos.
+"""Save MediaPipe's 52 channels and head pose for every frame of a folder.
 
     python benchmarks/mediapipe_channels.py FOLDER -o channels.npz --model face_landmarker.task
 
@@ -7,7 +7,8 @@ package. So this file imports nothing of the package and runs in an environment 
 installs numpy and OpenCV. MediaPipe reads each frame as a separate image, and neither tracks nor smooths.
 
 The arrays in the file have one row per frame: `clip`, name of the video without suffix; `frame`, index in the video,
-from 0; and `scores`, float32 (frames, 52) in 0..1, NaN without a face. `channels` names the 52 columns.
+from 0; `scores`, float32 (frames, 52) in 0..1; and `rotations` of the head, float32 (frames, 3, 3), in coordinates of x
+to the right of the image, y up and z to the camera. Both are NaN without a face. `channels` names the 52 columns.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def iter_frames(video: Path) -> Iterator[np.ndarray]:
     capture.release()
 
 
-def detect_channels(video: Path, landmarker: Any) -> tuple[np.ndarray, list[str]]:
+def detect_channels(video: Path, landmarker: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Detect the channels of a video.
 
     Args:
@@ -41,16 +42,20 @@ def detect_channels(video: Path, landmarker: Any) -> tuple[np.ndarray, list[str]
         landmarker: MediaPipe's `FaceLandmarker` for images.
 
     Returns:
-        float32 (frames, 52), NaN in frames without a face; and the names of the 52, empty if no frame shows a face.
+        float32 (frames, 52) and (frames, 3, 3), NaN in frames without a face; and the names of the 52, empty if no
+        frame shows a face.
     """
     scores: list[list[float]] = []
+    rotations: list[np.ndarray] = []
     names: list[str] = []
     for frame in iter_frames(video):
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=frame)
-        faces = landmarker.detect(image).face_blendshapes
+        found = landmarker.detect(image)
+        faces = found.face_blendshapes
+        rotations.append(found.facial_transformation_matrixes[0][:3, :3] if faces else np.full((3, 3), np.nan))
         scores.append([channel.score for channel in faces[0]] if faces else [np.nan] * 52)
         names = [channel.category_name for channel in faces[0]] if faces else names
-    return np.array(scores, np.float32).reshape(-1, 52), names
+    return np.array(scores, np.float32).reshape(-1, 52), np.array(rotations, np.float32).reshape(-1, 3, 3), names
 
 
 def collect_channels(folder: Path, model: Path) -> dict[str, Any]:
@@ -72,23 +77,26 @@ def collect_channels(folder: Path, model: Path) -> dict[str, Any]:
     options = mediapipe.tasks.vision.FaceLandmarkerOptions(
         base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(model)),
         output_face_blendshapes=True,
+        output_facial_transformation_matrixes=True,
         num_faces=1,
     )
-    found: dict[str, Any] = {"clip": [], "frame": [], "scores": [], "channels": []}
+    found: dict[str, Any] = {"clip": [], "frame": [], "scores": [], "rotations": [], "channels": []}
     with mediapipe.tasks.vision.FaceLandmarker.create_from_options(options) as landmarker:
         for number, video in enumerate(videos, 1):
-            scores, names = detect_channels(video, landmarker)
+            scores, rotations, names = detect_channels(video, landmarker)
             if not len(scores):
                 raise SystemExit(f"{video} cannot be decoded")
             found["clip"] += [video.stem] * len(scores)
             found["frame"] += range(len(scores))
             found["scores"].append(scores)
+            found["rotations"].append(rotations)
             found["channels"] = names or found["channels"]
             faces = int(np.isfinite(scores[:, 0]).sum())
             print(f"{number}/{len(videos)} {video.name}: {len(scores)} frames, {faces} with a face", flush=True)
     if not found["channels"]:
         raise SystemExit(f"MediaPipe detects no face in the videos of {folder}")
-    return {**found, "scores": np.concatenate(found["scores"]), "mediapipe": mediapipe.__version__}
+    arrays = {name: np.concatenate(found[name]) for name in ("scores", "rotations")}
+    return {**found, **arrays, "mediapipe": mediapipe.__version__}
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ r"""Store a fine-tuned model in the package, with the outcome of its checks.
 * else with a mean Spearman correlation of at least 0.50 with MediaPipe's channel inside at least two videos.
 
 It fails if one of these checks can be made and is not passed, and is not verified if none can be made. The weights are
-stored in half precision, with the card of `model_cards/portraits.md`. The command prints the table for this card.
+stored in half precision, with the range of head poses in their training videos, and with the card of
+`model_cards/portraits.md`. The command prints the table for this card.
 """
 
 import argparse
@@ -17,9 +18,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from auvmae import AUVMAEForFrameAUClassification, AUVMAEImageProcessor
+from auvmae.data.portraits.filming import head_range
+from auvmae.data.portraits.fitting import load_fits
 
 CARD = Path(__file__).parents[1] / "model_cards" / "portraits.md"
 
@@ -74,6 +78,7 @@ def main() -> None:
         parser.error(f"{options.scores} scores the split {scores['split']!r}; run real_faces.py with --split report")
     model = AUVMAEForFrameAUClassification.from_pretrained(options.run, dtype=torch.float32)
     model.config.au_checks = {name: judge(name, scores) for name in model.config.au_names}
+    model.config.pose_range = head_range(load_fits()[0].values(), np.random.default_rng(0))
     model.half().save_pretrained(options.output)
     AUVMAEImageProcessor.from_pretrained(options.run).save_pretrained(options.output)
     for code in options.output.glob("*.py"):  # the installed package is their code

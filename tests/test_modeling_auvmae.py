@@ -262,3 +262,28 @@ def test_wrong_labels_and_frame_counts_are_named(classifier):
 def test_a_mask_that_hides_nothing_is_refused():
     with pytest.raises(ValueError, match="hides no patch"):
         AUVMAEForVideoPretraining(tiny_config())(tiny_clip(), tiny_mask(mask_ratio=0))
+
+
+@pytest.mark.parametrize("model_class", ALL_MODELS)
+def test_outputs_are_tuples_if_the_configuration_says_so(model_class):
+    model = model_class(tiny_config()).eval()
+    clip, mask = tiny_clip(), tiny_mask()
+    expected = model(clip, mask)
+    model.config.return_dict = False
+    found = model(clip, mask)
+    assert isinstance(found, tuple)
+    torch.testing.assert_close(found, expected.to_tuple())
+    torch.testing.assert_close(model(clip, mask, return_dict=True).to_tuple(), found)
+
+
+@pytest.mark.parametrize("model_class", ALL_MODELS)
+def test_hidden_states_receive_gradients_and_may_be_chosen(model_class):
+    model = model_class(tiny_config())
+    clip, mask = tiny_clip(), tiny_mask()
+    output = model(clip, mask, output_hidden_states=True)
+    for state in output.hidden_states:
+        state.retain_grad()
+    (output["last_hidden_state"] if model_class is AUVMAEModel else output.logits).square().sum().backward()
+    assert all(state.grad is not None for state in output.hidden_states)
+    (chosen,) = [state for state in model(clip, mask, output_hidden_states=[1]).hidden_states if state is not None]
+    torch.testing.assert_close(chosen, output.hidden_states[1])

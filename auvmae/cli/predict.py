@@ -13,6 +13,7 @@ from ..system.settings import at_least_one
 from ..weights import DEFAULT_MODEL, describe_checks, packaged_checks
 
 if TYPE_CHECKING:
+    from ..inference.calibration import Calibration
     from ..inference.detector import AUDetector
     from ..system.folder_report import VideoResult
 
@@ -160,19 +161,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="predict one frame in N, which is faster; the model sees a lower frame rate (default: 1)",
     )
-    calibration = parser.add_mutually_exclusive_group()
-    calibration.add_argument(
+    parser.add_argument(
         "--neutral",
-        metavar="START:STOP",
-        type=_stretch,
+        metavar="{START:STOP,auto,auto:Q}",
+        type=_neutral,
         help="interval in seconds with a neutral face, e.g. 2:4.5: AUs that come near the threshold there are lowered "
-        "throughout, in logits. AU01_p ... are then calibrated, AU01_raw ... are not (default: off)",
+        "throughout, in logits. AU01_p ... are then calibrated, AU01_raw ... are not. auto takes a low quantile of "
+        "each AU's logits as the neutral face, auto:Q the quantile Q (default: off)",
     )
-    calibration.add_argument(
-        "--calibrate_quantile",
-        metavar="Q",
-        type=float,
-        help="calibrate like --neutral, with this quantile of the logits as the neutral face, e.g. 0.1 (default: off)",
+    parser.add_argument(
+        "--neutral-from",
+        "--neutral_from",
+        metavar="TABLE",
+        help="CSV file with the columns file, person, from and to: one neutral face for all files of a person. It is "
+        "the mean over the intervals of all rows, as in --neutral START:STOP; without any, as in --neutral auto "
+        "(default: off)",
     )
     parser.add_argument(
         "--damaged",
@@ -196,8 +199,8 @@ def run(arguments: argparse.Namespace) -> int:
     The exit code is 0 if all is well, 1 if a recording failed, 2 if prediction could not start, and 3 if all recordings
     have a table, but some are damaged, cut off or lack a file that was asked for.
     """
-    from ..inference.calibration import Calibration
     from ..inference.detector import AUDetector
+    from ..inference.people.predict_people import count_baselines
     from ..inference.predict_folder import FILES, REPORT_FILE
     from ..system.folder_report import print_summary
     from ..system.hardware import keep_freed_memory
@@ -208,8 +211,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = {name: getattr(arguments, name) for name in OPTIONS}
     extras = [extra for extra in FILES if getattr(arguments, extra)]
     try:
-        if arguments.neutral or arguments.calibrate_quantile is not None:
-            options["calibration"] = Calibration(arguments.neutral, arguments.calibrate_quantile)
+        options["calibration"] = arguments.neutral
         if arguments.faces != 0:
             options |= {"every_face": True, "max_faces": arguments.faces}
         options["selection"] = FrameSelection(arguments.start, arguments.stop, arguments.every)
@@ -222,22 +224,33 @@ def run(arguments: argparse.Namespace) -> int:
         results = _predict(detector, arguments, extras)
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae predict", error)
-    return print_summary(results, "predicted", Path(arguments.output, REPORT_FILE))
+    report = Path(arguments.output, REPORT_FILE)
+    code = print_summary(results, "written" if arguments.neutral_from else "predicted", report)
+    if arguments.neutral_from:
+        print(count_baselines(report))
+    return code
 
 
 def _predict(detector: "AUDetector", arguments: argparse.Namespace, extras: list[str]) -> "list[VideoResult]":
     """Predict the recordings that the arguments name."""
-    from ..inference.predict_folder import predict_folder, predict_recordings
-    from ..inference.recordings import read_recordings
+    from ..inference.people.predict_people import predict_people
+    from ..inference.predict_folder import predict_recordings
+    from ..inference.recordings import find_recordings, read_recordings
+    from ..video.finding import LeftOut
 
+    output, left_out = Path(arguments.output), list[LeftOut]()
     if arguments.table is None:
-        return predict_folder(detector, _read_inputs(arguments.inputs), arguments.output, arguments.format, extras)
-    output = Path(arguments.output)
-    rows = read_recordings(Path(arguments.table), output, detector.selection, detector.calibration)
-    recordings = [
-        (detector.with_options(selection, calibration), video, target) for video, target, selection, calibration in rows
-    ]
-    return predict_recordings(recordings, output, arguments.format, extras)
+        found = find_recordings(_read_inputs(arguments.inputs), output, left_out)
+        recordings = [(detector, *recording) for recording in found]
+    else:
+        rows = read_recordings(Path(arguments.table), output, detector.selection, detector.calibration)
+        recordings = [
+            (detector.with_options(selection, calibration), video, target)
+            for video, target, selection, calibration in rows
+        ]
+    if arguments.neutral_from is None:
+        return predict_recordings(recordings, output, arguments.format, extras, left_out)
+    return predict_people(recordings, output, arguments.neutral_from, arguments.format, extras, left_out)
 
 
 def _read_inputs(inputs: list[str]) -> list[str]:
@@ -251,10 +264,10 @@ def _read_inputs(inputs: list[str]) -> list[str]:
     return [line for given in inputs for line in (listed if given == "-" else [given])]
 
 
-def _stretch(text: str) -> tuple[float, float]:
-    from ..inference.recordings import parse_stretch
+def _neutral(text: str) -> "Calibration":
+    from ..inference.calibration import parse_neutral
 
-    return _parse(parse_stretch, text)
+    return _parse(parse_neutral, text)
 
 
 def _time(text: str) -> float:
@@ -294,7 +307,7 @@ def _check(arguments: argparse.Namespace, extras: list[str]) -> None:
             "--webcam writes the rows of one device as CSV: omit VIDEO, --table, --format, --events, --timeline and "
             "--overlay"
         )
-    elif arguments.neutral or arguments.calibrate_quantile is not None:
+    elif arguments.neutral or arguments.neutral_from:
         raise ValueError(
             "calibration needs a whole recording: omit it with --webcam, or record first and predict later"
         )

@@ -75,7 +75,8 @@ def write_rows(detector: "AUDetector", frames: "Iterator[Frame]", file: TextIO) 
     frames_done = frames_found = 0
     last = None
     for cropped, values in detector.stream(frames):
-        row = AUPrediction.collect([(cropped, values)], detector.au_names, detector.thresholds, {}, detector.grades)
+        known = {"pose_range": detector.model.config.pose_range}
+        row = AUPrediction.collect([(cropped, values)], detector.au_names, detector.thresholds, known, detector.grades)
         file.write(row.to_dataframe().to_csv(index=False, header=last is None, lineterminator="\n"))
         file.flush()
         if cropped.index != last:  # only the first face of a frame counts

@@ -7,7 +7,8 @@ import datasets
 import numpy as np
 import torch
 
-from ..faces.crop_files import shared_recipe
+from ..faces.crop_files import index_path, read_index, shared_recipe
+from ..faces.pose import usual_range
 from ..knowledge.losses import occurrence_rates
 
 RARE_AUS: dict[str, tuple[int, ...]] = {"bp4d": (1, 2, 4, 15, 23, 24), "disfa": (1, 2, 9)}
@@ -137,6 +138,17 @@ def crop_recipe(rows: datasets.DatasetDict) -> dict[str, Any] | None:
     """
     recipe = shared_recipe(sorted({video for split in rows.values() for video in split["video"]}))
     return None if recipe is None else recipe.to_dict()
+
+
+def pose_range(rows: datasets.DatasetDict) -> list[list[float]] | None:
+    """Find the usual pitch and yaw of the heads in the training videos.
+
+    See `faces.pose.usual_range`. They are None if the videos are no crops of `auvmae crop`, which stores the landmarks.
+    """
+    videos = sorted(set(rows["train"]["video"])) if "train" in rows else []
+    if not videos or not all(index_path(video).is_file() for video in videos):
+        return None
+    return usual_range(np.concatenate([read_index(video).landmarks for video in videos]))
 
 
 def au_names(dataset: datasets.DatasetDict | datasets.Dataset) -> list[str]:

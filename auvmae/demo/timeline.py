@@ -21,6 +21,9 @@ STYLE = Path(__file__).with_name("timeline.css").read_text()
 SCRIPT = Path(__file__).with_name("timeline.js").read_text()
 """Script that runs once for the parent of the timeline, and finds the video by its id, `#overlay`."""
 
+TURNED = '<i class="turned"></i>head out of range '
+"""Legend of frames in which the head is turned further than in the training data."""
+
 TICK_STEPS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 MAX_TICKS = 7
 
@@ -39,9 +42,11 @@ def format_timeline(prediction: AUPrediction, rate: float) -> str:
     end = float(times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1 / rate))
     edges = np.append(times, end) / end * 100
     events = replace(prediction, rows=rows).to_events()
-    absent = "".join(
-        f'<rect class="absent" x="{edges[start]:.3f}" width="{edges[stop] - edges[start]:.3f}" height="100"/>'
-        for start, stop in find_active((~prediction.success).astype(float), 0.5, 1)
+    turned = np.zeros(len(rows), bool) if prediction.in_range is None else prediction.in_range == 0
+    untrusted = "".join(
+        f'<rect class="{kind}" x="{edges[start]:.3f}" width="{edges[stop] - edges[start]:.3f}" height="100"/>'
+        for kind, marked in (("absent", ~prediction.success), ("turned", turned))
+        for start, stop in find_active(marked.astype(float), 0.5, 1)
     )
     lanes = []
     for name, threshold, values in zip(prediction.au_names, prediction.thresholds, rows["probs"].T, strict=True):
@@ -55,7 +60,7 @@ def format_timeline(prediction: AUPrediction, rate: float) -> str:
             f'<div class="lane" data-au="{escape(name)}">'
             f'<label><input type="checkbox" checked><b>{escape(name)}</b><span>{_title(name)}</span></label>'
             '<div class="plot"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
-            f'{absent}{bands}<path class="threshold" d="M0 {level:.1f}H100"/>'
+            f'{untrusted}{bands}<path class="threshold" d="M0 {level:.1f}H100"/>'
             f'<path class="curve" d="{_curve(edges, values)}"/></svg><i></i></div>'
             '<output title="probability at the cursor"></output></div>'
         )
@@ -66,6 +71,7 @@ def format_timeline(prediction: AUPrediction, rate: float) -> str:
     return (
         f'<div class="timeline" data-end="{end:.4f}" data-series="{escape(json.dumps(series))}">'
         '<div class="tools"><span class="legend"><i class="event"></i>present <i class="absent"></i>no face '
+        f"{TURNED if turned.any() else ''}"
         '<i class="threshold"></i>threshold</span><button type="button" data-show="all">Show all</button>'
         f'<button type="button" data-show="none">Hide all</button></div>{"".join(lanes)}'
         '<div class="axis" role="slider" tabindex="0" aria-label="Time in the video" aria-valuemin="0" '

@@ -100,12 +100,14 @@ class CroppedFrame:
         timestamp: Time in seconds; NaN for images.
         face: Smoothed face in pixels of the whole frame; None without a face.
         crop: RGB crop, uint8 of shape (size, size, 3); None without a face.
+        frame_size: Width and height of the whole frame in pixels; None if they are unknown.
     """
 
     index: int
     timestamp: float
     face: TrackedFace | None
     crop: np.ndarray | None
+    frame_size: tuple[int, int] | None = None
 
 
 def iter_crops(
@@ -136,7 +138,7 @@ def iter_crops(
     for (index, timestamp, frame), faces in tracked:
         for face in faces or [None]:
             crop = None if face is None or frame is None else align(frame, face.landmarks, recipe.size, recipe.margin)
-            yield CroppedFrame(index, timestamp, face, crop)
+            yield CroppedFrame(index, timestamp, face, crop, None if frame is None else frame.shape[1::-1])
 
 
 def align(frame: np.ndarray, landmarks: np.ndarray, size: int, margin: float) -> np.ndarray:

@@ -10,9 +10,9 @@ from types import TracebackType
 
 import numpy as np
 
+from .detectors.mtcnn import MTCNNDetector
+from .detectors.yunet import YuNetDetector
 from .face import Face, FaceDetector
-from .mtcnn import MTCNNDetector
-from .yunet import YuNetDetector
 
 MOST_THREADS = 4
 """Maximum number of detection threads, and of detections that run ahead of a tracked face.

@@ -324,6 +324,7 @@ class AUDetector:
             "au_names": self.au_names,
             "thresholds": self.thresholds,
             "au_checks": {name: self.au_checks.get(name, "none") for name in self.au_names},
+            "pose_range": self.model.config.pose_range,
             "sampling_rate": self.sampling_rate,
             "mask_ratio": self.mask_ratio,
             "window_length": self.window_length,

@@ -1,6 +1,6 @@
 """Draw predictions on a recording, with face boxes and a bar per action unit."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..faces.crop_files import has_index, read_index
+from ..faces.pose import in_range
 from ..knowledge.facs import au_column
 from ..system.read_ahead import read_ahead
 from ..video.container import VideoDecodeError
@@ -51,6 +52,7 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     panel = _Panel(prediction, height)
     selection = FrameSelection(**prediction.provenance.get("selection", {}))
     timed = not np.isnan(prediction.rows["timestamp"]).any()
+    known = prediction.provenance.get("pose_range")
 
     def draw() -> Generator[tuple[np.ndarray, float], None, None]:
         begin = None if selection.timed else 0.0
@@ -61,7 +63,7 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
             if frame is not None:
                 shown = Image.fromarray(frame)
                 if boxes:
-                    _draw_boxes(shown, rows, panel)
+                    _draw_boxes(shown, rows, panel, known)
                 if shown.size != (width, height):
                     shown = shown.resize((width, height))
                 picture.paste(shown, (panel.width, 0))
@@ -111,13 +113,18 @@ def _rows_of_frames(prediction: AUPrediction) -> Iterator[np.ndarray]:
         yield rows[rows["face_id"] >= 0]
 
 
-def _draw_boxes(picture: Image.Image, rows: np.ndarray, panel: "_Panel") -> None:
+def _draw_boxes(
+    picture: Image.Image, rows: np.ndarray, panel: "_Panel", known: Sequence[Sequence[float]] | None
+) -> None:
     draw = ImageDraw.Draw(picture)
-    for row in rows:
+    trusted = np.ones(len(rows), bool) if known is None else in_range(rows["pose"], known)
+    for row, within in zip(rows, trusted, strict=True):
         x, y, width, height = row["box"].round().tolist()
         color = _color(row)
-        draw.rectangle((x, y, x + width, y + height), outline=color, width=max(2, picture.height // 240))
+        outline = color if within else _dark(color)
+        draw.rectangle((x, y, x + width, y + height), outline=outline, width=max(2, picture.height // 240))
         label = f"face {row['face_id']}" + (f"  {row['confidence']:.2f}" if row["confidence"] else "")
+        label += "" if within else "  out of range"
         draw.text((x, y - 2), label, color, panel.font, "lb", stroke_width=2, stroke_fill="black")
 
 

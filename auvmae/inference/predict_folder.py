@@ -91,16 +91,28 @@ def predict_recordings(
         left_out: What was passed over, for the report.
     """
     output = Path(output)
-    for detector, *_ in recordings[:1]:
+    jobs = [Job(detector, video, target, table, tuple(extras)) for detector, video, target in recordings]
+    results = [*run_jobs(jobs, output).values()]
+    save_report(output / REPORT_FILE, results, left_out)
+    return results
+
+
+def run_jobs(jobs: "Sequence[Job]", output: Path) -> "dict[Job, VideoResult]":
+    """Run the jobs that are not finished, and return all results.
+
+    Args:
+        jobs: One job per recording; no two targets are the same.
+        output: Folder of all targets.
+    """
+    for detector in [job.detector for job in jobs][:1]:
         if not detector.cropped:
             # fail early, and once, if the detector cannot be loaded
             load_detector(detector.recipe.detector, detector.recipe.min_face)
     check_writable(output)
-    for folder in {output, *(target.folder for *_, target in recordings)}:
+    for folder in {output, *(job.target.folder for job in jobs)}:
         if folder.resolve().is_relative_to(output.resolve()):
             remove_leftovers(folder)
-    jobs = [_Job(detector, video, target, table, tuple(extras)) for detector, video, target in recordings]
-    results: dict[_Job, VideoResult] = {}
+    results: dict[Job, VideoResult] = {}
     total = 0
     for job in tqdm(jobs, "scan", unit="video", leave=False):
         with job.failures_into(results):
@@ -117,13 +129,11 @@ def predict_recordings(
                 bar.set_postfix_str(job.video.name)
                 with job.failures_into(results):
                     results[job] = job.run(bar)
-    in_order = [results[job] for job in jobs]
-    save_report(output / REPORT_FILE, in_order, left_out)
-    return in_order
+    return {job: results[job] for job in jobs}
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """Hold one recording and the files to write for it."""
 
     detector: "AUDetector"
@@ -139,10 +149,11 @@ class _Job:
         return [self.target.file(suffix).name for suffix in suffixes]
 
     def result(self, status: str, **fields: Any) -> VideoResult:
+        """Return a result of the recording."""
         return VideoResult(str(self.video), str(self.target.folder / self.files[0]), status, **fields)
 
     @contextmanager
-    def failures_into(self, results: "dict[_Job, VideoResult]") -> Iterator[None]:
+    def failures_into(self, results: "dict[Job, VideoResult]") -> Iterator[None]:
         """Record any error as a result, so that one recording does not stop the others.
 
         A full disk and a closed pipe stop them, since they would befall all others.
@@ -160,6 +171,7 @@ class _Job:
         return sha256(os.fsencode(self._media())).hexdigest()
 
     def provenance(self) -> dict[str, Any]:
+        """Describe how the rows are produced, and name the files."""
         return self.detector.provenance(self.video) | {"files": self.files}
 
     def finished(self) -> VideoResult | None:
@@ -167,12 +179,21 @@ class _Job:
 
         It is up to date if all files are whole and predicting again would give the same ones.
         """
-        mark = read_sealed(self.target.file(PROVENANCE))
+        return self.up_to_date(read_sealed(self.target.file(PROVENANCE)), self.provenance())
+
+    def up_to_date(self, mark: dict[str, Any], provenance: dict[str, Any]) -> VideoResult | None:
+        """Return the result of an earlier run, or None if a file is outdated or not whole.
+
+        Args:
+            mark: Provenance of the earlier run.
+            provenance: Provenance of this one.
+        """
+        mark = dict(mark)
         counts, sums = mark.pop("counts", None), mark.pop("checksums", None)
         said = {"reason": mark.pop("faults", ""), "note": mark.pop("notes", "")}
         for name in ("logits_taken_off", "origin_sha256"):
             mark.pop(name, None)
-        whole = mark == self.provenance() and are_whole((self.target.folder / name for name in self.files), sums)
+        whole = mark == provenance and are_whole((self.target.folder / name for name in self.files), sums)
         stopped = said["reason"] and self.detector.damaged == "stop"
         if not whole or stopped:
             return None
@@ -184,17 +205,22 @@ class _Job:
         faults = Faults()
         stream = self.detector.stream(self.video, live=False, faults=faults)
         prediction = self.detector.collect(_counted(stream, bar), self.video, faults)
-        frames, found = (len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success]))
+        failures = self.write(prediction)
+        frames, found = _count(prediction)
+        reason = "; ".join(filter(None, [faults.reason, *failures]))
+        return self.result("done", frames=frames, found=found, reason=reason, note=faults.note)
+
+    def write(self, prediction: AUPrediction) -> list[str]:
+        """Write the files of the recording, and list the extras that failed."""
         with self._staged() as staged:
             failures = self._write_extras(prediction, staged)
             files = [name for name in self.files if name == self.files[0] or (staged.folder / name).exists()]
-            ours = {"files": files, "counts": [frames, found], "origin_sha256": self.origin}
+            ours = {"files": files, "counts": _count(prediction), "origin_sha256": self.origin}
             replace(prediction, provenance=prediction.provenance | ours).save(staged.folder / files[0], self.table)
             sums = checksums(staged.folder / name for name in files)
             save_sealed(prediction.provenance | ours | {"checksums": sums}, staged.file(PROVENANCE))
             self._publish(staged, [*files, staged.file(PROVENANCE).name])
-        reason = "; ".join(filter(None, [faults.reason, *failures]))
-        return self.result("done", frames=frames, found=found, reason=reason, note=faults.note)
+        return failures
 
     def _write_extras(self, prediction: AUPrediction, staged: Target) -> list[str]:
         """Write the extras, and list those that failed, since none may cost the table."""
@@ -294,6 +320,11 @@ class _Job:
 
     def _write_overlay(self, prediction: AUPrediction, staged: Target) -> None:
         write_overlay(self.video, prediction, staged.file(".overlay.mp4"), not self.detector.cropped)
+
+
+def _count(prediction: AUPrediction) -> list[int]:
+    """Count the frames, and those with a face."""
+    return [len(set(rows["frame"])) for rows in (prediction.rows, prediction.rows[prediction.success])]
 
 
 def _counted(stream: Iterable[tuple[CroppedFrame, Any]], bar: Any) -> Iterator[tuple[CroppedFrame, Any]]:

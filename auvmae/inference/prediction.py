@@ -12,6 +12,7 @@ from numpy.lib.recfunctions import assign_fields_by_name
 from numpy.typing import NDArray
 
 from ..faces.crop import CroppedFrame
+from ..faces.pose import head_pose, in_range
 from ..knowledge.facs import au_column
 from ..system.files import read_json_object, replacing
 from .calibration import Calibration, find_shifts, shift_probs
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
 
 NO_FACE_ID = -1
 """`face_id` of a frame without a face."""
+
+POSE = ("pose_Tx", "pose_Ty", "pose_Tz", "pose_Rx", "pose_Ry", "pose_Rz")
+"""Columns of the pose of the head, as OpenFace names them."""
+
+POSE_DIGITS = 4
+
+NOWHERE = [np.nan] * 4, [np.nan] * 6
+"""Box and pose of no face."""
+
+UNSEEN = np.full((5, 2), np.nan), (np.nan, np.nan)
+"""Landmarks of no face, and an unknown frame size."""
 
 
 def provenance_path(table: str | Path) -> Path:
@@ -45,9 +57,10 @@ class AUPrediction:
             frame (int, index in the video, from 0; for an image folder the image number), face_id (int, from 0; -1 in
             the only row of a frame without a face), timestamp (seconds in the recording's clock; NaN without a clock),
             confidence (of the face, in [0, 1]; 0 without a face, or where a short gap of the detector was bridged), box
-            (4: x, y, width, height in pixels of the frame), probs (N, in [0, 1], six decimals), intensities (N, in
+            (4: x, y, width, height in pixels of the frame), pose (6: place in mm and rotation in radians, see
+            `faces.pose.head_pose`), probs (N, in [0, 1], six decimals), intensities (N, in
             0..5, if the model grades them; calibration leaves them as they are) and, after calibration, raw (N, the
-            probabilities before it). box, probs, intensities and raw are NaN without a face.
+            probabilities before it). box, pose, probs, intensities and raw are NaN without a face.
         au_names: N names, e.g. ["AU1", "AU12"].
         thresholds: N lowest probabilities at which an action unit counts as present.
         provenance: How the rows were produced, in JSON types.
@@ -72,16 +85,26 @@ class AUPrediction:
         With `graded`, its values hold intensities as well.
         """
         count, values = len(au_names), ("probs", "intensities")[: 1 + graded]
-        rows = np.fromiter(
-            (_to_row(cropped, found, (len(values), count)) for cropped, found in stream), _row_type(count, values)
+        kind = _row_type(count, values)
+        found = np.fromiter(
+            (_to_row(cropped, found, (len(values), count)) for cropped, found in stream),
+            [*kind.descr, ("landmarks", "f8", (5, 2)), ("frame_size", "f8", (2,))],
         )
+        rows = np.empty(len(found), kind)
+        assign_fields_by_name(rows, found)
+        # rounded only here, so that no table shows a pose on the wrong side of the range
+        rows["pose"] = head_pose(found["landmarks"], found["frame_size"]).round(POSE_DIGITS)
         return cls(rows, au_names, thresholds, provenance)
 
     @classmethod
-    def load(cls, path: str | Path) -> "AUPrediction":
+    def load(cls, path: str | Path, provenance: dict[str, Any] | None = None) -> "AUPrediction":
         """Load a table that `save` has written, and its provenance.
 
         Values have the digits of the table.
+
+        Args:
+            path: The table.
+            provenance: Its provenance; by default that of the file beside it.
 
         Raises:
             FileNotFoundError: If the table or its provenance does not exist.
@@ -90,7 +113,7 @@ class AUPrediction:
         import pandas
 
         path = Path(path)
-        provenance = read_json_object(provenance_path(path))
+        provenance = read_json_object(provenance_path(path)) if provenance is None else provenance
         if path.is_file() and not ("au_names" in provenance and "thresholds" in provenance):
             if not provenance_path(path).is_file():
                 unknown = f"{path} has no {provenance_path(path).name}, so its thresholds are unknown"
@@ -104,6 +127,7 @@ class AUPrediction:
                 name: table[name].to_numpy() for name in ("frame", "face_id", "timestamp", "confidence")
             }
             fields["box"] = table[[f"box_{name}" for name in "xywh"]].to_numpy()
+            fields["pose"] = table[[*POSE]].to_numpy()
             for field, suffix in (("probs", "p"), ("intensities", "r"), ("raw", "raw")):
                 if field == "probs" or any(f"{column}_{suffix}" in table for column in columns):
                     fields[field] = table[[f"{column}_{suffix}" for column in columns]].to_numpy()
@@ -130,6 +154,14 @@ class AUPrediction:
         """
         raw = self.uncalibrated()
         shifts = find_shifts(raw.rows, self.thresholds, calibration, self.provenance["source"]["name"])
+        return raw.shifted(shifts, calibration.to_dict())
+
+    def shifted(self, shifts: dict[int, NDArray[np.float64]], calibration: dict[str, Any]) -> "AUPrediction":
+        """Return a copy with logits (N,) subtracted from each face, given by `face_id`.
+
+        `calibration` tells in JSON types where they come from. See `calibrated`.
+        """
+        raw = self.uncalibrated()
         rows = np.empty(len(raw.rows), [*raw.rows.dtype.descr, ("raw", "f8", (len(self.au_names),))])
         assign_fields_by_name(rows, raw.rows)
         rows["raw"] = raw.rows["probs"]
@@ -137,7 +169,7 @@ class AUPrediction:
             own = rows["face_id"] == face
             rows["probs"][own] = shift_probs(rows["raw"][own], shift)
         provenance = raw.provenance | {
-            "calibration": calibration.to_dict(),
+            "calibration": calibration,
             "logits_taken_off": {str(face): shift.round(6).tolist() for face, shift in shifts.items()},
         }
         return replace(self, rows=rows, provenance=provenance)
@@ -167,14 +199,27 @@ class AUPrediction:
         present[~self.success] = -100
         return present
 
+    @property
+    def in_range(self) -> NDArray[np.int8] | None:
+        """Tell where the head is turned no further than in the training data, int8 (R,).
+
+        1 or 0; -100 without a face or a pose. None if the range of the checkpoint is unknown.
+        """
+        known = self.provenance.get("pose_range")
+        if known is None:
+            return None
+        return np.where(np.isnan(self.rows["pose"][:, 3]), -100, in_range(self.rows["pose"], known)).astype(np.int8)
+
     def to_dataframe(self) -> "pandas.DataFrame":
         """Convert the rows to a table with columns like those of OpenFace.
 
         Returns:
             Columns frame, face_id, timestamp, confidence, success (1 with a face), AU01_c ... (0, 1), AU01_p ...
             (probability), AU01_r ... (intensity in 0..5, two decimals, if the model grades intensities), after
-            calibration AU01_raw ... (probability before it), box_x, box_y, box_w, box_h. AU and box columns are empty
-            without a face. Frames are counted from 0; OpenFace counts from 1.
+            calibration AU01_raw ... (probability before it), box_x, box_y, box_w, box_h, pose_Tx, pose_Ty, pose_Tz
+            (millimetres), pose_Rx, pose_Ry, pose_Rz (radians), and in_range (0, 1, if the checkpoint knows the poses of
+            its training data). All but the first five are empty without a face. Frames are counted from 0; OpenFace
+            counts from 1.
         """
         import pandas
 
@@ -194,6 +239,10 @@ class AUPrediction:
                     columns[f"{au_column(name)}_{suffix}"] = values.round(2) if suffix == "r" else values
         for name, values in zip("xywh", self.rows["box"].astype(float).round(2).T, strict=True):
             columns[f"box_{name}"] = values
+        columns |= zip(POSE, self.rows["pose"].T, strict=True)
+        if (within := self.in_range) is not None:
+            columns["in_range"] = pandas.array(within, "Int8")
+            columns["in_range"][within < 0] = pandas.NA
         return pandas.DataFrame(columns)
 
     def to_fex(self, media: str | None = None) -> "pandas.DataFrame":
@@ -298,13 +347,16 @@ def _row_type(count: int, values: Iterable[str]) -> "np.dtype[np.void]":
         values: Those fields of probs, intensities and raw that the row has.
     """
     fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
+    fields += [("pose", "f8", (6,))]
     return np.dtype([*fields, *((name, "f8", (count,)) for name in ("probs", "intensities", "raw") if name in values)])
 
 
 def _to_row(cropped: CroppedFrame, values: NDArray[np.floating] | None, shape: tuple[int, int]) -> tuple[Any, ...]:
     face = cropped.face
     if face is None or values is None:
-        return cropped.index, NO_FACE_ID, cropped.timestamp, 0.0, [np.nan] * 4, *np.full(shape, np.nan)
+        return cropped.index, NO_FACE_ID, cropped.timestamp, 0.0, *NOWHERE, *np.full(shape, np.nan), *UNSEEN
     # rounded only here, so that no output shows a probability on the wrong side of its threshold
     rounded = np.round(values, 6).reshape(shape)
-    return cropped.index, face.track, cropped.timestamp, face.confidence, face.box, *rounded
+    size = cropped.frame_size or UNSEEN[1]
+    place = face.box, NOWHERE[1]  # the pose is estimated for all rows at once
+    return cropped.index, face.track, cropped.timestamp, face.confidence, *place, *rounded, face.landmarks, size

@@ -4,13 +4,13 @@ import csv
 import glob
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..video.finding import LeftOut, find_videos, own_outputs
 from ..video.reading import VIDEO_SUFFIXES
 from ..video.selection import FrameSelection, parse_time
-from .calibration import Calibration
+from .calibration import Calibration, parse_neutral
 from .formats.tables import TABLES
 
 PROVENANCE = ".provenance.json"
@@ -92,21 +92,10 @@ def read_recordings(
         ValueError: If a column is unknown, a cell is wrong, or two rows have the same target. The message names the
             row, counted from 1 for the header.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = reader.fieldnames or []
-            rows = [*reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from error
-    if "file" not in columns or not set(columns) <= {"file", "name", *_CELLS}:
-        raise ValueError(f"{path} needs the column file, and may have name, {', '.join(_CELLS)}; found {columns}")
     found = []
     first: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in read_rows(path, ["file"], ["name", *_CELLS]):
         where = f"row {number} of {path}"
-        if None in row or None in row.values():
-            raise ValueError(f"{where} does not have {len(columns)} cells")
         video = path.parent / row["file"].strip()
         if not (video.is_dir() or (video.is_file() and video.suffix.lower() in VIDEO_SUFFIXES)):
             raise FileNotFoundError(f"{where}: {video} is neither a video nor a folder of images")
@@ -117,9 +106,9 @@ def read_recordings(
             raise ValueError(f"{where} {wrong} ({name}): give it another one in the column name")
         try:
             given = {cell: parse(row[cell]) for cell, parse in _CELLS.items() if row.get(cell, "").strip()}
-            neutral = given.pop("neutral", None)
+            neutral = given.pop("neutral", calibration)
             chosen = FrameSelection(**selection.to_dict() | given)
-            found.append((video, Target(output, name), chosen, Calibration(neutral) if neutral else calibration))
+            found.append((video, Target(output, name), chosen, neutral))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
     if not found:
@@ -127,30 +116,59 @@ def read_recordings(
     return found
 
 
-def parse_stretch(text: str) -> tuple[float, float]:
-    """Parse the start and the stop of a stretch.
+def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Read a CSV file whose first row names the columns.
 
-    Args:
-        text: START:STOP in seconds.
+    Returns:
+        Line number in the file, and text by column, of each row.
 
     Raises:
-        ValueError: If the text has another format.
-
-    >>> parse_stretch("2:4.5")
-    (2.0, 4.5)
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is no CSV file, a column is missing or unknown, or a row has another number of cells.
     """
     try:
-        start, stop = map(float, text.split(":"))
-    except ValueError as error:
-        raise ValueError(f"expected START:STOP in seconds, such as 2:4.5, found {text!r}") from error
-    return start, stop
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from error
+    if not set(needed) <= set(columns) <= {*needed, *optional}:
+        names = f"column{'s' * (len(needed) > 1)} {' and '.join(needed)}"
+        raise ValueError(f"{path} needs the {names}, and may have {', '.join(optional)}; found {columns}")
+    for number, row in rows:
+        if None in row or None in row.values():
+            raise ValueError(f"row {number} of {path} does not have {len(columns)} cells")
+    return rows
+
+
+def find_named(file: str, recordings: Mapping[str, str]) -> list[str]:
+    """List the recordings that a table of people may mean by `file`.
+
+    Its suffix may be left out, and it may have more or fewer folders. Recordings in the same folder come before those
+    whose folder may be the same.
+
+    Args:
+        file: Name, such as "day1/anna.mp4".
+        recordings: Name of the recording (file name with suffix) by its outputs' path below the output folder, without
+            suffix, such as "day1/anna". "" if the provenance that names it is damaged.
+    """
+    *folders, name = PurePosixPath(file.replace("\\", "/")).parts
+    fits = []
+    for key, source in recordings.items():
+        *own_folders, own = PurePosixPath(key).parts
+        if name in (own, source, PurePath(source).stem) or (not source and PurePath(name).stem == own):
+            shared = min(len(folders), len(own_folders))
+            if folders[len(folders) - shared :] == own_folders[len(own_folders) - shared :]:
+                fits.append((folders == own_folders, key))
+    return [key for same, key in fits if same] or [key for _, key in fits]
 
 
 _CELLS: Mapping[str, Callable[[str], Any]] = {
     "start": parse_time,
     "stop": parse_time,
     "every": int,
-    "neutral": parse_stretch,
+    "neutral": parse_neutral,
 }
 
 

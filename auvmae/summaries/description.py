@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 from tqdm.auto import tqdm
 
-from ..inference.formats.tables import FOREIGN, TABLES, why_not_loaded
+from ..inference.formats.tables import FOREIGN, TABLES, UNCALIBRATED, why_not_loaded
 from ..inference.prediction import AUPrediction, provenance_path
 from ..inference.recordings import PROVENANCE
 from ..knowledge.facs import au_column
@@ -211,7 +211,7 @@ def find_tables(folder: str | Path) -> tuple[dict[str, Path], dict[str, str]]:
         key = mark.with_name(stem).relative_to(folder).as_posix()
         for name, suffix in TABLES.items():
             table = mark.with_name(stem + suffix)
-            if table.is_file() and name not in FOREIGN:
+            if table.is_file() and name not in (*FOREIGN, UNCALIBRATED):
                 found[key] = table
             elif table.is_file() and key not in found:
                 left_out[key] = why_not_loaded(table)

@@ -32,6 +32,8 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
     grades = rows["intensities"] if graded else np.full(present.shape, np.nan)
     events["slope"] = _slopes(events, prediction)
     faces = np.where(prediction.success, rows["face_id"] if prediction.provenance.get("every_face") else -1, -2)
+    within = prediction.in_range
+    turned = np.full(len(rows), np.nan) if within is None else within == 0
     tables = []
     for face in np.unique(faces[faces > -2]).tolist():
         own = faces == face
@@ -42,6 +44,7 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
                 "au": [au_column(name) for name in prediction.au_names],
                 "seconds": time.sum(),
                 "seconds_without_face": absent,
+                "seconds_out_of_range": (seconds * turned)[own].sum(),
                 "present_seconds": (time * present[own]).sum(axis=0),
                 "intensity_seconds": (time * grades[own]).sum(axis=0),
                 "peak_intensity": grades[own].max(axis=0),
@@ -54,7 +57,8 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
             slopes=("slope", "count"),
             slope_sum=("slope", "sum"),
         )
-        tables.append(table.join(by_au.reindex(table["au"]).fillna(0), on="au"))
+        # without events, pandas does not know that the columns are numbers
+        tables.append(table.join(by_au.reindex(table["au"]).astype(float).fillna(0), on="au"))
     return pandas.concat(tables, ignore_index=True) if tables else pandas.DataFrame(columns=["face", "au"])
 
 
@@ -69,6 +73,7 @@ def measures_of(sums: pandas.DataFrame, by: list[str]) -> pandas.DataFrame:
         One row per group and action unit, in the order of their first appearance: the columns of `by`, au, and
 
         * seconds with the face, and seconds_without_face, without any;
+        * share_out_of_range of `seconds`, with the head turned further than in the training data; NaN if unknown;
         * share_of_time with the action unit, a fraction of `seconds`;
         * mean_intensity and peak_intensity in 0..5; NaN if the model grades none;
         * events, events_per_minute of `seconds`, mean_event_seconds (NaN without events);
@@ -81,6 +86,7 @@ def measures_of(sums: pandas.DataFrame, by: list[str]) -> pandas.DataFrame:
         {
             "seconds": added["seconds"],
             "seconds_without_face": added["seconds_without_face"],
+            "share_out_of_range": groups["seconds_out_of_range"].sum(min_count=1) / added["seconds"],
             "share_of_time": added["present_seconds"] / added["seconds"],
             "mean_intensity": groups["intensity_seconds"].sum(min_count=1) / added["seconds"],
             "peak_intensity": added["peak_intensity"],

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 
 import pandas
+
+from ..inference.recordings import find_named
 
 NEEDED, OPTIONAL = ("file", "person"), ("face", "condition", "group")
 
@@ -80,7 +82,7 @@ def match_recordings(
     matched: dict[str, list[Appearance]] = {}
     left_out: dict[str, str] = {}
     for one in appearances:
-        fits = _fitting(one.file, recordings)
+        fits = find_named(one.file, recordings)
         if len(fits) == 1:
             matched.setdefault(fits[0], []).append(one)
         else:
@@ -88,20 +90,3 @@ def match_recordings(
             left_out[one.file] = f"{reason} (named in the table of people)"
     left_out |= {key: "not in the table of people" for key in recordings if key not in matched}
     return matched, left_out
-
-
-def _fitting(file: str, recordings: dict[str, str]) -> list[str]:
-    """List the predictions that `file` may mean.
-
-    Those in the same folder come before those whose folder may be the same.
-    """
-    *folders, name = PurePosixPath(file.replace("\\", "/")).parts
-    fits = []
-    for key, source in recordings.items():
-        *own_folders, own = PurePosixPath(key).parts
-        # without a source, the provenance is damaged
-        if name in (own, source, PurePath(source).stem) or (not source and PurePath(name).stem == own):
-            shared = min(len(folders), len(own_folders))
-            if folders[len(folders) - shared :] == own_folders[len(own_folders) - shared :]:
-                fits.append((folders == own_folders, key))
-    return [key for same, key in fits if same] or [key for _, key in fits]

@@ -47,7 +47,10 @@ def command(script, tmp_path, monkeypatch):
 def detect(image):
     light = image.data.mean() / 255
     scores = [SimpleNamespace(score=light, category_name=f"channel{number}") for number in range(52)]
-    return SimpleNamespace(face_blendshapes=[scores] if light > 0.1 else [])
+    found = int(light > 0.1)
+    return SimpleNamespace(
+        face_blendshapes=[scores] * found, facial_transformation_matrixes=[light * np.eye(4)] * found
+    )
 
 
 def test_it_imports_nothing_that_mediapipe_lacks():

@@ -223,7 +223,7 @@ def test_the_command_calibrates(checkpoint, tmp_path, capsys):
     words = (video, "-m", checkpoint, "-o", out, "--device", "cpu")
     assert run_command(*words) == 0
     raw = pandas.read_csv(out / "a.csv")
-    for option in (("--neutral", "0:0.4"), ("--calibrate_quantile", "0.2")):
+    for option in (("--neutral", "0:0.4"), ("--neutral", "auto:0.2")):
         for summary in ("1 predicted, 0 skipped (already finished)", "0 predicted, 1 skipped (already finished)"):
             assert run_command(*words, *option) == 0
             assert summary in capsys.readouterr().out
@@ -236,7 +236,8 @@ def test_the_command_calibrates(checkpoint, tmp_path, capsys):
         "a.mp4 shows no face from 7 to 9 s (its clock begins at 0.00 s and ends at 1.16 s)" in capsys.readouterr().out
     )
     pandas.testing.assert_frame_equal(pandas.read_csv(out / "a.csv"), table)  # the earlier table is kept
-    assert run_command(*words, "--calibrate_quantile", "2") == 2
+    with pytest.raises(SystemExit):
+        run_command(*words, "--neutral", "auto:2")
     assert "quantile must lie in (0, 1), found 2.0" in capsys.readouterr().err
 
 

@@ -145,6 +145,20 @@ def test_the_timeline_shows_each_probability_at_its_time(timed):
     assert bands == [(12.5, 25), (0, 50), (62.5, 37.5)]
 
 
+def test_the_timeline_marks_heads_that_are_turned_too_far():
+    prediction = predict()
+    pose = np.zeros(len(prediction.rows), [*prediction.rows.dtype.descr, ("pose", float, (6,))])
+    for name in prediction.rows.dtype.names:
+        pose[name] = prediction.rows[name]
+    pose["pose"][30:, 4] = 0.5
+    pose["pose"][~prediction.success] = np.nan
+    known = {"pose_range": [[-0.3, 0.3], [-0.3, 0.3]]}
+    page = Tags(format_timeline(AUPrediction(pose, NAMES, [0.5] * 3, known), rate=10))
+    assert [(float(band["x"]), float(band["width"])) for band in page.of("turned") if "x" in band] == [(75, 25)] * 3
+    assert any("head out of range" in text for text in page.text)
+    assert not any("head out of range" in text for text in Tags(format_timeline(predict(), rate=10)).text)
+
+
 def test_a_single_frame_has_a_timeline():
     prediction = predict()
     page = Tags(format_timeline(AUPrediction(prediction.rows[:1], NAMES, [0.5] * 3, {}), rate=10))

@@ -1,5 +1,7 @@
 """Test that the readers of OpenFace's and Py-Feat's tables find the prediction in ours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas
 import pytest
@@ -9,7 +11,7 @@ from auvmae.inference.formats.openface import GRADED_AUS, openface_table
 from auvmae.inference.formats.pyfeat import fex_table
 from auvmae.inference.prediction import AUPrediction
 
-from .test_prediction import SOME, collect
+from .test_prediction import SOME, WHOLE, collect
 
 FOUND = [0, 1, 3, 4]
 """Rows of `SOME` with a face."""
@@ -102,12 +104,17 @@ def test_py_feats_columns(tmp_path):
         table[["FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight"]], prediction.rows["box"], atol=0.005
     )
     assert table.FaceScore.isna().tolist() == [False, False, True, False, False, False]
-    assert table[["Pitch", "Roll", "Yaw", "happiness", "x_0", "y_67"]].isna().all(axis=None)
+    np.testing.assert_allclose(table[["Pitch", "Roll", "Yaw"]], prediction.rows["pose"][:, [3, 5, 4]] * [-1, -1, 1])
+    assert table[["happiness", "x_0", "y_67"]].isna().all(axis=None)
     assert set(table.input) == {"a.mp4"}
     assert list(prediction.to_fex("in/a.mp4")["input"].unique()) == ["in/a.mp4"]
 
 
 def test_tables_for_other_programs_are_not_loaded(tmp_path):
+    whole = replace(collect(SOME), provenance=WHOLE)
+    path = whole.save(tmp_path / "a.csv", "openface")
+    with pytest.raises(ValueError, match=r"a\.csv is no table of `auvmae predict`: face_id"):
+        AUPrediction.load(path)
     path = collect(SOME).save(tmp_path / "b.feat.csv", "feat")
     path.with_name("b.feat.provenance.json").rename(tmp_path / "b.provenance.json")
     with pytest.raises(FileNotFoundError, match=r"--format feat\): predict again with --format csv"):

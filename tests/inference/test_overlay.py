@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from auvmae.faces.crop import iter_crops
+from auvmae.faces.pose import head_pose
 from auvmae.inference.overlay import write_overlay
 from auvmae.inference.prediction import AUPrediction
 from auvmae.video.reading import iter_frames
@@ -93,3 +94,20 @@ def test_another_number_of_frames_is_an_error(video, tmp_path):
     with pytest.raises(ValueError, match="zip"):
         write_overlay(video, replace(prediction, rows=prediction.rows[:-2]), tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_box_out_of_range_is_dark_and_named(video, tmp_path):
+    shape = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]])
+    prediction = predict(video)
+    prediction.rows["pose"][:, 3:] = head_pose(shape[None] * 40)[0, 3:]
+    yaw = prediction.rows["pose"][4, 4]
+    pictures = []
+    for name, low in (("in", yaw - 0.1), ("out", yaw + 0.1)):
+        known = replace(prediction, provenance={"pose_range": [[-1, 1], [low, 1]]})
+        write_overlay(video, known, tmp_path / f"{name}.mp4")
+        pictures.append([frame for _, _, frame in iter_frames(tmp_path / f"{name}.mp4")][4])
+    x, y, _, height = prediction.rows["box"][4].round().astype(int)
+    left = pictures[0].shape[1] - 128
+    trusted, turned = (bright(one)[y + 8 : y + height - 8, left + x].mean() for one in pictures)
+    assert trusted > 0.9
+    assert turned < 0.1

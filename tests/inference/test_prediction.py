@@ -1,6 +1,7 @@
 """Test that the table, its files and its figure show the prediction, and nothing else."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -8,13 +9,15 @@ import pytest
 from PIL import Image
 
 from auvmae.faces.crop import CroppedFrame
+from auvmae.faces.pose import head_pose
 from auvmae.faces.smoothing import TrackedFace
 from auvmae.inference.calibration import Calibration
-from auvmae.inference.prediction import AUPrediction, provenance_path
+from auvmae.inference.prediction import POSE, AUPrediction, provenance_path
 from auvmae.plotting.style import save_figure
 
 AU_COLUMNS = ["AU01_c", "AU12_c", "smile_c", "AU01_p", "AU12_p", "smile_p"]
 PROVENANCE = {"source": {"name": "a.mp4"}, "weights_sha256": "0" * 64}
+WHOLE = PROVENANCE | {"au_names": ["AU1", "AU12", "smile"], "thresholds": [0.5, 0.3, 0.9]}
 
 
 def collect(tracks, probs=None, timestamp=None, graded=False):
@@ -28,11 +31,19 @@ def collect(tracks, probs=None, timestamp=None, graded=False):
             if track is None:
                 yield CroppedFrame(frame, time, None, None), None
             else:
-                face = TrackedFace(np.array([1.234, 2, 30, 40]) + track, np.zeros((5, 2)), 0.9871, track)
-                yield CroppedFrame(frame, time, face, np.zeros((8, 8, 3), np.uint8)), row
+                face = TrackedFace(np.array([1.234, 2, 30, 40]) + track, LANDMARKS[track], 0.9871, track)
+                yield CroppedFrame(frame, time, face, np.zeros((8, 8, 3), np.uint8), (100, 80)), row
 
     return AUPrediction.collect(stream(), ["AU1", "AU12", "smile"], [0.5, 0.3, 0.9], PROVENANCE, graded)
 
+
+LANDMARKS = np.array(
+    [
+        [[20, 20], [40, 20], [30, 31], [22, 42], [38, 42]],
+        [[20, 20], [40, 20], [36, 31], [24, 42], [38, 42]],  # the nose points to the right of the image
+    ],
+    float,
+)
 
 SOME = [(0, 0), (1, 0), (2, None), (3, 1), (4, 1)]
 
@@ -40,14 +51,30 @@ SOME = [(0, 0), (1, 0), (2, None), (3, 1), (4, 1)]
 def test_columns_are_those_of_openface_and_empty_without_a_face():
     table = collect(SOME).to_dataframe()
     box = ["box_x", "box_y", "box_w", "box_h"]
-    assert list(table) == ["frame", "face_id", "timestamp", "confidence", "success", *AU_COLUMNS, *box]
+    assert list(table) == ["frame", "face_id", "timestamp", "confidence", "success", *AU_COLUMNS, *box, *POSE]
     assert table.frame.tolist() == [0, 1, 2, 3, 4]
     assert table.face_id.tolist() == [0, 0, -1, 1, 1]
     assert table.success.tolist() == [1, 1, 0, 1, 1]
     assert table.confidence.tolist() == [0.9871, 0.9871, 0.0, 0.9871, 0.9871]
-    assert table.loc[2, [*AU_COLUMNS, *box]].isna().all()
+    assert table.loc[2, [*AU_COLUMNS, *box, *POSE]].isna().all()
     assert not table.drop(index=2).isna().any(axis=None)
     assert table.loc[3, box].tolist() == [2.23, 3, 31, 41]
+
+
+def test_a_row_says_whether_the_head_is_turned_further_than_in_training(tmp_path):
+    prediction = collect(SOME)
+    expected = head_pose(np.repeat(LANDMARKS, 2, axis=0), np.tile([100, 80], (4, 1)))
+    seen = np.array([0, 1, 3, 4])
+    np.testing.assert_allclose(prediction.rows["pose"][seen], expected, atol=1e-4)
+    assert "in_range" not in prediction.to_dataframe()
+    straight, turned = expected[0, 4], expected[2, 4]
+    assert abs(straight) < 0.01 < 0.2 < abs(turned)
+    known = replace(prediction, provenance=WHOLE | {"pose_range": [[-1, 1], [-0.1, 0.1]]})
+    assert known.in_range.tolist() == [1, 1, -100, 0, 0]
+    known.save(tmp_path / "a.csv")
+    table = pandas.read_csv(tmp_path / "a.csv")
+    assert table["in_range"].fillna(-1).tolist() == [1, 1, -1, 0, 0]
+    np.testing.assert_array_equal(AUPrediction.load(tmp_path / "a.csv").rows["pose"], known.rows["pose"])
 
 
 def test_intensities_stand_beside_the_probabilities():
@@ -75,7 +102,7 @@ def test_what_is_saved_is_the_table(tmp_path, name):
     prediction.save(path)
     assert path.read_bytes() == before
     if path.suffix == ".csv":
-        assert before.decode().splitlines()[3] == "2,-1,0.2,0.0,0" + "," * 10
+        assert before.decode().splitlines()[3] == "2,-1,0.2,0.0,0" + "," * 16
 
 
 def test_no_output_contradicts_another(tmp_path):

@@ -1,5 +1,7 @@
 """Test measures and pairs against loops over frames and events."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas
 import pytest
@@ -31,6 +33,7 @@ def by_hand(prediction, face, fps=25):
                 "au": name,
                 "seconds": len(own) / fps,
                 "seconds_without_face": (table["success"] == 0).sum() / fps,
+                "share_out_of_range": (own["in_range"] == 0).mean(),
                 "share_of_time": (own[f"{name}_c"] == 1).mean(),
                 "mean_intensity": own[f"{name}_r"].mean() if grades else np.nan,
                 "peak_intensity": own[f"{name}_r"].max() if grades else np.nan,
@@ -107,3 +110,16 @@ def test_a_recording_without_a_face_counts_nothing():
     prediction = forge_prediction([(0, None), (1, None)])
     assert sums_of(prediction).empty
     assert np.isnan(PairCounts.of(prediction).cooccurrence).all()
+
+
+def test_a_recording_without_events_is_measured():
+    quiet = forge_prediction(one_person(), seed=1)
+    quiet = replace(quiet, thresholds=[1.0] * 3)
+    assert quiet.to_events().empty
+    busy = forge_prediction(one_person(), seed=2)
+    found = measures_of(pandas.concat([sums_of(quiet), sums_of(busy)]), ["face"])
+    alone = measures_of(sums_of(busy), ["face"])
+    assert measures_of(sums_of(quiet), ["face"])[["share_of_time", "events"]].eq(0).all(axis=None)
+    np.testing.assert_allclose(found["share_of_time"], alone["share_of_time"] / 2)
+    np.testing.assert_array_equal(found["events"], alone["events"])
+    np.testing.assert_allclose(found["mean_event_seconds"], alone["mean_event_seconds"])

@@ -9,13 +9,17 @@ from auvmae.inference.prediction import AUPrediction
 NAMES = ["AU6", "AU12", "AU25"]
 
 
+LANDMARKS = np.array([[20.0, 20], [40, 20], [26, 31], [22, 42], [38, 42]])
+"""Of a head that is turned to the left of the image."""
+
+
 def forge_prediction(frames, name="a.mp4", every_face=False, graded=True, fps=25, seed=0):
     """Predict smooth random values for `frames`, pairs of frame number and track (None without a face)."""
     rng = np.random.default_rng(seed)
     waves = rng.uniform(0.5, 8, (2, 2, 3))
     provenance = {
         **{"source": {"name": name}, "weights_sha256": "0" * 64, "au_names": NAMES, "thresholds": [0.5, 0.4, 0.6]},
-        **{"every_face": every_face, "model": "forged"},
+        **{"every_face": every_face, "model": "forged", "pose_range": [[-0.5, 0.5], [-0.1, 0.1]]},
     }
 
     def stream():
@@ -23,7 +27,12 @@ def forge_prediction(frames, name="a.mp4", every_face=False, graded=True, fps=25
             if track is None:
                 yield CroppedFrame(frame, frame / fps, None, None), None
                 continue
-            face = TrackedFace(np.array([1.0, 2, 30, 40]) + track, np.zeros((5, 2)), 0.9, track)
+            face = TrackedFace(
+                np.array([1.0, 2, 30, 40]) + track,
+                LANDMARKS + np.eye(5)[2][:, None] * [0.05 * (frame % 160), 0],
+                0.9,
+                track,
+            )
             values = 0.5 + 0.5 * np.sin(waves[0] * frame / fps * 6 + waves[1] + track)  # (2, 3)
             values = values * [[1], [5]] if graded else values[0]
             yield CroppedFrame(frame, frame / fps, face, np.zeros((8, 8, 3), np.uint8)), values

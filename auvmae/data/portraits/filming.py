@@ -6,17 +6,20 @@ network cannot rely on how the renderer draws.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...faces.pose import RARE, rotation_angles, rotation_matrices
 from .action_units import LIPS_PART, SCALE, expression_weights, lip_opening, measure_lips_part, shape_matrix
 from .drawing.lids import Look
+from .drawing.mesh import rotate
 from .drawing.rendering import Portrait, Shot
 from .drawing.wrinkles import Wrinkles
+from .fitting import Fit
 from .rig import FloatArray, single, without_side
 from .script import BLINK, Script, draw_walk
 
@@ -25,6 +28,9 @@ HIGHEST_HEAD = (0.32, 0.22, 0.25)
 
 IDENTITY_MORPH = 0.55
 """Standard deviation of the weights that change the identity of a portrait."""
+
+UPRIGHT = 0.15
+"""Pitch of the rig, in radians, at which a face looks straight ahead: the median of the portraits."""
 
 WRINKLED = 0.6
 """Share of the videos in which movements wrinkle the skin beyond what the mesh shades."""
@@ -91,6 +97,28 @@ def film(
         found = script.intensities[frame].copy()
         found[LIPS_PART] = measure_lips_part(lip_opening(rendered.vertices, rig))
         yield camera.take(rendered.frame, rng), found
+
+
+def head_range(fits: Iterable[Fit], rng: np.random.Generator) -> list[list[float]]:
+    """Find the usual pitch and yaw of the heads in rendered videos.
+
+    See `faces.pose.usual_range`, which measures what is known here.
+
+    Args:
+        fits: Fits of the portraits.
+        rng: Source of the draws.
+
+    Returns:
+        [[pitch, pitch], [yaw, yaw]] in radians, with the axes of `faces.pose` and `UPRIGHT`.
+    """
+    heads = [camera_rotation(rotate(*head) @ fit.rotation) for fit in fits for head in _draw_heads(32, rng)]
+    return np.quantile(rotation_angles(np.array(heads))[:, :2], RARE, axis=0).T.round(2).tolist()
+
+
+def camera_rotation(rotation: NDArray[Any]) -> NDArray[np.float64]:
+    """Convert a rotation (3, 3) of the rig to that of an upright head, `faces.pose`."""
+    flip = np.diag([1.0, -1.0, -1.0])
+    return np.asarray(flip @ rotation @ flip @ rotation_matrices(np.array([[-UPRIGHT, 0.0, 0.0]]))[0])
 
 
 def _draw_heads(count: int, rng: np.random.Generator) -> NDArray[np.float64]:

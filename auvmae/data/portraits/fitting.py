@@ -356,7 +356,7 @@ def fit_folder(rig: Rig, portraits: Path, landmarks: Path, output: Path) -> dict
     Returns:
         The fits by the path of the portrait. Portraits where MTCNN detects no face are left out.
     """
-    from ...faces.mtcnn import MTCNNDetector
+    from ...faces.detectors.mtcnn import MTCNNDetector
 
     detector = MTCNNDetector()
     fits, digests = {}, {}

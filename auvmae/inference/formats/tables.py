@@ -11,7 +11,13 @@ from .pyfeat import fex_table
 if TYPE_CHECKING:
     import pandas
 
-TABLES = {"csv": ".csv", "parquet": ".parquet", "openface": ".openface.csv", "feat": ".feat.csv"}
+UNCALIBRATED = "uncalibrated"
+"""Format of a table that waits for the baseline of its person, see `people.predict_people`."""
+
+TABLES = {
+    **{"csv": ".csv", "parquet": ".parquet", "openface": ".openface.csv", "feat": ".feat.csv"},
+    UNCALIBRATED: ".uncalibrated.csv",
+}
 """Formats of a table, and the suffixes of their files in a folder of predictions."""
 
 FOREIGN = ("openface", "feat")
@@ -33,7 +39,8 @@ def write_table(
         ValueError: If there is no such format.
     """
     if name not in TABLES:
-        raise ValueError(f"a prediction is saved as {', '.join(TABLES)}, not as {path.name}")
+        known = ", ".join(one for one in TABLES if one != UNCALIBRATED)
+        raise ValueError(f"a prediction is saved as {known}, not as {path.name}")
     if name == "openface":
         table = openface_table(table, au_names)
     elif name == "feat":
@@ -47,7 +54,12 @@ def write_table(
 
 
 def why_not_loaded(path: Path) -> str:
-    """Explain why a table for other programs cannot be loaded, "" for all others."""
+    """Explain why an unfinished table, or one for other programs, is not loaded.
+
+    It is "" for all others.
+    """
+    if path.name.endswith(TABLES[UNCALIBRATED]):
+        return f"{path} waits for the baseline of its person: run `auvmae predict --neutral-from` again"
     for name in FOREIGN:
         if path.name.endswith(TABLES[name]):
             return f"{path} was written for other programs (--format {name}): predict again with --format csv"

@@ -35,7 +35,7 @@ WRONG_FLAGS: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (PREDICT, "--threshold", ("nan", "inf", "0", "1", "-0.1", "1.5", "x")),
     (PREDICT, "--clip_stride", ("0", "-1", "99", "1.5", "x")),
     (PREDICT, "--batch_size", ("0", "-1", "1.5", "x")),
-    (PREDICT, "--calibrate_quantile", ("nan", "-0.1", "1.5", "x")),
+    (PREDICT, "--neutral", ("auto:nan", "auto:-0.1", "auto:1.5", "auto:")),
     (PREDICT, "--neutral", ("5:1", "a:b", "nan:2", "1", "9:9")),
     (PREDICT, "--level", ("x", "")),
     (PREDICT, "--device", ("nope", "cuda:99")),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .face import Face, check_frame
+from ..face import Face, check_frame
 from .mtcnn import DETECTION_SIDE
 
 MIN_SCORE = 0.5

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .face import Face, check_frame
+from ..face import Face, check_frame
 
 DETECTION_SIDE = 480
 """Larger frames are searched as if their shorter side had this many pixels."""

@@ -1,0 +1,1 @@
+"""Detect faces in single frames, one detector per file."""

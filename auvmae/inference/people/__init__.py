@@ -1,0 +1,1 @@
+"""Calibrate all recordings of a person by one neutral baseline."""
