@@ -18,6 +18,7 @@ from ..system.files import read_json_object, replacing
 from .calibration import Calibration, find_shifts, shift_probs
 from .events import EventRule, find_events
 from .formats.elan import format_eaf
+from .formats.openface import POSE
 from .formats.pyfeat import as_fex, fex_table
 from .formats.tables import why_not_loaded, write_table
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 NO_FACE_ID = -1
 """`face_id` of a frame without a face."""
-
-POSE = ("pose_Tx", "pose_Ty", "pose_Tz", "pose_Rx", "pose_Ry", "pose_Rz")
-"""Columns of the pose of the head, as OpenFace names them."""
 
 POSE_DIGITS = 4
 

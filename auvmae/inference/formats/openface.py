@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 ROW = ["frame", "face_id", "timestamp", "confidence", "success"]
 POSE = ["pose_Tx", "pose_Ty", "pose_Tz", "pose_Rx", "pose_Ry", "pose_Rz"]
+"""Columns of the pose of the head."""
 
 GRADED_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 """Action units that OpenFace grades, as `AU01_r`. It detects them and AU28, as `AU01_c`."""
@@ -23,14 +24,14 @@ def openface_table(table: "pandas.DataFrame", au_names: Sequence[str]) -> "panda
         au_names: Its N names.
 
     Returns:
-        Columns frame (from 1), face_id, timestamp, confidence, success, pose_Tx ... (if `table` has them), AU01_r ...
-        (intensity, 0 to 5), AU01_c ... (0, 1). The action units are those of OpenFace, empty where the prediction lacks
-        them, and all others of the prediction. There are no AU01_r if the model grades no intensities. In a frame
-        without a face, face_id, pose and action units are 0. All names but the first begin with a space, as in OpenFace
-        2.0 and 2.1.
+        Columns frame (from 1), face_id, timestamp, confidence, success, pose_Tx ... (millimetres), pose_Rx ...
+        (radians), AU01_r ... (intensity, 0 to 5), AU01_c ... (0, 1). The action units are those of OpenFace, empty
+        where the prediction lacks them, and all others of the prediction. There are no AU01_r if the model grades no
+        intensities. In a frame without a face, face_id, pose and action units are 0. All names but the first begin with
+        a space, as in OpenFace 2.0 and 2.1.
     """
     expected = {"r": GRADED_AUS, "c": (*GRADED_AUS, 28)}
-    names = [*ROW, *(name for name in POSE if name in table)]
+    names = [*ROW, *POSE]
     for suffix, aus in expected.items():
         own = [f"{au_column(name)}_{suffix}" for name in au_names if f"{au_column(name)}_{suffix}" in table]
         if own:

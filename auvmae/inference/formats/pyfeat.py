@@ -43,9 +43,8 @@ def fex_table(table: "pandas.DataFrame", au_names: Sequence[str], media: str) ->
     columns["FaceScore"] = table["confidence"].where(found)
     columns |= {au_column(name): table[f"{au_column(name)}_p"] for name in au_names}
     columns |= dict.fromkeys([*POSE, *EMOTIONS, *LANDMARKS], np.nan)
-    if "pose_Rx" in table:
-        # OpenFace's axes point right, down and away from the camera; Py-Feat's signs are those of the person
-        columns |= {"Pitch": -table["pose_Rx"], "Roll": -table["pose_Rz"], "Yaw": table["pose_Ry"]}
+    # OpenFace's axes point right, down and away from the camera; Py-Feat's signs are those of the person
+    columns |= {"Pitch": -table["pose_Rx"], "Roll": -table["pose_Rz"], "Yaw": table["pose_Ry"]}
     return pandas.DataFrame({**columns, "input": media})
 
 
