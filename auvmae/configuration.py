@@ -37,7 +37,12 @@ AUTO_MAP = {
 }
 
 LATER = {
-    *("stem_channels", "stem_blocks", "grade_intensities", "weigh_positions", "au_checks", "stored_positions"),
+    "stem_channels",
+    "stem_blocks",
+    "grade_intensities",
+    "weigh_positions",
+    "au_checks",
+    "stored_positions",
     "pose_range",
 }
 """Fields that older checkpoints do not have; their weights say the same, so that a loss of one is noticed."""

@@ -62,10 +62,9 @@ def film_pose(portrait: Portrait, wide: bool, rng: np.random.Generator) -> Video
             shot = Shot(weights, head=tuple(head), turn=turn)
             rendered = portrait.render(shot)
             # the crop is rotated as well, so the whole rotation is that from the mesh to the points in the frame
-            before, after = rendered.vertices * (1, -1, -1), rendered.points * (1, 1, -1)
+            before, after = rendered.vertices.astype(float), rendered.points * (1.0, -1.0, 1.0)
             left, _, right = np.linalg.svd((after - after.mean(0)).T @ (before - before.mean(0)))
-            flip = np.diag([1.0, -1.0, -1.0])
-            angles.append(camera_rotation(flip @ left @ right @ flip))
+            angles.append(camera_rotation(left @ right))
             yield frame, frame / FRAME_RATE, rendered.frame
 
     nowhere = np.full((5, 2), np.nan)

@@ -74,8 +74,8 @@ def write_rows(detector: "AUDetector", frames: "Iterator[Frame]", file: TextIO) 
 
     frames_done = frames_found = 0
     last = None
+    known = {"pose_range": detector.model.config.pose_range}
     for cropped, values in detector.stream(frames):
-        known = {"pose_range": detector.model.config.pose_range}
         row = AUPrediction.collect([(cropped, values)], detector.au_names, detector.thresholds, known, detector.grades)
         file.write(row.to_dataframe().to_csv(index=False, header=last is None, lineterminator="\n"))
         file.flush()

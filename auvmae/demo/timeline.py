@@ -42,7 +42,7 @@ def format_timeline(prediction: AUPrediction, rate: float) -> str:
     end = float(times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1 / rate))
     edges = np.append(times, end) / end * 100
     events = replace(prediction, rows=rows).to_events()
-    turned = np.zeros(len(rows), bool) if prediction.in_range is None else prediction.in_range == 0
+    turned = prediction.in_range == 0
     untrusted = "".join(
         f'<rect class="{kind}" x="{edges[start]:.3f}" width="{edges[stop] - edges[start]:.3f}" height="100"/>'
         for kind, marked in (("absent", ~prediction.success), ("turned", turned))

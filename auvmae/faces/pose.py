@@ -54,12 +54,10 @@ def head_pose(landmarks: NDArray[np.floating], frame_sizes: NDArray[np.floating]
     """
     places = np.asarray(landmarks, float)
     pose = np.full((len(places), 6), np.nan)
-    eyes = places[:, 1] - places[:, 0]
-    usable = np.isfinite(places).all(axis=(1, 2)) & (np.linalg.norm(eyes, axis=1) > 0)
-    seen = np.delete(places[usable], 2, axis=1) - places[usable, 2:3]
-    usable[usable] = np.linalg.norm(seen, axis=2).min(axis=1, initial=np.inf) > 0
-    seen = np.delete(places[usable], 2, axis=1) - places[usable, 2:3]
-    angles, scales = _fit(seen)
+    seen = np.delete(places, 2, axis=1) - places[:, 2:3]  # relative to the nose
+    # comparisons with NaN are false
+    usable = (np.linalg.norm(seen, axis=2) > 0).all(axis=1) & (seen[:, 0] != seen[:, 1]).any(axis=1)
+    angles, scales = _fit(seen[usable])
     pose[usable, 3:] = angles
     if frame_sizes is not None:
         sizes = np.asarray(frame_sizes, float)[usable]

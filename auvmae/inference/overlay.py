@@ -1,15 +1,15 @@
 """Draw predictions on a recording, with face boxes and a bar per action unit."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..faces.crop_files import has_index, read_index
-from ..faces.pose import in_range
 from ..knowledge.facs import au_column
 from ..system.read_ahead import read_ahead
 from ..video.container import VideoDecodeError
@@ -52,18 +52,17 @@ def write_overlay(video: str | Path, prediction: AUPrediction, path: str | Path,
     panel = _Panel(prediction, height)
     selection = FrameSelection(**prediction.provenance.get("selection", {}))
     timed = not np.isnan(prediction.rows["timestamp"]).any()
-    known = prediction.provenance.get("pose_range")
 
     def draw() -> Generator[tuple[np.ndarray, float], None, None]:
         begin = None if selection.timed else 0.0
         frames = _selected_frames(video, selection, not boxes)
-        for rows, (_, timestamp, frame) in zip(_rows_of_frames(prediction), frames, strict=True):
+        for (rows, turned), (_, timestamp, frame) in zip(_rows_of_frames(prediction), frames, strict=True):
             begin = timestamp if begin is None else begin
             picture = Image.new("RGB", (panel.width + width, panel.height), "black")
             if frame is not None:
                 shown = Image.fromarray(frame)
                 if boxes:
-                    _draw_boxes(shown, rows, panel, known)
+                    _draw_boxes(shown, rows, turned, panel)
                 if shown.size != (width, height):
                     shown = shown.resize((width, height))
                 picture.paste(shown, (panel.width, 0))
@@ -106,25 +105,27 @@ def frame_size(video: str | Path) -> tuple[int, int]:
     raise VideoDecodeError.of(video, "all frames are damaged")
 
 
-def _rows_of_frames(prediction: AUPrediction) -> Iterator[np.ndarray]:
-    """Split the rows by frame; a frame without faces has none."""
-    starts = np.flatnonzero(np.diff(prediction.rows["frame"], prepend=-1))
-    for rows in np.split(prediction.rows, starts[1:]):
-        yield rows[rows["face_id"] >= 0]
+def _rows_of_frames(prediction: AUPrediction) -> Iterator[tuple[np.ndarray, NDArray[np.bool_]]]:
+    """Split the rows by frame, and whether their heads are out of range.
+
+    A frame without faces has none.
+    """
+    starts = np.flatnonzero(np.diff(prediction.rows["frame"], prepend=-1))[1:]
+    turned = np.split(prediction.in_range == 0, starts)
+    for rows, out in zip(np.split(prediction.rows, starts), turned, strict=True):
+        found = rows["face_id"] >= 0
+        yield rows[found], out[found]
 
 
-def _draw_boxes(
-    picture: Image.Image, rows: np.ndarray, panel: "_Panel", known: Sequence[Sequence[float]] | None
-) -> None:
+def _draw_boxes(picture: Image.Image, rows: np.ndarray, turned: NDArray[np.bool_], panel: "_Panel") -> None:
     draw = ImageDraw.Draw(picture)
-    trusted = np.ones(len(rows), bool) if known is None else in_range(rows["pose"], known)
-    for row, within in zip(rows, trusted, strict=True):
+    for row, out in zip(rows, turned, strict=True):
         x, y, width, height = row["box"].round().tolist()
         color = _color(row)
-        outline = color if within else _dark(color)
+        outline = _dark(color) if out else color
         draw.rectangle((x, y, x + width, y + height), outline=outline, width=max(2, picture.height // 240))
         label = f"face {row['face_id']}" + (f"  {row['confidence']:.2f}" if row["confidence"] else "")
-        label += "" if within else "  out of range"
+        label += "  out of range" if out else ""
         draw.text((x, y - 2), label, color, panel.font, "lb", stroke_width=2, stroke_fill="black")
 
 

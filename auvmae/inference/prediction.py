@@ -12,7 +12,7 @@ from numpy.lib.recfunctions import assign_fields_by_name
 from numpy.typing import NDArray
 
 from ..faces.crop import CroppedFrame
-from ..faces.pose import head_pose, in_range
+from ..faces.pose import in_range
 from ..knowledge.facs import au_column
 from ..system.files import read_json_object, replacing
 from .calibration import Calibration, find_shifts, shift_probs
@@ -21,21 +21,11 @@ from .formats.elan import format_eaf
 from .formats.openface import POSE
 from .formats.pyfeat import as_fex, fex_table
 from .formats.tables import why_not_loaded, write_table
+from .rows import NO_FACE_ID, collect_rows, row_type
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
-
-NO_FACE_ID = -1
-"""`face_id` of a frame without a face."""
-
-POSE_DIGITS = 4
-
-NOWHERE = [np.nan] * 4, [np.nan] * 6
-"""Box and pose of no face."""
-
-UNSEEN = np.full((5, 2), np.nan), (np.nan, np.nan)
-"""Landmarks of no face, and an unknown frame size."""
 
 
 def provenance_path(table: str | Path) -> Path:
@@ -82,16 +72,7 @@ class AUPrediction:
 
         With `graded`, its values hold intensities as well.
         """
-        count, values = len(au_names), ("probs", "intensities")[: 1 + graded]
-        kind = _row_type(count, values)
-        found = np.fromiter(
-            (_to_row(cropped, found, (len(values), count)) for cropped, found in stream),
-            [*kind.descr, ("landmarks", "f8", (5, 2)), ("frame_size", "f8", (2,))],
-        )
-        rows = np.empty(len(found), kind)
-        assign_fields_by_name(rows, found)
-        # rounded only here, so that no table shows a pose on the wrong side of the range
-        rows["pose"] = head_pose(found["landmarks"], found["frame_size"]).round(POSE_DIGITS)
+        rows = collect_rows(stream, len(au_names), graded)
         return cls(rows, au_names, thresholds, provenance)
 
     @classmethod
@@ -129,7 +110,7 @@ class AUPrediction:
             for field, suffix in (("probs", "p"), ("intensities", "r"), ("raw", "raw")):
                 if field == "probs" or any(f"{column}_{suffix}" in table for column in columns):
                     fields[field] = table[[f"{column}_{suffix}" for column in columns]].to_numpy()
-            rows = np.empty(len(table), _row_type(len(names), fields))
+            rows = np.empty(len(table), row_type(len(names), fields))
             for field, values in fields.items():
                 rows[field] = values
         except KeyError as error:
@@ -198,14 +179,14 @@ class AUPrediction:
         return present
 
     @property
-    def in_range(self) -> NDArray[np.int8] | None:
+    def in_range(self) -> NDArray[np.int8]:
         """Tell where the head is turned no further than in the training data, int8 (R,).
 
-        1 or 0; -100 without a face or a pose. None if the range of the checkpoint is unknown.
+        1 or 0; -100 without a face or a pose, and everywhere if the range of the checkpoint is unknown.
         """
         known = self.provenance.get("pose_range")
         if known is None:
-            return None
+            return np.full(len(self.rows), -100, np.int8)
         return np.where(np.isnan(self.rows["pose"][:, 3]), -100, in_range(self.rows["pose"], known)).astype(np.int8)
 
     def to_dataframe(self) -> "pandas.DataFrame":
@@ -238,9 +219,9 @@ class AUPrediction:
         for name, values in zip("xywh", self.rows["box"].astype(float).round(2).T, strict=True):
             columns[f"box_{name}"] = values
         columns |= zip(POSE, self.rows["pose"].T, strict=True)
-        if (within := self.in_range) is not None:
-            columns["in_range"] = pandas.array(within, "Int8")
-            columns["in_range"][within < 0] = pandas.NA
+        if self.provenance.get("pose_range") is not None:
+            columns["in_range"] = pandas.array(self.in_range, "Int8")
+            columns["in_range"][self.in_range < 0] = pandas.NA
         return pandas.DataFrame(columns)
 
     def to_fex(self, media: str | None = None) -> "pandas.DataFrame":
@@ -335,26 +316,3 @@ class AUPrediction:
     def _overlap(self) -> bool:
         """Tell whether a frame shows several faces."""
         return len(np.unique(self.rows["frame"])) < len(self.rows)
-
-
-def _row_type(count: int, values: Iterable[str]) -> "np.dtype[np.void]":
-    """Return the type of a row.
-
-    Args:
-        count: Number of action units.
-        values: Those fields of probs, intensities and raw that the row has.
-    """
-    fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
-    fields += [("pose", "f8", (6,))]
-    return np.dtype([*fields, *((name, "f8", (count,)) for name in ("probs", "intensities", "raw") if name in values)])
-
-
-def _to_row(cropped: CroppedFrame, values: NDArray[np.floating] | None, shape: tuple[int, int]) -> tuple[Any, ...]:
-    face = cropped.face
-    if face is None or values is None:
-        return cropped.index, NO_FACE_ID, cropped.timestamp, 0.0, *NOWHERE, *np.full(shape, np.nan), *UNSEEN
-    # rounded only here, so that no output shows a probability on the wrong side of its threshold
-    rounded = np.round(values, 6).reshape(shape)
-    size = cropped.frame_size or UNSEEN[1]
-    place = face.box, NOWHERE[1]  # the pose is estimated for all rows at once
-    return cropped.index, face.track, cropped.timestamp, face.confidence, *place, *rounded, face.landmarks, size

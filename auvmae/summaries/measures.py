@@ -32,8 +32,8 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
     grades = rows["intensities"] if graded else np.full(present.shape, np.nan)
     events["slope"] = _slopes(events, prediction)
     faces = np.where(prediction.success, rows["face_id"] if prediction.provenance.get("every_face") else -1, -2)
-    within = prediction.in_range
-    turned = np.full(len(rows), np.nan) if within is None else within == 0
+    known = prediction.provenance.get("pose_range") is not None
+    turned = np.where(known, prediction.in_range == 0, np.nan)
     tables = []
     for face in np.unique(faces[faces > -2]).tolist():
         own = faces == face
