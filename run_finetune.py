@@ -30,7 +30,7 @@ from auvmae.runs.report import FoldReport
 from auvmae.runs.run_folder import save_run
 from auvmae.system.endings import EXPECTED, run_command
 from auvmae.training.finetuning import AUVMAETrainer, FrameAUMetrics
-from auvmae.training.lora import MergeLora
+from auvmae.training.partial_training import MergeLora, freeze_all_but
 from auvmae.training.seen_subjects import trained_on
 from auvmae.training.thresholds import tune_thresholds
 from auvmae.training.trainer import train
@@ -55,9 +55,13 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
     fields = {"clip_length": data.clip_length, **levels.evaluation._asdict()}
     if args.do_train and "intensities" not in rows["train"].features:
         fields["grade_intensities"] = False  # nothing would train that head
+    if args.do_train and "side_intensities" not in rows["train"].features:
+        fields["grade_sides"] = False
     if args.do_train:
         fields["pose_range"] = pose_range(rows)
     model = build_classifier(arguments.model, names, args.do_train, args.drop_path, args.lora_rank, **fields)
+    if args.train_only and args.do_train:
+        freeze_all_but(model, args.train_only)
     config = model.config
     seen = trained_on(arguments.model.model_name_or_path, args, data.trained_datasets, rows)
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std, crop_recipe(rows), seen)

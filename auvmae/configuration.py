@@ -40,6 +40,8 @@ LATER = {
     "stem_channels",
     "stem_blocks",
     "grade_intensities",
+    "grade_sides",
+    "side_checks",
     "weigh_positions",
     "au_checks",
     "stored_positions",
@@ -105,6 +107,9 @@ class AUVMAEConfig(VideoMAEConfig):
             number. See `ConvolutionalStem`.
         stem_blocks (`list[int]`, *optional*): Residual blocks after each of these convolutions; none by default.
         grade_intensities (`bool`, defaults to False): Whether a second head predicts intensities.
+        grade_sides (`bool`, defaults to False): Whether another head predicts the intensity of each side of the face.
+        side_checks (`dict[str, str]`, *optional*): Outcome of the check of left minus right on real faces, likewise.
+            Action units that it does not name have no sides. By default, all have, and nothing is known.
         weigh_positions (`bool`, defaults to False): Whether the heads learn a weight for every position and channel,
             instead of averaging the positions.
         stored_positions (`bool`, defaults to False): Whether checkpoints hold their table of positions. VideoMAE's is
@@ -117,7 +122,10 @@ class AUVMAEConfig(VideoMAEConfig):
     """
 
     model_type = "auvmae"
-    keys_to_ignore_at_inference = ["intensity_logits"]  # the metrics of a run are those of the occurrences
+    keys_to_ignore_at_inference = [
+        "intensity_logits",
+        "side_logits",
+    ]  # the metrics of a run are those of the occurrences
 
     image_size: int = 224
     patch_size: int = 16
@@ -133,6 +141,8 @@ class AUVMAEConfig(VideoMAEConfig):
     stem_channels: list[int] | None = None
     stem_blocks: list[int] | None = None
     grade_intensities: bool = False
+    grade_sides: bool = False
+    side_checks: dict[str, str] | None = None
     weigh_positions: bool = False
     stored_positions: bool = False
 
@@ -280,6 +290,12 @@ class AUVMAEConfig(VideoMAEConfig):
 
     def validate_checks(self) -> None:
         """Check that each action unit has one outcome of a check, if any has."""
+        sides = self.side_checks
+        if sides is not None and not ({*sides} <= {*self.au_names} and {*sides.values()} <= {*CHECKS}):
+            raise ValueError(
+                f"side_checks must give one of {', '.join(CHECKS)} for action units of the model "
+                f"({', '.join(self.au_names)}), found {sides}."
+            )
         checks = self.au_checks
         if checks is not None and (sorted(checks) != sorted(self.au_names) or not {*checks.values()} <= {*CHECKS}):
             raise ValueError(

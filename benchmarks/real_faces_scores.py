@@ -44,11 +44,22 @@ MIN_FRAMES = 30
 
 def load_channels(path: Path) -> pandas.DataFrame:
     """Load a file of `mediapipe_channels.py`, and give every action unit its channel."""
-    with np.load(path) as saved:
-        index = pandas.MultiIndex.from_arrays([saved["clip"], saved["frame"]], names=["clip", "frame"])
-        columns = pandas.DataFrame(saved["scores"].astype(float), index, saved["channels"])
+    columns = _read_channels(path)
     means = {au: columns[list(names)].mean(axis=1) for au, names in CHANNELS.items()}
     return pandas.DataFrame(means | {"AU25": columns[list(CHANNELS["AU25"])].max(axis=1)})
+
+
+def load_differences(path: Path) -> pandas.DataFrame:
+    """Load a file of `mediapipe_channels.py`, and give every action unit the subject's left minus the right channel."""
+    columns = _read_channels(path)
+    pairs = {au: [name for name in names if name.endswith(("Left", "Right"))] for au, names in CHANNELS.items()}
+    return pandas.DataFrame({au: columns[pair[0]] - columns[pair[1]] for au, pair in pairs.items() if pair})
+
+
+def _read_channels(path: Path) -> pandas.DataFrame:
+    with np.load(path) as saved:
+        index = pandas.MultiIndex.from_arrays([saved["clip"], saved["frame"]], names=["clip", "frame"])
+        return pandas.DataFrame(saved["scores"].astype(float), index, saved["channels"])
 
 
 def check_frames(scores: pandas.DataFrame, channels: pandas.DataFrame) -> None:
@@ -65,12 +76,15 @@ def check_frames(scores: pandas.DataFrame, channels: pandas.DataFrame) -> None:
             )
 
 
-def compare_with_channels(scores: pandas.DataFrame, channels: pandas.DataFrame) -> list[dict[str, Any]]:
+def compare_with_channels(
+    scores: pandas.DataFrame, channels: pandas.DataFrame, min_std: float = MIN_STD
+) -> list[dict[str, Any]]:
     """Compare scores with MediaPipe's channels, on frames in which both detect a face.
 
     Args:
         scores: Score of every action unit, on any scale.
-        channels: Result of `load_channels`, with the frames of `scores`.
+        channels: Result of `load_channels` or `load_differences`, with the frames of `scores`.
+        min_std: Smallest standard deviation of a channel in a video that counts.
 
     Returns:
         For every action unit with a channel: `au`; `videos`, the number of videos in which the channel varies;
@@ -84,7 +98,7 @@ def compare_with_channels(scores: pandas.DataFrame, channels: pandas.DataFrame) 
         each = {
             clip: correlate(part["score"], part["channel"])
             for clip, part in pairs.groupby(level="clip")
-            if len(part) >= MIN_FRAMES and part["channel"].std(ddof=0) > MIN_STD
+            if len(part) >= MIN_FRAMES and part["channel"].std(ddof=0) > min_std
         }
         relative = pairs["score"] - pairs["score"].groupby(level="clip").transform("median")
         rows.append(

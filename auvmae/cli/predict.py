@@ -31,6 +31,8 @@ recording X, OUT contains:
                      timestamp (from the file, in seconds), confidence,
                      success, AU01_c ... (0 or 1), AU01_p ... (probability),
                      AU01_r ... (intensity, 0 to 5, if the model grades it),
+                     AU01_L_r and AU01_R_r ... (likewise, of the subject's left
+                     and right side, with --sides), pose and in_range of the head
                      and the box of the face. A frame without a face has
                      success 0, face_id -1, and neither AUs nor a box.
   X.provenance.json  the model, options and versions behind the rows
@@ -60,7 +62,7 @@ of OpenFace. A probability is no intensity: read AU01_c ... instead.
 
 OPTIONS = (
     *("level", "clip_stride", "batch_size", "threshold", "every_face"),
-    *("all_aus", "cropped", "damaged", "device", "dtype"),
+    *("all_aus", "sides", "cropped", "damaged", "device", "dtype"),
 )
 """Arguments that are options of `AUDetector.from_pretrained`."""
 
@@ -131,6 +133,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--all_aus",
         action="store_true",
         help="write all action units, including those that failed their check on real faces",
+    )
+    parser.add_argument(
+        "--sides",
+        action="store_true",
+        help="also write the intensity of the subject's left and right side; it takes the model twice as long. Action "
+        "units whose difference failed its check on real faces are left out, unless --all-aus is given",
     )
     parser.add_argument(
         "--level",
@@ -221,6 +229,8 @@ def run(arguments: argparse.Namespace) -> int:
             return run_live(detector, arguments.webcam, arguments.output)
         if arguments.format == "openface" and not detector.grades:
             print(UNGRADED, file=sys.stderr)
+        if arguments.sides:
+            print(_describe_sides(detector), file=sys.stderr)
         results = _predict(detector, arguments, extras)
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae predict", error)
@@ -251,6 +261,14 @@ def _predict(detector: "AUDetector", arguments: argparse.Namespace, extras: list
     if arguments.neutral_from is None:
         return predict_recordings(recordings, output, arguments.format, extras, left_out)
     return predict_people(recordings, output, arguments.neutral_from, arguments.format, extras, left_out)
+
+
+def _describe_sides(detector: "AUDetector") -> str:
+    """Say which action units have sides, and what is known of them."""
+    found = detector.side_checks
+    missing = ", ".join(name for name in detector.au_names if name not in found)
+    text = f"Sides: {', '.join(found) or 'none'}." + (f" Without sides: {missing}." if missing else "")
+    return f"{text} {describe_checks(found)}".strip()
 
 
 def _read_inputs(inputs: list[str]) -> list[str]:
@@ -295,6 +313,10 @@ def _parse(parse: Callable[[str], Parsed], text: str) -> Parsed:
 
 
 def _check(arguments: argparse.Namespace, extras: list[str]) -> None:
+    from ..inference.formats.tables import FOREIGN
+
+    if arguments.sides and arguments.format in FOREIGN:
+        raise ValueError(f"--format {arguments.format} has no columns for --sides; write csv or parquet")
     if arguments.webcam is None:
         if not (arguments.inputs or arguments.table) or not arguments.output:
             raise ValueError("name the videos (or --table) and the output folder (-o), or use --webcam")

@@ -74,9 +74,11 @@ def write_rows(detector: "AUDetector", frames: "Iterator[Frame]", file: TextIO) 
 
     frames_done = frames_found = 0
     last = None
-    known = {"pose_range": detector.model.config.pose_range}
+    provenance = detector.provenance([])
     for cropped, values in detector.stream(frames):
-        row = AUPrediction.collect([(cropped, values)], detector.au_names, detector.thresholds, known, detector.grades)
+        row = AUPrediction.collect(
+            [(cropped, values)], detector.au_names, detector.thresholds, provenance, detector.values
+        )
         file.write(row.to_dataframe().to_csv(index=False, header=last is None, lineterminator="\n"))
         file.flush()
         if cropped.index != last:  # only the first face of a frame counts

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +118,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
     * "labels": int8 (clip_length, N), 1 = active, 0 = inactive, -100 = not coded or past `num_frames`. N is 0 if the
       dataset is not coded.
     * "intensities", if the dataset has them: float32 (clip_length, N) in 0..5, NaN = not coded or past `num_frames`.
+    * "side_intensities", if the dataset has them: likewise, (clip_length, N, 2) of the subject's right and left side.
 
     The cache key combines the options with a fingerprint of the files: label files by content, video files by name,
     size and modification time, image folders by the names in them.
@@ -132,6 +133,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
     config: ClipConfig
     aus: tuple[int, ...] = ()
     has_intensities = False
+    has_sides = False
     expected_tree: str
 
     def find_recordings(self) -> list[Recording]:
@@ -190,7 +192,9 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         names = ",".join(au_label(au) for au in self.aus)
         size = (self.config.clip_length, len(self.aus))
-        graded = {"intensities": datasets.Array2D(size, "float32")} if self.has_intensities else {}
+        graded: dict[str, Any] = {"intensities": datasets.Array2D(size, "float32")} if self.has_intensities else {}
+        if self.has_sides:
+            graded["side_intensities"] = datasets.Array3D((*size, 2), "float32")
         return datasets.DatasetInfo(
             description=(type(self).__doc__ or "").strip(),
             features=datasets.Features(
@@ -213,7 +217,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
         first: int,
         labels: np.ndarray,
         clips: Iterable[tuple[int, int, bool]],
-        intensities: np.ndarray | None = None,
+        grades: Mapping[str, np.ndarray] | None = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the key and the row of each clip.
 
@@ -222,13 +226,13 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             first: Index in the video of the frame that `labels[0]` belongs to.
             labels: int8 (frames, N).
             clips: (start, stop, augmented) of each clip, as rows of `labels`.
-            intensities: float32 (frames, N), if the dataset has them.
+            grades: Intensities of the same frames by the name of their feature, float32 (frames, N, ...).
         """
         name = recording.video.relative_to(self.common_folder).as_posix()
         for number, (start, stop, augmented) in enumerate(clips):
             padded = np.full((self.config.clip_length, len(self.aus)), NOT_CODED, np.int8)
             padded[: stop - start] = labels[start:stop]
-            row = {
+            row: dict[str, Any] = {
                 "video": str(recording.video),
                 "name": name,
                 "start_frame": first + start,
@@ -238,10 +242,9 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
                 "augmented": augmented,
                 "labels": padded,
             }
-            if intensities is not None:
-                grades = np.full(padded.shape, np.nan, np.float32)
-                grades[: stop - start] = intensities[start:stop]
-                row["intensities"] = grades
+            for feature, values in (grades or {}).items():
+                row[feature] = np.full((self.config.clip_length, *values.shape[1:]), np.nan, np.float32)
+                row[feature][: stop - start] = values[start:stop]
             yield f"{recording.video}-{first}-{number}", row
 
     def tiles(self, num_frames: int) -> list[tuple[int, int, bool]]:
@@ -273,13 +276,14 @@ class AUClipBuilder(ClipBuilder):
         """
         raise NotImplementedError
 
-    def read_intensities(self, recording: Recording) -> np.ndarray | None:
-        """Read the intensities of the frames of `read_labels`.
+    def read_grades(self, recording: Recording) -> dict[str, np.ndarray]:
+        """Read the intensities of the frames of `read_labels`, in 0..5, NaN where not coded.
 
         Returns:
-            float32 (frames, N) in 0..5, NaN where not coded; None unless the dataset `has_intensities`.
+            "intensities", float32 (frames, N), if the dataset `has_intensities`, and "side_intensities", float32
+            (frames, N, 2), if it `has_sides`.
         """
-        return None
+        return {}
 
     @property
     def video_root(self) -> Path:
@@ -347,7 +351,7 @@ class AUClipBuilder(ClipBuilder):
                 starts = range(0, len(labels) - self.config.clip_length + 1, self.config.clip_stride)
                 more = [(start, start + self.config.clip_length) for start in starts]
                 clips += [(*clip, True) for clip in more if (*clip, False) not in clips]
-            yield from self.clip_rows(recording, first, labels, clips, self.read_intensities(recording))
+            yield from self.clip_rows(recording, first, labels, clips, self.read_grades(recording))
 
 
 def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:

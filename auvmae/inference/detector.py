@@ -44,7 +44,8 @@ DAMAGED = ("skip", "stop")
 Row = tuple[CroppedFrame, NDArray[np.float64] | None]
 """A frame with one of its faces, and its values; None without a face.
 
-They are probabilities, float (N,); with intensities in 0..5 below them, (2, N), if the model grades intensities.
+They are float (K, N), in the order of `AUDetector.values`: probabilities, intensities in 0..5, and intensities of the
+right and the left side.
 """
 
 
@@ -70,6 +71,8 @@ class AUDetector:
         every_face: Give rows for all faces of a frame, instead of the one that the recipe chooses.
         max_faces: With `every_face`, give rows for this many of the largest faces of a frame; by default for all.
         all_aus: Also give the action units that failed their check on real faces (`config.au_checks`).
+        sides: Also give the intensities of the left and the right side of the face. The model then sees every window
+            twice, once mirrored.
         cropped: The frames are face crops.
         calibration: Subtract the person's neutral baseline from the result of a call. A stream is not calibrated, since
             its remaining frames are unknown. Its `per_face` follows `every_face`.
@@ -108,6 +111,7 @@ class AUDetector:
         every_face: bool = False,
         max_faces: int | None = None,
         all_aus: bool = False,
+        sides: bool = False,
         cropped: bool = False,
         calibration: Calibration | None = None,
         selection: FrameSelection | None = None,
@@ -145,7 +149,20 @@ class AUDetector:
             raise ValueError(f"max_faces must be at least 1 and needs every_face, found {max_faces}")
         self.max_faces = max_faces
         self.selection = selection or FrameSelection()
+        if sides and not config.grade_sides:
+            raise ValueError(f"{model.name_or_path or 'the model'} does not grade the sides of the face; omit sides")
+        self.sides = sides
+        self.side_checks: dict[str, str] = dict.fromkeys(self.au_names, "none")
+        if config.side_checks is not None:
+            self.side_checks = {
+                name: config.side_checks[name]
+                for name in self.au_names
+                if name in config.side_checks and (all_aus or config.side_checks[name] != "failed")
+            }
+        self._sideless = [column for column, name in enumerate(self.au_names) if name not in self.side_checks]
         self.grades: bool = config.grade_intensities
+        graded = {"probs": True, "intensities": self.grades, "right": sides, "left": sides}
+        self.values = tuple(name for name, given in graded.items() if given)
         self.calibration = calibration and replace(calibration, per_face=every_face)
         self.recipe = read_recipe(processor.crop or {})
         self.processor = processor
@@ -185,6 +202,10 @@ class AUDetector:
         place = choose_device("cpu" if name.endswith(".onnx") else device)
         kind = choose_dtype(dtype, place)
         if name.endswith(".onnx"):
+            if options.get("sides"):
+                raise ValueError(
+                    f"{name} is an export, which gives no sides; predict with the checkpoint it comes from"
+                )
             kind = torch.float32 if dtype == "auto" else kind
             exported: Any = OnnxModel(name, device, kind, options.get("level"))
             check_export(Path(name))
@@ -240,7 +261,7 @@ class AUDetector:
             ValueError: If the rows cannot be calibrated, see `AUPrediction.calibrated`.
         """
         provenance = self.provenance(source)
-        prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, provenance, self.grades)
+        prediction = AUPrediction.collect(stream, self.au_names, self.thresholds, provenance, self.values)
         said = {"faults": faults.reason, "notes": faults.note} if faults else {}
         prediction = replace(prediction, provenance=prediction.provenance | {k: v for k, v in said.items() if v})
         return prediction.calibrated(self.calibration) if self.calibration else prediction
@@ -324,6 +345,7 @@ class AUDetector:
             "au_names": self.au_names,
             "thresholds": self.thresholds,
             "au_checks": {name: self.au_checks.get(name, "none") for name in self.au_names},
+            "side_checks": self.side_checks if self.sides else None,
             "pose_range": self.model.config.pose_range,
             "sampling_rate": self.sampling_rate,
             "mask_ratio": self.mask_ratio,
@@ -355,7 +377,7 @@ class AUDetector:
         """Predict the values of windows.
 
         Returns:
-            float32 of shape (windows, window_length, N), or (windows, window_length, 2, N); see `Row`.
+            float32 of shape (windows, window_length, K, N); see `Row`.
         """
         sampled = np.stack([window.crops[:: self.sampling_rate] for window in windows])
         frames = torch.from_numpy(sampled).to(self.model.device)  # transferred as uint8, a quarter of the bytes
@@ -369,15 +391,19 @@ class AUDetector:
             patches = self.model.config.patches_per_slot
             mask = torch.cat([tube_mask(1, slots, patches, self.mask_ratio, one) for one in generators])
             mask = mask.to(self.model.device)
-        output = self.model(pixel_values, mask)
+        output = self.model(pixel_values, mask, **{"output_sides": True} if self.sides else {})
         kinds = [output.logits] + [output.intensity_logits] * self.grades
+        if self.sides:
+            kinds += output.side_logits.unbind(-1)
         values = torch.stack([logits[..., self._columns].float() for logits in kinds], dim=2)
         if not values.isfinite().all():
             dtype = str(self.model.dtype).removeprefix("torch.")
             raise ValueError(f"the model's output is not a number in {dtype}: predict in float32, or check the weights")
         values = values.sigmoid()
         values[:, :, 1:] *= HIGHEST_INTENSITY
-        return (values if self.grades else values[:, :, 0]).cpu().numpy()
+        if self.sides:
+            values[:, :, -2:, self._sideless] = torch.nan
+        return values.cpu().numpy()
 
 
 @contextmanager

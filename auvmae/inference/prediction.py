@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from .formats.elan import format_eaf
 from .formats.openface import POSE
 from .formats.pyfeat import as_fex, fex_table
 from .formats.tables import why_not_loaded, write_table
-from .rows import NO_FACE_ID, collect_rows, row_type
+from .rows import NO_FACE_ID, SIDES, VALUES, collect_rows, row_type
 
 if TYPE_CHECKING:
     import pandas
@@ -46,9 +46,10 @@ class AUPrediction:
             the only row of a frame without a face), timestamp (seconds in the recording's clock; NaN without a clock),
             confidence (of the face, in [0, 1]; 0 without a face, or where a short gap of the detector was bridged), box
             (4: x, y, width, height in pixels of the frame), pose (6: place in mm and rotation in radians, see
-            `faces.pose.head_pose`), probs (N, in [0, 1], six decimals), intensities (N, in
-            0..5, if the model grades them; calibration leaves them as they are) and, after calibration, raw (N, the
-            probabilities before it). box, pose, probs, intensities and raw are NaN without a face.
+            `faces.pose.head_pose`), probs (N, in [0, 1], six decimals), intensities (N, in 0..5, if the model grades
+            them; calibration leaves them as they are), left and right (N, intensities of the sides of the subject's
+            face, if they were asked for; NaN for an action unit without sides) and, after calibration, raw (N, the
+            probabilities before it). All but the first four are NaN without a face.
         au_names: N names, e.g. ["AU1", "AU12"].
         thresholds: N lowest probabilities at which an action unit counts as present.
         provenance: How the rows were produced, in JSON types.
@@ -66,13 +67,10 @@ class AUPrediction:
         au_names: list[str],
         thresholds: list[float],
         provenance: dict[str, Any],
-        graded: bool = False,
+        values: Sequence[str] = ("probs",),
     ) -> "AUPrediction":
-        """Collect the stream of `AUDetector.stream`, keeping about 100 bytes per row.
-
-        With `graded`, its values hold intensities as well.
-        """
-        rows = collect_rows(stream, len(au_names), graded)
+        """Collect the stream of `AUDetector.stream` with its `values`, keeping about 100 bytes per row."""
+        rows = collect_rows(stream, len(au_names), values)
         return cls(rows, au_names, thresholds, provenance)
 
     @classmethod
@@ -107,9 +105,12 @@ class AUPrediction:
             }
             fields["box"] = table[[f"box_{name}" for name in "xywh"]].to_numpy()
             fields["pose"] = table[[*POSE]].to_numpy()
-            for field, suffix in (("probs", "p"), ("intensities", "r"), ("raw", "raw")):
-                if field == "probs" or any(f"{column}_{suffix}" in table for column in columns):
-                    fields[field] = table[[f"{column}_{suffix}" for column in columns]].to_numpy()
+            for field, suffix in VALUES.items():
+                found = [f"{column}_{suffix}" for column in columns]
+                if field in SIDES and any(column in table for column in found):
+                    fields[field] = table.reindex(columns=found).to_numpy(float)  # not every action unit has sides
+                elif field == "probs" or any(column in table for column in found):
+                    fields[field] = table[found].to_numpy()
             rows = np.empty(len(table), row_type(len(names), fields))
             for field, values in fields.items():
                 rows[field] = values
@@ -194,11 +195,11 @@ class AUPrediction:
 
         Returns:
             Columns frame, face_id, timestamp, confidence, success (1 with a face), AU01_c ... (0, 1), AU01_p ...
-            (probability), AU01_r ... (intensity in 0..5, two decimals, if the model grades intensities), after
-            calibration AU01_raw ... (probability before it), box_x, box_y, box_w, box_h, pose_Tx, pose_Ty, pose_Tz
-            (millimetres), pose_Rx, pose_Ry, pose_Rz (radians), and in_range (0, 1, if the checkpoint knows the poses of
-            its training data). All but the first five are empty without a face. Frames are counted from 0; OpenFace
-            counts from 1.
+            (probability), AU01_r ... (intensity in 0..5, two decimals, if the model grades intensities), AU01_L_r ...
+            and AU01_R_r ... (likewise, of the subject's left and right side, if they were asked for), after calibration
+            AU01_raw ... (probability before it), box_x, box_y, box_w, box_h, pose_Tx, pose_Ty, pose_Tz (millimetres),
+            pose_Rx, pose_Ry, pose_Rz (radians), and in_range (0, 1, if the checkpoint knows the poses of its training
+            data). All but the first five are empty without a face. Frames are counted from 0; OpenFace counts from 1.
         """
         import pandas
 
@@ -212,10 +213,12 @@ class AUPrediction:
         for name, values in zip(self.au_names, self.occurrence.T, strict=True):
             columns[f"{au_column(name)}_c"] = pandas.array(values, "Int8")
             columns[f"{au_column(name)}_c"][~self.success] = pandas.NA
-        for field, suffix in (("probs", "p"), ("intensities", "r"), ("raw", "raw")):
+        sides = self.provenance.get("side_checks") or {}
+        for field, suffix in VALUES.items():
             if self._has(field):
                 for name, values in zip(self.au_names, self.rows[field].T, strict=True):
-                    columns[f"{au_column(name)}_{suffix}"] = values.round(2) if suffix == "r" else values
+                    if field not in SIDES or name in sides:
+                        columns[f"{au_column(name)}_{suffix}"] = values.round(2) if suffix.endswith("r") else values
         for name, values in zip("xywh", self.rows["box"].astype(float).round(2).T, strict=True):
             columns[f"box_{name}"] = values
         columns |= zip(POSE, self.rows["pose"].T, strict=True)

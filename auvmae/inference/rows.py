@@ -1,6 +1,6 @@
 """Collect the faces and values of a stream in the rows of a prediction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,11 @@ NO_FACE_ID = -1
 
 POSE_DIGITS = 4
 
+VALUES = {"probs": "p", "intensities": "r", "left": "L_r", "right": "R_r", "raw": "raw"}
+"""Fields with a value of each action unit, and the ends of their columns in tables, such as AU12_p."""
+
+SIDES = ("left", "right")
+
 NOWHERE = [np.nan] * 4, [np.nan] * 6
 """Box and pose of no face."""
 
@@ -23,13 +28,9 @@ UNSEEN = np.full((5, 2), np.nan), (np.nan, np.nan)
 
 
 def collect_rows(
-    stream: Iterable[tuple[CroppedFrame, NDArray[np.floating] | None]], count: int, graded: bool
+    stream: Iterable[tuple[CroppedFrame, NDArray[np.floating] | None]], count: int, values: Sequence[str]
 ) -> np.ndarray:
-    """Collect the stream of `AUDetector.stream`, for `count` action units.
-
-    With `graded`, its values hold intensities as well.
-    """
-    values = ("probs", "intensities")[: 1 + graded]
+    """Collect the stream of `AUDetector.stream`, with its `values`, for `count` action units."""
     kind = row_type(count, values)
     found = np.fromiter(
         (_to_row(cropped, found, (len(values), count)) for cropped, found in stream),
@@ -47,11 +48,11 @@ def row_type(count: int, values: Iterable[str]) -> "np.dtype[np.void]":
 
     Args:
         count: Number of action units.
-        values: Those fields of probs, intensities and raw that the row has.
+        values: Those names in `VALUES` that the row has.
     """
     fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
     fields += [("pose", "f8", (6,))]
-    return np.dtype([*fields, *((name, "f8", (count,)) for name in ("probs", "intensities", "raw") if name in values)])
+    return np.dtype([*fields, *((name, "f8", (count,)) for name in VALUES if name in values)])
 
 
 def _to_row(cropped: CroppedFrame, values: NDArray[np.floating] | None, shape: tuple[int, int]) -> tuple[Any, ...]:

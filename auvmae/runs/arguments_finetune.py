@@ -39,6 +39,13 @@ class FinetuneArguments(RunArguments):
     lora_rank: int = field(
         default=0, metadata={"help": "Rank of LoRA adapters (peft), trained with the head in place of the encoder."}
     )
+    train_only: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Parts of the model to train, e.g. head (a linear probe), or side_head. The others keep their "
+            "weights. By default, all are trained."
+        },
+    )
     balanced_sampling: bool = field(
         default=False, metadata={"help": "Oversample clips with rare AUs, according to the rarest AU of each clip."}
     )

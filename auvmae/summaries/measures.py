@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from ..inference.events import EventRule, frame_spans
 from ..inference.prediction import AUPrediction
+from ..inference.rows import SIDES
 from ..knowledge.facs import au_column
 
 
@@ -30,6 +31,7 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
     absent = seconds[~prediction.success].sum()  # a frame without a face has a single row
     graded = "intensities" in (rows.dtype.names or ())
     grades = rows["intensities"] if graded else np.full(present.shape, np.nan)
+    sides = {side: rows[side] if side in (rows.dtype.names or ()) else np.full(present.shape, np.nan) for side in SIDES}
     events["slope"] = _slopes(events, prediction)
     faces = np.where(prediction.success, rows["face_id"] if prediction.provenance.get("every_face") else -1, -2)
     known = prediction.provenance.get("pose_range") is not None
@@ -48,6 +50,7 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
                 "present_seconds": (time * present[own]).sum(axis=0),
                 "intensity_seconds": (time * grades[own]).sum(axis=0),
                 "peak_intensity": grades[own].max(axis=0),
+                **{f"{side}_seconds": (time * values[own]).sum(axis=0) for side, values in sides.items()},
             }
         )
         theirs = events if face == -1 else events[events["face_id"] == face]
@@ -76,12 +79,15 @@ def measures_of(sums: pandas.DataFrame, by: list[str]) -> pandas.DataFrame:
         * share_out_of_range of `seconds`, with the head turned further than in the training data; NaN if unknown;
         * share_of_time with the action unit, a fraction of `seconds`;
         * mean_intensity and peak_intensity in 0..5; NaN if the model grades none;
+        * asymmetry, (left - right) / (left + right) of the mean intensities of the subject's sides: 1 if only the left
+          side moves, -1 if only the right side does; NaN if the prediction has no sides;
         * events, events_per_minute of `seconds`, mean_event_seconds (NaN without events);
         * onset_slope, the mean rise from onset to apex, in grades per second.
     """
     keys = [*by, "au"]
     groups = sums.groupby(keys, sort=False, dropna=False)
     added = groups.sum(numeric_only=True).assign(peak_intensity=groups["peak_intensity"].max())
+    left, right = (groups[f"{side}_seconds"].sum(min_count=1) for side in SIDES)
     measures = pandas.DataFrame(
         {
             "seconds": added["seconds"],
@@ -90,6 +96,7 @@ def measures_of(sums: pandas.DataFrame, by: list[str]) -> pandas.DataFrame:
             "share_of_time": added["present_seconds"] / added["seconds"],
             "mean_intensity": groups["intensity_seconds"].sum(min_count=1) / added["seconds"],
             "peak_intensity": added["peak_intensity"],
+            "asymmetry": (left - right) / (left + right),
             "events": added["events"].astype(int),
             "events_per_minute": 60 * added["events"] / added["seconds"],
             "mean_event_seconds": added["event_seconds"] / added["events"],

@@ -19,7 +19,7 @@ FOUND = [0, 1, 3, 4]
 
 def graded():
     values = np.random.default_rng(1).random((5, 2, 3)) * [[[1], [5]]]
-    return collect(SOME, values, graded=True)
+    return collect(SOME, values, values=("probs", "intensities"))
 
 
 def with_pose(table, pose):

@@ -20,7 +20,7 @@ PROVENANCE = {"source": {"name": "a.mp4"}, "weights_sha256": "0" * 64}
 WHOLE = PROVENANCE | {"au_names": ["AU1", "AU12", "smile"], "thresholds": [0.5, 0.3, 0.9]}
 
 
-def collect(tracks, probs=None, timestamp=None, graded=False):
+def collect(tracks, probs=None, timestamp=None, values=("probs",)):
     """A prediction of one row per entry of `tracks`: (frame, track), track None without a face."""
     rng = np.random.default_rng(0)
     probs = rng.random((len(tracks), 3)) if probs is None else np.asarray(probs)
@@ -34,7 +34,7 @@ def collect(tracks, probs=None, timestamp=None, graded=False):
                 face = TrackedFace(np.array([1.234, 2, 30, 40]) + track, LANDMARKS[track], 0.9871, track)
                 yield CroppedFrame(frame, time, face, np.zeros((8, 8, 3), np.uint8), (100, 80)), row
 
-    return AUPrediction.collect(stream(), ["AU1", "AU12", "smile"], [0.5, 0.3, 0.9], PROVENANCE, graded)
+    return AUPrediction.collect(stream(), ["AU1", "AU12", "smile"], [0.5, 0.3, 0.9], PROVENANCE, values)
 
 
 LANDMARKS = np.array(
@@ -79,7 +79,7 @@ def test_a_row_says_whether_the_head_is_turned_further_than_in_training(tmp_path
 
 def test_intensities_stand_beside_the_probabilities():
     values = np.random.default_rng(1).random((5, 2, 3)) * [[[1], [5]]]
-    prediction = collect(SOME, values, graded=True)
+    prediction = collect(SOME, values, values=("probs", "intensities"))
     table, grades = prediction.to_dataframe(), ["AU01_r", "AU12_r", "smile_r"]
     assert list(table)[5:14] == [*AU_COLUMNS, *grades]
     np.testing.assert_array_equal(table.loc[[0, 1, 3, 4], grades], values[[0, 1, 3, 4], 1].round(2))

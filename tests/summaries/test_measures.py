@@ -28,6 +28,7 @@ def by_hand(prediction, face, fps=25):
                 ends = [grades[event["face_id"], event[f"{place}_frame"]] for place in ("onset", "apex")]
                 slopes.append((ends[1] - ends[0]) / (event["apex"] - event["onset"]))
         minutes = len(own) / fps / 60
+        left, right = (own[f"{name}_{side}_r"].sum() if f"{name}_L_r" in own else np.nan for side in "LR")
         found.append(
             {
                 "au": name,
@@ -37,6 +38,7 @@ def by_hand(prediction, face, fps=25):
                 "share_of_time": (own[f"{name}_c"] == 1).mean(),
                 "mean_intensity": own[f"{name}_r"].mean() if grades else np.nan,
                 "peak_intensity": own[f"{name}_r"].max() if grades else np.nan,
+                "asymmetry": (left - right) / (left + right),
                 "events": len(theirs),
                 "events_per_minute": len(theirs) / minutes,
                 "mean_event_seconds": theirs["duration"].mean(),
@@ -46,10 +48,10 @@ def by_hand(prediction, face, fps=25):
     return pandas.DataFrame(found)
 
 
-@pytest.mark.parametrize("graded", [True, False])
+@pytest.mark.parametrize(("graded", "sides"), [(True, True), (True, False), (False, False)])
 @pytest.mark.parametrize(("frames", "every_face"), [(one_person(), False), (SEVERAL, True)])
-def test_measures_are_those_of_a_loop(frames, every_face, graded):
-    prediction = forge_prediction(frames, every_face=every_face, graded=graded)
+def test_measures_are_those_of_a_loop(frames, every_face, graded, sides):
+    prediction = forge_prediction(frames, every_face=every_face, graded=graded, sides=sides)
     found = measures_of(sums_of(prediction), ["face"])
     for face in found["face"].unique():
         own = found[found["face"] == face].drop(columns="face").reset_index(drop=True)

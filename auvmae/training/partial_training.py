@@ -1,16 +1,47 @@
-"""Fine-tune with LoRA adapters from `peft`.
+"""Train a part of a model, and freeze the rest.
 
-The encoder is frozen. After training, the few adapter weights are merged into it.
+The part is one or more of its modules, or LoRA adapters from `peft` in a frozen encoder. After training, the few
+adapter weights are merged into it.
 """
 
+from collections.abc import Collection
 from typing import Any
 
+from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
 
 TARGETS = ["query", "value"]
 """W_q and W_v, as in Sec. 7.1 of Hu et al., "LoRA" (2021)."""
+
+
+def freeze_all_but(model: nn.Module, trained: Collection[str]) -> None:
+    """Freeze all parts of a model but those named.
+
+    Args:
+        model: Model whose direct parts are named, e.g. `videomae`, `head` and `side_head`.
+        trained: Names of the parts to train.
+
+    Raises:
+        ValueError: The model has no such part.
+    """
+    parts = dict(model.named_children())
+    if unknown := [name for name in trained if name not in parts]:
+        raise ValueError(f"the model has no part {', '.join(unknown)}; its parts are {', '.join(parts)}.")
+    for name, part in parts.items():
+        part.requires_grad_(name in trained)
+
+
+def keep_frozen(model: nn.Module) -> None:
+    """Set the frozen parts of a model in training mode to evaluation mode.
+
+    Otherwise, their running statistics and dropout would change.
+    """
+    for part in model.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            part.eval()
 
 
 def add_lora(model: AUVMAEForFrameAUClassification, rank: int) -> Any:

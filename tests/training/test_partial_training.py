@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.lora import MergeLora, add_lora
+from auvmae.training.partial_training import MergeLora, add_lora
 
 from ..support.tiny import tiny_clip, tiny_config
 from ..support.tiny_training import finetuner, losses_of
