@@ -15,6 +15,7 @@ from .builder import ClipBuilder
 from .disfa import Disfa
 from .face_videos import FaceVideos
 from .portraits.dataset import Portraits
+from .portraits.script import UNEVEN
 from .portraits.writing import RENDERER_VERSION as PORTRAITS_VERSION
 from .portraits.writing import read_card, write_portraits
 from .synthetic.dataset import RENDERER_VERSION, write_synthetic_disfa, write_synthetic_faces
@@ -116,6 +117,7 @@ def _load_portraits(
     portraits_dir: str | None = None,
     rig_dir: str | None = None,
     leave_out: list[str] | None = None,
+    uneven: float | None = None,
     **options: Any,
 ) -> datasets.DatasetDict:
     """Open animated portraits, after rendering them if they do not exist."""
@@ -128,12 +130,15 @@ def _load_portraits(
         check_type(name, value, int)
         check_range(name, value, "[0, 4294967295]" if name == "seed" else "[1, inf)")
     check_type("leave_out", leave_out, list[str] | None)
+    check_type("uneven", uneven, float | None)
     without = sorted(leave_out or [])
     named: dict[str, Any] = given if leave_out is None else given | {"leave_out": without}
+    named |= {} if uneven is None else {"uneven": uneven}
     cache = Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE) / "auvmae"
     if data_dir is None:
         videos, frames, image_size, seed = parameters.values()
-        name = f"portraits-v{PORTRAITS_VERSION}-{videos}x{frames}-{image_size}px-seed{seed}"
+        leaning = "" if uneven in (None, UNEVEN) else f"-uneven{uneven:g}"
+        name = f"portraits-v{PORTRAITS_VERSION}-{videos}x{frames}-{image_size}px-seed{seed}{leaning}"
         data_dir = cache / "-no_".join([name, *without])
     card = read_card(Path(data_dir))
     if card and not named.items() <= card.items():
@@ -146,7 +151,12 @@ def _load_portraits(
             )
         Path(data_dir).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{data_dir}.lock"):  # all processes of a run call this function
-            more: dict[str, Any] = {"leave_out": without, "cache_dir": cache, "num_proc": options.get("num_proc")}
+            more: dict[str, Any] = {
+                "leave_out": without,
+                "uneven": UNEVEN if uneven is None else uneven,
+                "cache_dir": cache,
+                "num_proc": options.get("num_proc"),
+            }
             write_portraits(data_dir, portraits_dir, rig_dir, **parameters, **more)
     return _load(Portraits, data_dir, fold, **options)
 

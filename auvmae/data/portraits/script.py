@@ -48,7 +48,7 @@ SPEECH = 0.33
 """Share of the videos in which the mouth speaks."""
 
 UNEVEN = 0.2
-"""Share of the events that are one-sided or uneven."""
+"""Share of a video's action units that are one-sided or uneven, unless a tree is rendered with another one."""
 
 JAW_AT_FULL = ACTION_UNITS[NUMBERS.index(26)].shapes["jawOpen"]
 """Weight of the open jaw at full intensity of AU26."""
@@ -71,7 +71,9 @@ class Script:
     extra: FloatArray
 
 
-def write_script(rig: Rig, num_frames: int, rng: np.random.Generator, leave_out: Collection[str] = ()) -> Script:
+def write_script(
+    rig: Rig, num_frames: int, rng: np.random.Generator, leave_out: Collection[str] = (), uneven: float = UNEVEN
+) -> Script:
     """Draw the script of one video.
 
     Args:
@@ -79,6 +81,7 @@ def write_script(rig: Rig, num_frames: int, rng: np.random.Generator, leave_out:
         num_frames: Frames, T, at `FRAME_RATE`.
         rng: Source of every draw.
         leave_out: "expressions" (the action units of all videos are independent), "speech", or both.
+        uneven: Share of the action units that are one-sided or uneven, in [0, 1].
     """
     curves = np.zeros((num_frames, len(NUMBERS)))
     if rng.random() > STILL:
@@ -91,7 +94,7 @@ def write_script(rig: Rig, num_frames: int, rng: np.random.Generator, leave_out:
                 curves[:, column] = np.maximum(curves[:, column], peak * np.roll(curve, lag))
     curves[:, BLINK] = np.maximum(curves[:, BLINK], _draw_blinks(num_frames, rng))
     curves[:, NUMBERS.index(5)] *= 1 - np.clip(2 * curves[:, BLINK], 0, 1)  # shut lids cannot be raised
-    intensities = single(SCALE * np.clip(curves, 0, 1)[:, :, None] * _draw_sides(rng))
+    intensities = single(SCALE * np.clip(curves, 0, 1)[:, :, None] * _draw_sides(rng, uneven))
     extra = _draw_rest(rig, num_frames, rng)
     if rng.random() < SPEECH and "speech" not in leave_out:
         jaw = _add_speech(extra, rig, rng)
@@ -143,10 +146,10 @@ def _draw_blinks(num_frames: int, rng: np.random.Generator) -> NDArray[np.float6
     return shut
 
 
-def _draw_sides(rng: np.random.Generator) -> NDArray[np.float64]:
+def _draw_sides(rng: np.random.Generator, uneven: float) -> NDArray[np.float64]:
     """Draw the factors of the right and the left side of each action unit, (N, 2)."""
-    uneven = rng.random(len(NUMBERS)) < UNEVEN
-    lean = np.where(uneven, rng.uniform(-1, 1, len(NUMBERS)), rng.normal(0, 0.04, len(NUMBERS)))
+    leaning = rng.random(len(NUMBERS)) < uneven
+    lean = np.where(leaning, rng.uniform(-1, 1, len(NUMBERS)), rng.normal(0, 0.04, len(NUMBERS)))
     lean[[NUMBERS.index(number) for number in (17, 23, 24, 25, 26, 43)]] = 0
     return 1 - np.clip(np.stack([lean, -lean], axis=1), 0, 1)
 

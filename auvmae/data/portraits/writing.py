@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...system.files import replacing, save_json
+from ...system.settings import check_range
 from ...system.workers import run_jobs
 from ...video.writing import VideoWriter
 from .action_units import NUMBERS
@@ -27,7 +28,7 @@ from .drawing.rendering import Renderer
 from .filming import film
 from .fitting import SOURCE, Fit, digest, load_fits, read_portrait
 from .rig import load_rig
-from .script import FRAME_RATE, write_script
+from .script import FRAME_RATE, UNEVEN, write_script
 
 RENDERER_VERSION = 2
 """Part of the parameters of a tree. Raise it whenever the same seed would give other pixels or labels."""
@@ -90,6 +91,7 @@ def write_portraits(
     image_size: int = 128,
     seed: int = 0,
     leave_out: Sequence[str] = (),
+    uneven: float = UNEVEN,
     cache_dir: str | Path | None = None,
     num_proc: int | None = None,
     progress: bool = True,
@@ -107,6 +109,7 @@ def write_portraits(
         image_size: Height and width in pixels; even.
         seed: Random seed of the whole tree.
         leave_out: Names among `VARIATIONS` of what the videos do not have.
+        uneven: Share of the action units that are one-sided or uneven, in [0, 1].
         cache_dir: Folder where the rig's arrays are kept.
         num_proc: Number of processes; defaults to the number of cores. It does not change the tree.
         progress: Show a progress bar.
@@ -130,6 +133,7 @@ def write_portraits(
         "image_size": image_size,
         "seed": seed,
         "leave_out": sorted(leave_out),
+        "uneven": uneven,
         "renderer": RENDERER_VERSION,
     }
     if unknown := {*leave_out} - {*VARIATIONS}:
@@ -137,6 +141,7 @@ def write_portraits(
     for name in ("videos_per_portrait", "frames_per_video"):
         if parameters[name] < 1:
             raise ValueError(f"{name} is {parameters[name]}; it must be at least 1.")
+    check_range("uneven", uneven, "[0, 1]")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         if parameters.items() <= read_card(root).items():
             return root
@@ -224,7 +229,7 @@ class _Job:
         for video in wanted:
             rng = np.random.default_rng([self.parameters["seed"], index, video])
             script = write_script(
-                renderer.mesh.rig, self.parameters["frames_per_video"], rng, self.parameters["leave_out"]
+                renderer.mesh.rig, self.parameters["frames_per_video"], rng, leave_out, self.parameters["uneven"]
             )
             size, crf = renderer.size, int(rng.integers(BEST, WORST))
             rows = []

@@ -44,6 +44,14 @@ def test_a_fifth_of_the_events_is_uneven(rig):
     np.testing.assert_allclose(jaws[..., 0], jaws[..., 1], rtol=1e-5)
 
 
+def test_the_share_of_uneven_events_is_a_choice(rig):
+    for uneven, low, high in ((0.0, 0, 0), (1.0, 0.5, 1)):
+        made = [write_script(rig, 32, np.random.default_rng(seed), uneven=uneven) for seed in range(100)]
+        smiles = np.stack([script.intensities[:, NUMBERS.index(12)] for script in made])
+        peaks = smiles.max(axis=1)[smiles.max(axis=(1, 2)) > 1]
+        assert low <= (np.abs(peaks[:, 0] - peaks[:, 1]) > 0.2 * peaks.max(axis=1)).mean() <= high
+
+
 def test_action_units_are_correlated_in_half_of_the_videos(rig):
     intensities = np.stack([script.intensities.max(axis=-1) for script in scripts(rig, 400)])
     cheeks, smiles = (intensities[:, :, NUMBERS.index(number)].ravel() >= 1 for number in (6, 12))
