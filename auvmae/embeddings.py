@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers.models.videomae.modeling_videomae import VideoMAEPatchEmbeddings
 
 from .configuration import AUVMAEConfig
 from .stem import ConvolutionalStem
@@ -85,21 +84,39 @@ def gather_patches(
     return F.embedding(starts[..., None, None, None] + offsets, pixel_values.reshape(-1, patch_size))
 
 
-class AUVMAEPatchEmbeddings(VideoMAEPatchEmbeddings):
+class PatchProjection(nn.Conv3d):
+    """Map patches to tokens, as a convolution whose kernel is as large as its input.
+
+    Such a convolution is one matrix product, which takes half of the time on a CPU. Since it stays a `Conv3d` that is
+    called, hooks, adapters and quantisers find it.
+    """
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, tubelet, p, p) to (N, D, 1, 1, 1)."""
+        return F.linear(patches.flatten(1), self.weight.flatten(1), self.bias)[..., None, None, None]
+
+
+class AUVMAEPatchEmbeddings(nn.Module):
     """Embed tubelets with VideoMAE's weights, but only those at the given indices.
 
-    A convolution whose kernels do not overlap is one matrix product, which takes half of the time on a CPU. This is a
-    separate module because FSDP gathers the weights of the input embeddings only inside their own `forward`.
+    This is a separate module because FSDP gathers the weights of the input embeddings only inside their own `forward`.
     """
+
+    def __init__(self, config: AUVMAEConfig) -> None:
+        super().__init__()
+        self.patch_size, self.tubelet_size = config.patch_size, config.tubelet_size
+        kernel = config.tubelet_size, config.patch_size, config.patch_size
+        self.projection = PatchProjection(config.num_channels, config.hidden_size, kernel, stride=kernel)
 
     def forward(self, pixel_values: torch.Tensor, indices: torch.Tensor | None = None) -> torch.Tensor:
         """Embed (B, num_frames, C, H, W) at `indices` (B, K) as (B, K, D)."""
-        sizes = self.tubelet_size, self.patch_size[0]
+        sizes = self.tubelet_size, self.patch_size
         if indices is None:
             patches = cut_patches(pixel_values, *sizes)
         else:
             patches = gather_patches(pixel_values, indices, *sizes)
-        return F.linear(patches.flatten(2), self.projection.weight.flatten(1), self.projection.bias)
+        tokens = self.projection(patches.flatten(0, 1))
+        return tokens.view(*patches.shape[:2], -1)
 
 
 class AUVMAEEmbeddings(nn.Module):
