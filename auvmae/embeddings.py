@@ -1,5 +1,7 @@
 """Embed the visible patches of a window, with their positions, as tokens."""
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -32,22 +34,49 @@ def tube_token_indices(bool_masked_pos: torch.Tensor, num_slots: int) -> tuple[t
 
     Raises:
         ValueError: The mask is not a tube mask, or its rows differ in their number of hidden patches.
+        RuntimeError: The same in a compiled or exported model, or a mask there hides no patch, or all.
     """
     spatial = bool_masked_pos.view(bool_masked_pos.shape[0], num_slots, -1)
-    if not torch.equal(spatial, spatial[:, :1].expand_as(spatial)):
-        raise ValueError("bool_masked_pos is not a tube mask: its spatial mask differs between temporal slots.")
-    hidden_counts = spatial[:, 0].sum(dim=1)
-    num_hidden = int(hidden_counts[0])
-    if not bool((hidden_counts == num_hidden).all()):
-        raise ValueError(
-            f"bool_masked_pos must hide the same number of patches in every clip, found {hidden_counts.tolist()} "
-            "hidden patches per slot."
-        )
     patches = spatial.shape[2]
+    num_hidden = _count_hidden(spatial)
     order = spatial[:, 0].to(torch.uint8).argsort(dim=1, stable=True)
     starts = torch.arange(num_slots, device=order.device)[None, :, None] * patches
-    visible, hidden = order[:, None].add(starts).split([patches - num_hidden, num_hidden], dim=2)
-    return visible.flatten(1), hidden.flatten(1)
+    tokens = order[:, None] + starts
+    num_visible = patches - num_hidden
+    return tokens.narrow(2, 0, num_visible).flatten(1), tokens.narrow(2, num_visible, num_hidden).flatten(1)
+
+
+def _count_hidden(spatial: torch.Tensor) -> int:
+    """Check a mask (B, slots, P), and count the hidden patches of a slot.
+
+    This takes one synchronisation.
+    """
+    counts = spatial[:, 0].sum(dim=1)
+    tube, equal = (spatial == spatial[:, :1]).all(), (counts == counts[0]).all()
+    if not torch.compiler.is_compiling():
+        is_tube, is_equal, num_hidden = torch.stack([tube, equal, counts[0]]).tolist()
+        if not is_tube:
+            raise ValueError("bool_masked_pos is not a tube mask: its spatial mask differs between temporal slots.")
+        if not is_equal:
+            raise ValueError(
+                f"bool_masked_pos must hide the same number of patches in every clip, found {counts.tolist()} "
+                "hidden patches per slot."
+            )
+        return int(num_hidden)
+    torch._assert_async(tube, "bool_masked_pos is not a tube mask.")
+    torch._assert_async(equal, "bool_masked_pos must hide the same number of patches in every clip.")
+    if torch.compiler.is_exporting():
+        num_hidden = counts[0].item()
+    else:
+        # without it, torch.compile would break the graph here
+        with torch._dynamo.patch_dynamo_config(capture_scalar_outputs=True):
+            num_hidden = counts[0].item()
+    # The number is unknown to the compiler, and attention needs more than one token.
+    _, num_slots, patches = spatial.shape
+    for count in (num_hidden, patches - num_hidden):
+        torch._check(count >= 1)
+        torch._check(num_slots * count > 1)
+    return cast(int, num_hidden)  # int() would ask the compiler for the number
 
 
 def cut_patches(pixel_values: torch.Tensor, tubelet_size: int, patch_size: int) -> torch.Tensor:
