@@ -307,3 +307,8 @@ def test_adapters_of_the_patch_projection_count():
     expected = adapted(clip, mask).last_hidden_state
     assert not torch.allclose(expected, before)
     torch.testing.assert_close(adapted.merge_and_unload()(clip, mask).last_hidden_state, expected)
+
+
+def test_heads_normalise_as_the_configuration_says():
+    model = AUVMAEForFrameAUClassification(tiny_config(layer_norm_eps=1e-3, grade_intensities=True))
+    assert {module.eps for module in model.modules() if isinstance(module, torch.nn.LayerNorm)} == {1e-3}
