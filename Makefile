@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c requirements/ci.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lower campaign kills tiny-encoder portrait-model quality style docs benchmarks clean
+.PHONY: help demo test test-fast test-lower transformers-tests campaign kills tiny-encoder portrait-model quality style docs benchmarks clean
 
 help: ## list all targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,10 @@ $(VENV)-lower/.dev: setup.cfg requirements/lower.txt
 
 test-lower: $(VENV)-lower/.dev ## run the quick tests on the lowest versions that setup.cfg allows
 	OMP_NUM_THREADS=1 $(VENV)-lower/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not medium' -W default
+
+transformers-tests: $(VENV)/.dev ## run the common model tests of Transformers on our classes and on stock VideoMAE
+	$(BIN)/pip install --quiet --disable-pip-version-check parameterized
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.transformers_suite
 
 COUNT ?= 100
 SEED ?= 0

@@ -223,7 +223,7 @@ class AUVMAEConfig(VideoMAEConfig):
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "mask_ratio", "decoder_mask_ratio"):
             _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "[0, 1)")
         for name in ("layer_norm_eps", "initializer_range"):
-            _check(name, getattr(self, name), 0 < getattr(self, name) < 1, "(0, 1)")
+            _check(name, getattr(self, name), 0 < getattr(self, name) <= 1, "(0, 1]")
         for prefix in ("", "decoder_"):
             width, heads = (getattr(self, f"{prefix}{name}") for name in ("hidden_size", "num_attention_heads"))
             if width % heads:

@@ -32,7 +32,7 @@ class AUVMAEDecoder(VideoMAEDecoder):
                 hidden_states = layer(hidden_states, return_token_num)
             else:
                 hidden_states = layer(hidden_states)
-        return VideoMAEDecoderOutput(logits=self.head(self.norm(hidden_states[:, -return_token_num:])))
+        return VideoMAEDecoderOutput(logits=self.head(self.norm(last_tokens(hidden_states, return_token_num))))
 
 
 class LastDecoderLayer(VideoMAELayer):
@@ -41,7 +41,7 @@ class LastDecoderLayer(VideoMAELayer):
     def forward(self, hidden_states: torch.Tensor, return_token_num: int) -> torch.Tensor:  # type: ignore[override]
         """Map (B, L, D) to (B, return_token_num, D)."""
         context = self._attend(self.layernorm_before(hidden_states), return_token_num)
-        residual = hidden_states[:, -return_token_num:]
+        residual = last_tokens(hidden_states, return_token_num)
         hidden_states = self.attention.output(context, residual) + residual
         return self.output(self.intermediate(self.layernorm_after(hidden_states)), hidden_states)
 
@@ -57,7 +57,7 @@ class LastDecoderLayer(VideoMAELayer):
         )
         context, _ = interface(
             attention,
-            heads(attention.query, tokens[:, -num_queries:]),
+            heads(attention.query, last_tokens(tokens, num_queries)),
             heads(attention.key, tokens),
             heads(attention.value, tokens),
             None,
@@ -66,3 +66,11 @@ class LastDecoderLayer(VideoMAELayer):
             dropout=attention.dropout_prob if self.training else 0.0,
         )
         return context.flatten(-2)
+
+
+def last_tokens(tokens: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the last `count` of the tokens (B, L, D).
+
+    They are all tokens if `count` is 0, as in VideoMAE's decoder.
+    """
+    return tokens.narrow(1, tokens.shape[1] - count, count) if count else tokens

@@ -1,9 +1,10 @@
 """Embed the visible patches of a window, with their positions, as tokens."""
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers.models.videomae.modeling_videomae import VideoMAEPatchEmbeddings
 
 from .configuration import AUVMAEConfig
 from .stem import ConvolutionalStem
@@ -33,22 +34,49 @@ def tube_token_indices(bool_masked_pos: torch.Tensor, num_slots: int) -> tuple[t
 
     Raises:
         ValueError: The mask is not a tube mask, or its rows differ in their number of hidden patches.
+        RuntimeError: The same in a compiled or exported model, or a mask there hides no patch, or all.
     """
     spatial = bool_masked_pos.view(bool_masked_pos.shape[0], num_slots, -1)
-    if not torch.equal(spatial, spatial[:, :1].expand_as(spatial)):
-        raise ValueError("bool_masked_pos is not a tube mask: its spatial mask differs between temporal slots.")
-    hidden_counts = spatial[:, 0].sum(dim=1)
-    num_hidden = int(hidden_counts[0])
-    if not bool((hidden_counts == num_hidden).all()):
-        raise ValueError(
-            f"bool_masked_pos must hide the same number of patches in every clip, found {hidden_counts.tolist()} "
-            "hidden patches per slot."
-        )
     patches = spatial.shape[2]
+    num_hidden = _count_hidden(spatial)
     order = spatial[:, 0].to(torch.uint8).argsort(dim=1, stable=True)
     starts = torch.arange(num_slots, device=order.device)[None, :, None] * patches
-    visible, hidden = order[:, None].add(starts).split([patches - num_hidden, num_hidden], dim=2)
-    return visible.flatten(1), hidden.flatten(1)
+    tokens = order[:, None] + starts
+    num_visible = patches - num_hidden
+    return tokens.narrow(2, 0, num_visible).flatten(1), tokens.narrow(2, num_visible, num_hidden).flatten(1)
+
+
+def _count_hidden(spatial: torch.Tensor) -> int:
+    """Check a mask (B, slots, P), and count the hidden patches of a slot.
+
+    This takes one synchronisation.
+    """
+    counts = spatial[:, 0].sum(dim=1)
+    tube, equal = (spatial == spatial[:, :1]).all(), (counts == counts[0]).all()
+    if not torch.compiler.is_compiling():
+        is_tube, is_equal, num_hidden = torch.stack([tube, equal, counts[0]]).tolist()
+        if not is_tube:
+            raise ValueError("bool_masked_pos is not a tube mask: its spatial mask differs between temporal slots.")
+        if not is_equal:
+            raise ValueError(
+                f"bool_masked_pos must hide the same number of patches in every clip, found {counts.tolist()} "
+                "hidden patches per slot."
+            )
+        return int(num_hidden)
+    torch._assert_async(tube, "bool_masked_pos is not a tube mask.")
+    torch._assert_async(equal, "bool_masked_pos must hide the same number of patches in every clip.")
+    if torch.compiler.is_exporting():
+        num_hidden = counts[0].item()
+    else:
+        # without it, torch.compile would break the graph here
+        with torch._dynamo.patch_dynamo_config(capture_scalar_outputs=True):
+            num_hidden = counts[0].item()
+    # The number is unknown to the compiler, and attention needs more than one token.
+    _, num_slots, patches = spatial.shape
+    for count in (num_hidden, patches - num_hidden):
+        torch._check(count >= 1)
+        torch._check(num_slots * count > 1)
+    return cast(int, num_hidden)  # int() would ask the compiler for the number
 
 
 def cut_patches(pixel_values: torch.Tensor, tubelet_size: int, patch_size: int) -> torch.Tensor:
@@ -85,21 +113,39 @@ def gather_patches(
     return F.embedding(starts[..., None, None, None] + offsets, pixel_values.reshape(-1, patch_size))
 
 
-class AUVMAEPatchEmbeddings(VideoMAEPatchEmbeddings):
+class PatchProjection(nn.Conv3d):
+    """Map patches to tokens, as a convolution whose kernel is as large as its input.
+
+    Such a convolution is one matrix product, which takes half of the time on a CPU. Since it stays a `Conv3d` that is
+    called, hooks, adapters and quantisers find it.
+    """
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, tubelet, p, p) to (N, D, 1, 1, 1)."""
+        return F.linear(patches.flatten(1), self.weight.flatten(1), self.bias)[..., None, None, None]
+
+
+class AUVMAEPatchEmbeddings(nn.Module):
     """Embed tubelets with VideoMAE's weights, but only those at the given indices.
 
-    A convolution whose kernels do not overlap is one matrix product, which takes half of the time on a CPU. This is a
-    separate module because FSDP gathers the weights of the input embeddings only inside their own `forward`.
+    This is a separate module because FSDP gathers the weights of the input embeddings only inside their own `forward`.
     """
+
+    def __init__(self, config: AUVMAEConfig) -> None:
+        super().__init__()
+        self.patch_size, self.tubelet_size = config.patch_size, config.tubelet_size
+        kernel = config.tubelet_size, config.patch_size, config.patch_size
+        self.projection = PatchProjection(config.num_channels, config.hidden_size, kernel, stride=kernel)
 
     def forward(self, pixel_values: torch.Tensor, indices: torch.Tensor | None = None) -> torch.Tensor:
         """Embed (B, num_frames, C, H, W) at `indices` (B, K) as (B, K, D)."""
-        sizes = self.tubelet_size, self.patch_size[0]
+        sizes = self.tubelet_size, self.patch_size
         if indices is None:
             patches = cut_patches(pixel_values, *sizes)
         else:
             patches = gather_patches(pixel_values, indices, *sizes)
-        return F.linear(patches.flatten(2), self.projection.weight.flatten(1), self.projection.bias)
+        tokens = self.projection(patches.flatten(0, 1))
+        return tokens.view(*patches.shape[:2], -1)
 
 
 class AUVMAEEmbeddings(nn.Module):

@@ -23,7 +23,7 @@ class FrameAUHead(nn.Module):
         self.position_weights = None
         if config.weigh_positions:
             self.position_weights = nn.Parameter(torch.empty(config.patches_per_slot, config.hidden_size))
-        self.norm = nn.LayerNorm(config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.projection = nn.Linear(config.hidden_size, config.tubelet_size * self.num_labels)
 
     def forward(self, tokens: torch.Tensor, num_slots: int, visible: torch.Tensor | None = None) -> torch.Tensor:

@@ -65,4 +65,4 @@ def running_cells(hidden: torch.Tensor, num_slots: int, decoder_mask_ratio: floa
     kept = num_hidden - int(decoder_mask_ratio * num_hidden)
     spaced = torch.arange(kept, device=hidden.device) * num_hidden // kept
     shifted = (spaced + torch.arange(num_slots, device=hidden.device)[:, None]) % num_hidden
-    return slots.gather(2, shifted.sort(dim=1)[0].expand(len(hidden), -1, -1)).flatten(1)
+    return slots.gather(2, shifted.sort(dim=1)[0].expand(hidden.shape[0], -1, -1)).flatten(1)

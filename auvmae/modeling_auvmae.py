@@ -14,13 +14,11 @@ from transformers import AutoModel, AutoModelForPreTraining, AutoModelForVideoCl
 from transformers import initialization as init
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.models.videomae.modeling_videomae import (
-    VideoMAEEncoder,
-    VideoMAELayer,
-    VideoMAEModel,
-    VideoMAEPreTrainedModel,
-)
-from transformers.utils.generic import can_return_tuple
+from transformers.models.videomae.modeling_videomae import VideoMAEEncoder, VideoMAELayer, VideoMAEPreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
 
 from .configuration import AUVMAEConfig
 from .decoder import AUVMAEDecoder
@@ -133,7 +131,7 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
         super().save_pretrained(save_directory, *args, **kwargs)
 
 
-class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
+class AUVMAEModel(AUVMAEPreTrainedModel):
     """Encode a clip with VideoMAE's encoder, in consecutive windows.
 
     A window has `config.num_frames` frames, e.g. 16:
@@ -147,14 +145,17 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
 
     def __init__(self, config: AUVMAEConfig) -> None:
         config.validate_clip()  # from_pretrained does not validate fields that override those of the checkpoint
-        # Skip VideoMAEModel.__init__, which would build a slow position table that we replace.
-        super(VideoMAEModel, self).__init__(config)
-        self.embeddings: AUVMAEEmbeddings = AUVMAEEmbeddings(config)  # type: ignore[assignment]
+        super().__init__(config)
+        self.embeddings = AUVMAEEmbeddings(config)
         self.encoder = VideoMAEEncoder(config)
         self.layernorm = None
         if not config.use_mean_pooling:
             self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the module that embeds the patches."""
+        return self.embeddings.patch_embeddings
 
     def num_windows(self, pixel_values: torch.Tensor) -> int:
         """Count the encoder windows in a clip of shape `(B, T, C, H, W)`.
@@ -169,7 +170,7 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
                 f"pixel_values must have the shape (batch, frames, {', '.join(map(str, expected))}), "
                 f"found {tuple(pixel_values.shape)}."
             )
-        windows, rest = divmod(pixel_values.shape[1], config.num_frames)
+        windows, rest = divmod(int(pixel_values.shape[1]), config.num_frames)  # torch.jit.trace has tensors here
         if rest or not windows:
             raise ValueError(
                 f"The number of frames must be a multiple of num_frames ({config.num_frames}), "
@@ -197,14 +198,20 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
                 f"shape {tuple(bool_masked_pos.shape)}."
             )
         # A tube mask repeats over time, so the first window's indices are those of every window.
-        tube_token_indices(bool_masked_pos, windows * slots)
-        first = bool_masked_pos[:, : slots * self.config.patches_per_slot]
-        visible, hidden = tube_token_indices(first, slots)
-        return visible.repeat_interleave(windows, dim=0), hidden.repeat_interleave(windows, dim=0)
+        visible, hidden = (
+            tokens.unflatten(1, (windows, -1))[:, 0].repeat_interleave(windows, dim=0)
+            for tokens in tube_token_indices(bool_masked_pos, windows * slots)
+        )
+        return visible, hidden
 
+    @can_return_tuple
     def forward(
-        self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor | None = None, **kwargs: Any
-    ) -> BaseModelOutput | tuple:
+        self,
+        pixel_values: torch.Tensor,
+        bool_masked_pos: torch.Tensor | None = None,
+        visible_tokens: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutput:
         """Encode a clip.
 
         Args:
@@ -213,6 +220,8 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
             bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
                 Tube mask, True = hidden, with the same number of hidden patches in every clip. `sequence_length` is
                 `(T // tubelet_size) * (image_size // patch_size) ** 2`.
+            visible_tokens (`torch.LongTensor` of shape `(batch_size * windows, K)`, *optional*): Visible tokens of
+                every window from `split_tokens`, in place of `bool_masked_pos`, so that a mask is read only once.
             kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
@@ -223,18 +232,24 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
             ValueError: The shapes, the number of frames or the mask do not fit the configuration.
         """
         batch_size, windows = pixel_values.shape[0], self.num_windows(pixel_values)
-        indices = None if bool_masked_pos is None else self.split_tokens(pixel_values, bool_masked_pos)[0]
-        return_dict = kwargs.pop("return_dict", None)
+        if bool_masked_pos is not None:
+            visible_tokens = self.split_tokens(pixel_values, bool_masked_pos)[0]
         frames = pixel_values.reshape(batch_size * windows, -1, *pixel_values.shape[2:])
-        outputs = super().forward(frames, indices, return_dict=True, **kwargs)
+        outputs = self._encode(frames, visible_tokens, return_dict=True, **kwargs)
         outputs.last_hidden_state = self.unfold_windows(outputs.last_hidden_state, batch_size)
         if outputs.hidden_states is not None:
             # layers that were not asked for are None
             outputs.hidden_states = tuple(
                 None if state is None else self.unfold_windows(state, batch_size) for state in outputs.hidden_states
             )
-        return_dict = self.config.return_dict if return_dict is None else return_dict
-        return outputs if return_dict else outputs.to_tuple()
+        return outputs
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    def _encode(self, frames: torch.Tensor, visible_tokens: torch.Tensor | None, **kwargs: Any) -> BaseModelOutput:
+        """Encode windows (B * windows, num_frames, C, H, W) like `VideoMAEModel`."""
+        tokens = self.encoder(self.embeddings(frames, visible_tokens)).last_hidden_state
+        return BaseModelOutput(last_hidden_state=tokens if self.layernorm is None else self.layernorm(tokens))
 
     @staticmethod
     def unfold_windows(tokens: torch.Tensor, batch_size: int) -> torch.Tensor:
@@ -242,7 +257,7 @@ class AUVMAEModel(AUVMAEPreTrainedModel, VideoMAEModel):
 
         Tokens of one window are returned themselves, so that gradients of hidden states can be retained.
         """
-        return tokens if len(tokens) == batch_size else tokens.reshape(batch_size, -1, tokens.shape[-1])
+        return tokens if tokens.shape[0] == batch_size else tokens.reshape(batch_size, -1, tokens.shape[-1])
 
 
 class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
@@ -272,7 +287,7 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
         pixel_values: torch.Tensor,
         bool_masked_pos: torch.Tensor,
         return_loss: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> AUVMAEForVideoPretrainingOutput:
         """Reconstruct the hidden patches.
 
@@ -293,7 +308,7 @@ class AUVMAEForVideoPretraining(AUVMAEPreTrainedModel):
             raise ValueError("bool_masked_pos hides no patch, so there is nothing to reconstruct.")
         if self.training and config.decoder_mask_ratio:
             hidden = running_cells(hidden, config.num_frames // config.tubelet_size, config.decoder_mask_ratio)
-        outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs | {"return_dict": True})
+        outputs = self.videomae(pixel_values, visible_tokens=visible, return_dict=True, **kwargs)
         logits = self.forward_decoder(outputs.last_hidden_state, visible, hidden)
         loss = F.mse_loss(logits, self.patch_targets(pixel_values, hidden)) if return_loss else None
         return AUVMAEForVideoPretrainingOutput(
@@ -369,7 +384,7 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
         bool_masked_pos: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         output_sides: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> AUVMAEForFrameAUClassificationOutput:
         """Detect the action units of every frame.
 
@@ -390,27 +405,31 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
             ValueError: The shapes, the number of frames, the mask or the labels do not fit the configuration.
         """
         config = self.config
-        num_frames = pixel_values.shape[1]
+        num_frames = int(pixel_values.shape[1])
         if config.clip_length % num_frames:
             raise ValueError(
                 f"The number of frames T must divide clip_length ({config.clip_length}), because input frame k is "
                 f"labelled frame k * clip_length / T. Found T = {num_frames}."
             )
         num_slots = num_frames // config.tubelet_size
-        outputs = self.videomae(pixel_values, bool_masked_pos, **kwargs | {"return_dict": True})
-        tokens, visible = outputs.last_hidden_state, None
-        if bool_masked_pos is not None and config.weigh_positions:
-            visible = tube_token_indices(bool_masked_pos[:, : config.patches_per_slot], 1)[0]
-        logits = interpolate_frames(self.head(tokens, num_slots, visible), config.clip_length)
+        visible = positions = None
+        if bool_masked_pos is not None:
+            visible = self.videomae.split_tokens(pixel_values, bool_masked_pos)[0]
+            # the first slot of a clip has the smallest indices, which are its positions
+            windows = num_frames // config.num_frames
+            positions = visible.unflatten(1, (num_slots // windows, -1))[::windows, 0]
+        outputs = self.videomae(pixel_values, visible_tokens=visible, return_dict=True, **kwargs)
+        tokens = outputs.last_hidden_state
+        logits = interpolate_frames(self.head(tokens, num_slots, positions), config.clip_length)
         intensity_logits = side_logits = None
         if self.intensity_head is not None:
-            intensity_logits = interpolate_frames(self.intensity_head(tokens, num_slots, visible), config.clip_length)
+            intensity_logits = interpolate_frames(self.intensity_head(tokens, num_slots, positions), config.clip_length)
         if output_sides:
             if self.side_head is None:
                 raise ValueError("output_sides needs a model with the head of sides (config.grade_sides).")
             # Paper: Sec. 3.3 does not tell the sides apart
-            mirrored = self.videomae(pixel_values.flip(-1), bool_masked_pos, return_dict=True).last_hidden_state
-            sides = [self.side_head(side, num_slots, visible) for side in (mirrored, tokens)]
+            mirrored = self.videomae(pixel_values.flip(-1), visible_tokens=visible, return_dict=True).last_hidden_state
+            sides = [self.side_head(side, num_slots, positions) for side in (mirrored, tokens)]
             side_logits = torch.stack([interpolate_frames(side, config.clip_length) for side in sides], dim=-1)
         return AUVMAEForFrameAUClassificationOutput(
             loss=None if labels is None else masked_binary_cross_entropy(logits, labels),

@@ -288,3 +288,27 @@ def test_hidden_states_receive_gradients_and_may_be_chosen(model_class):
     (chosen,) = [state for state in model(clip, mask, output_hidden_states=[1]).hidden_states if state is not None]
     # transformers decides which of them index 1 is, and has changed it
     assert any(torch.allclose(chosen, state) for state in output.hidden_states)
+
+
+def test_hooks_of_the_patch_projection_run():
+    model, seen = AUVMAEModel(tiny_config()), []
+    model.embeddings.patch_embeddings.projection.register_forward_hook(lambda *_: seen.append(1))
+    model(tiny_clip(), tiny_mask())
+    assert seen == [1]
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 uses it
+def test_adapters_of_the_patch_projection_count():
+    peft = pytest.importorskip("peft", reason="the extra `lora` is missing")
+    model, clip, mask = randomise(AUVMAEModel(tiny_config())), tiny_clip(), tiny_mask()
+    before = model(clip, mask).last_hidden_state
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["projection"]))
+    randomise(adapted)
+    expected = adapted(clip, mask).last_hidden_state
+    assert not torch.allclose(expected, before)
+    torch.testing.assert_close(adapted.merge_and_unload()(clip, mask).last_hidden_state, expected)
+
+
+def test_heads_normalise_as_the_configuration_says():
+    model = AUVMAEForFrameAUClassification(tiny_config(layer_norm_eps=1e-3, grade_intensities=True))
+    assert {module.eps for module in model.modules() if isinstance(module, torch.nn.LayerNorm)} == {1e-3}

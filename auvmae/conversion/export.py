@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.models.videomae.modeling_videomae import VideoMAEModel
 
 from ..head import FrameAUHead, interpolate_frames
 from ..inference.detector import AUDetector
@@ -122,7 +121,7 @@ class _Window(nn.Module):
         The shapes are (B, num_frames, C, H, W), (B, L) True = hidden -> (B, clip_length, N).
         """
         visible = None if bool_masked_pos is None else self.visible_tokens(bool_masked_pos)
-        tokens = VideoMAEModel.forward(self.model.videomae, pixel_values, visible).last_hidden_state
+        tokens = self.model.videomae(pixel_values, visible_tokens=visible).last_hidden_state
         # the first slot has the smallest indices, which are its positions
         positions = None if visible is None else visible[:, : visible.shape[1] // self.num_slots]
         return tuple(

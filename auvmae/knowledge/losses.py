@@ -170,11 +170,14 @@ class KnowledgeGuidedLoss(nn.Module):
             raise ValueError(
                 f"labels must have the shape of logits {tuple(logits.shape)}, found {tuple(labels.shape)}."
             )
-        logits, coded = logits.float(), labels != NOT_CODED
-        loss_cls = self._classification(logits, labels, coded)
-        probs = logits.sigmoid()
-        statistics = _all_reduce(_statistics(straight_through(probs), coded, probs))
-        loss_intra, loss_inter = self._distances(statistics)
+        coded = labels != NOT_CODED
+        # autocast would count frames in 16 bits, whose whole numbers end at 256 (bfloat16) or 2048
+        with torch.autocast(logits.device.type, enabled=False):
+            logits = logits.float()
+            loss_cls = self._classification(logits, labels, coded)
+            probs = logits.sigmoid()
+            statistics = _all_reduce(_statistics(straight_through(probs), coded, probs))
+            loss_intra, loss_inter = self._distances(statistics)
         return KnowledgeGuidedLossOutput(
             loss=self.cls_weight * loss_cls + self.intra_weight * loss_intra + self.inter_weight * loss_inter,
             loss_cls=loss_cls,
@@ -228,6 +231,8 @@ class _SumOverProcesses(torch.autograd.Function):
     The gradient is an all-reduce, too. Every process then holds the loss of the global batch, and DDP's mean of the
     gradients is the gradient of that loss.
     """
+
+    # This is torch.distributed.nn.functional.all_reduce, which torch 2.13 deprecates in favour of a private module.
 
     @staticmethod
     def forward(ctx: object, tensor: Tensor) -> Tensor:

@@ -145,3 +145,12 @@ def test_half_precision_logits_are_summed_in_single():
     criterion = KnowledgeGuidedLoss.from_labels(random_labels())
     logits, labels = clip_batch()
     assert criterion(logits.bfloat16(), labels).loss.dtype == torch.float32
+
+
+def test_autocast_changes_nothing():
+    labels = (torch.rand(4, 300, 3) < 0.4).long()  # bfloat16 cannot count to 1200
+    criterion, logits = KnowledgeGuidedLoss.from_labels(random_labels()), torch.randn(4, 300, 3)
+    expected = criterion(logits, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = criterion(logits, labels)
+    assert found == expected

@@ -1,0 +1,1 @@
+"""Run the common model tests of Transformers on our classes and on stock VideoMAE."""
