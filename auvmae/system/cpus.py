@@ -14,10 +14,7 @@ def usable_cpus(root: Path = Path("/")) -> int:
     Args:
         root: Folder with `proc` and `sys`.
     """
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([count, *(int(limit) for limit in _limits(root))]))
 
 

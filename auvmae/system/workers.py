@@ -11,8 +11,6 @@ from multiprocessing.connection import wait
 
 from tqdm.auto import tqdm
 
-from .cpus import usable_cpus
-
 
 def run_jobs(
     job: Callable[[int], None], count: int, num_proc: int | None, title: str, unit: str, progress: bool
@@ -27,6 +25,8 @@ def run_jobs(
         unit: What one job makes, e.g. "video".
         progress: Whether to show the bar.
     """
+    from .cpus import usable_cpus
+
     processes = min(num_proc or usable_cpus(), count)
     with tqdm(total=count, desc=title, unit=unit, disable=not progress) as bar:
         if processes <= 1:
