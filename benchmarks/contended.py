@@ -3,8 +3,8 @@
     python benchmarks/contended.py [ROUNDS]
 
 The tiny and the packaged model predict the same random crops, on two CPUs that up to two processes that never sleep
-share with them. "asleep" is how `auvmae` runs: the threads of the model sleep while they wait for each other
-(OMP_WAIT_POLICY). "spinning" is PyTorch's default, and "one thread" is `--threads 1`. Each row of a round is measured in
+share with them. "asleep" is how `auvmae` runs. Its threads sleep while they wait for each other (OMP_WAIT_POLICY).
+"spinning" is PyTorch's default, and "one thread" is `--threads 1`. Each row of a round is measured in
 a process of its own, quiet and busy in turn, and the settings alternate, so that other load on the machine slows all.
 The rates are medians of the rounds (default: 3). Each share is that of the quiet speed of the same setting.
 """

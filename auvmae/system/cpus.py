@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
-    """Count the CPUs that the scheduler and the limits of containers leave to this process.
+    """Count the CPUs that this process may use.
 
     These are the CPUs of its affinity, or fewer if a control group (version 1 or 2) limits the time on them. A part of
     a CPU does not count, but there is at least one.
@@ -38,7 +38,7 @@ def set_threads(threads: int | None) -> None:
 
 
 def wait_asleep() -> None:
-    """Let threads that wait for each other sleep, if torch is not imported yet.
+    """Set threads to sleep while they wait, if torch is not imported yet.
 
     By default, they keep their CPU busy for a while. If another process holds the CPU of a thread that they wait for,
     each of the many short waits of a small model then lasts a time slice. A policy that the environment sets is kept.
@@ -48,7 +48,7 @@ def wait_asleep() -> None:
 
 
 def _limits(root: Path) -> list[float]:
-    """List the limits of this process's control groups and of those around them, in CPUs."""
+    """List the limits of the control groups of this process, in CPUs."""
     found = []
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
