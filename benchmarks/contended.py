@@ -29,7 +29,7 @@ BATCH_SIZE = 8
 
 
 def rate(size: str, threads: int) -> list[float]:
-    """Measure the frames per second of this process beside each number of busy processes."""
+    """Measure the frames per second beside each number of busy processes."""
     import numpy as np
     import torch
     from predict import build, processor_of

@@ -19,7 +19,7 @@ def usable_cpus(root: Path = Path("/")) -> int:
 
 
 def default_processes() -> int:
-    """Count the CPUs for one of the processes that `torchrun` has started on this machine."""
+    """Count the CPUs for each of the processes that `torchrun` started here."""
     local = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, usable_cpus() // (int(local) if local.isdigit() and int(local) else 1))
 

@@ -60,9 +60,10 @@ def save_report(path: Path, results: Sequence[VideoResult], left_out: Sequence[A
 def add_to_report(
     path: Path, outputs: Iterable[str], results: Sequence[VideoResult], left_out: Sequence[Any] = (), **fields: Any
 ) -> None:
-    """Write the results of one rank among those that other ranks, or an earlier run, have written.
+    """Add the results of one rank to the report of all.
 
-    Once all ranks have done so, the report is that of one process.
+    Results of other ranks, or of an earlier run, are kept. Once all ranks have added theirs, the
+    report is that of one process.
 
     Args:
         path: File to write.

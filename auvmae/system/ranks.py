@@ -1,4 +1,4 @@
-"""Split the files of a job over processes and machines, as their launcher numbers them."""
+"""Split the files of a job over the processes of a launcher."""
 
 import os
 import sys
@@ -29,7 +29,9 @@ class Split:
     names: str = ""
 
     def share(self, items: Sequence[Item], unit: str) -> list[Item]:
-        """List the items of this process, every `world`-th one from the `rank`-th, and print their number.
+        """List the items of this process, and print their number.
+
+        These are every `world`-th item from the `rank`-th.
 
         Args:
             items: All items, in the same order in each process.
@@ -67,7 +69,7 @@ def read_split(environment: Mapping[str, str] = os.environ) -> Split:
 
 
 def local_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """Return the number of this process on its machine, 0 if it is alone; it chooses the GPU.
+    """Return the number of this process on its machine, which chooses its GPU.
 
     Raises:
         ValueError: The number is none.
@@ -80,7 +82,7 @@ def local_rank(environment: Mapping[str, str] = os.environ) -> int:
 
 @contextmanager
 def ending_together(split: Split) -> Iterator[None]:
-    """Wait at the end of the block for the other ranks, where an early end would stop them.
+    """Wait for the other ranks at the end, where an early end would stop them.
 
     `torchrun` and `accelerate launch` stop all ranks once one of them ends with an error, and one failed video is an
     error. They are not waited for if the block raises.
