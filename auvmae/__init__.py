@@ -2,16 +2,21 @@
 
 Importing the package registers its classes with `AutoConfig`, `AutoModel`, `AutoModelForPreTraining`,
 `AutoModelForVideoClassification` and `AutoImageProcessor`, and `transformers.pipeline("video-au-detection")`.
-Everything else is imported when it is first used.
+Everything else is imported when it is first used. If torch is not imported yet, its threads will sleep while they wait
+for each other (OMP_WAIT_POLICY), unless the environment says otherwise.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .configuration import AUVMAEConfig
-from .inference.pipeline import VideoAUDetectionPipeline
-from .modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel
-from .processors import AUVMAEImageProcessor
+from .system.cpus import wait_asleep
+
+wait_asleep()  # before torch is imported
+
+from .configuration import AUVMAEConfig  # noqa: E402
+from .inference.pipeline import VideoAUDetectionPipeline  # noqa: E402
+from .modeling_auvmae import AUVMAEForFrameAUClassification, AUVMAEForVideoPretraining, AUVMAEModel  # noqa: E402
+from .processors import AUVMAEImageProcessor  # noqa: E402
 
 if TYPE_CHECKING:
     from .data import load_au_dataset

@@ -22,6 +22,9 @@ of raw videos.
 Run the command again to resume after an interruption: finished crops are
 skipped unless the recipe or the input has changed. OUT/crop_report.json lists
 the videos that failed, and why.
+
+Under torchrun, accelerate launch, srun or in a SLURM array, each process does
+its share of the videos, and the outputs are those of one process.
 """
 
 
@@ -59,7 +62,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         default = getattr(defaults, name)
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default: {default})")
-    parser.add_argument("--num_proc", type=at_least_one, help="number of processes (default: one per processor)")
+    parser.add_argument(
+        "--num_proc",
+        type=at_least_one,
+        help="number of processes (default: one per CPU that affinity and container leave to it)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=at_least_one,
+        default=1,
+        help="threads of each process (default: 1; a single video is not limited)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,10 +82,20 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from ..faces.crop_folder import REPORT_FILE, crop_folder
     from ..system.folder_report import print_summary
+    from ..system.ranks import ending_together, read_split
 
     fields = {name: getattr(arguments, name) for name in CropRecipe().to_dict()}
     try:
-        results = crop_folder(arguments.input, arguments.output, CropRecipe(**fields), arguments.num_proc)
+        split = read_split()
+        with ending_together(split):
+            results = crop_folder(
+                arguments.input,
+                arguments.output,
+                CropRecipe(**fields),
+                arguments.num_proc,
+                split=split,
+                threads=arguments.threads,
+            )
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae crop", error)
     return print_summary(results, "cropped", Path(arguments.output, REPORT_FILE))

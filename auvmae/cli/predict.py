@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, TypeVar
 
 from ..system.endings import failed
+from ..system.ranks import ALONE, Split, read_split
 from ..system.settings import at_least_one
 from ..weights import DEFAULT_MODEL, describe_checks, packaged_checks
 
@@ -44,6 +45,9 @@ resume after an interruption: recordings that were finished with the same model
 and options are skipped. The exit code is 0 if all is well, 1 if a recording
 failed, 2 if nothing could start, and 3 if every recording has a table, but some
 are damaged, cut off, or lack a file that was asked for.
+
+Under torchrun, accelerate launch, srun or in a SLURM array, each process does
+its share of the recordings, and the outputs are those of one process.
 
 With --webcam, the rows of a camera, a pipe or a URL are written live, to the
 file OUT or to standard output, until the source ends or you press Ctrl-C.
@@ -199,6 +203,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="data type of the model (default: bfloat16 on a processor that supports it, else float32)",
     )
+    parser.add_argument(
+        "--threads",
+        type=at_least_one,
+        help="threads of the model, and of face detection up to four (default: OMP_NUM_THREADS, else one per CPU that "
+        "affinity and container leave to the process)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -210,12 +220,15 @@ def run(arguments: argparse.Namespace) -> int:
     from ..inference.detector import AUDetector
     from ..inference.people.predict_people import count_baselines
     from ..inference.predict_folder import FILES, REPORT_FILE
+    from ..system.cpus import set_threads
     from ..system.folder_report import print_summary
     from ..system.hardware import keep_freed_memory
+    from ..system.ranks import ending_together
     from ..video.selection import FrameSelection
     from .predict_live import run_live
 
     keep_freed_memory()
+    set_threads(arguments.threads)
     options = {name: getattr(arguments, name) for name in OPTIONS}
     extras = [extra for extra in FILES if getattr(arguments, extra)]
     try:
@@ -223,7 +236,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.faces != 0:
             options |= {"every_face": True, "max_faces": arguments.faces}
         options["selection"] = FrameSelection(arguments.start, arguments.stop, arguments.every)
-        _check(arguments, extras)
+        split = ALONE if arguments.webcam is not None else read_split()
+        _check(arguments, extras, split)
         detector = AUDetector.from_pretrained(arguments.model, **options)
         if arguments.webcam is not None:
             return run_live(detector, arguments.webcam, arguments.output)
@@ -231,7 +245,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(UNGRADED, file=sys.stderr)
         if arguments.sides:
             print(_describe_sides(detector), file=sys.stderr)
-        results = _predict(detector, arguments, extras)
+        with ending_together(split):
+            results = _predict(detector, arguments, extras, split)
     except (ValueError, OSError, ImportError) as error:
         return failed("auvmae predict", error)
     report = Path(arguments.output, REPORT_FILE)
@@ -241,8 +256,10 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _predict(detector: "AUDetector", arguments: argparse.Namespace, extras: list[str]) -> "list[VideoResult]":
-    """Predict the recordings that the arguments name."""
+def _predict(
+    detector: "AUDetector", arguments: argparse.Namespace, extras: list[str], split: Split
+) -> "list[VideoResult]":
+    """Predict the recordings that the arguments name, or the share of this process."""
     from ..inference.people.predict_people import predict_people
     from ..inference.predict_folder import predict_recordings
     from ..inference.recordings import find_recordings, read_recordings
@@ -259,7 +276,7 @@ def _predict(detector: "AUDetector", arguments: argparse.Namespace, extras: list
             for video, target, selection, calibration in rows
         ]
     if arguments.neutral_from is None:
-        return predict_recordings(recordings, output, arguments.format, extras, left_out)
+        return predict_recordings(recordings, output, arguments.format, extras, left_out, split)
     return predict_people(recordings, output, arguments.neutral_from, arguments.format, extras, left_out)
 
 
@@ -312,11 +329,16 @@ def _parse(parse: Callable[[str], Parsed], text: str) -> Parsed:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _check(arguments: argparse.Namespace, extras: list[str]) -> None:
+def _check(arguments: argparse.Namespace, extras: list[str], split: Split) -> None:
     from ..inference.formats.tables import FOREIGN
 
     if arguments.sides and arguments.format in FOREIGN:
         raise ValueError(f"--format {arguments.format} has no columns for --sides; write csv or parquet")
+    if arguments.neutral_from and split.world > 1:
+        raise ValueError(
+            f"--neutral-from needs all tables, and {split.names} split this run: predict without it first, and then in "
+            "one process with it, which reads the finished tables"
+        )
     if arguments.webcam is None:
         if not (arguments.inputs or arguments.table) or not arguments.output:
             raise ValueError("name the videos (or --table) and the output folder (-o), or use --webcam")

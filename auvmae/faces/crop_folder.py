@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,10 +13,12 @@ from queue import SimpleQueue
 
 from tqdm.auto import tqdm
 
+from ..system.cpus import default_processes
 from ..system.endings import ends_run
 from ..system.files import check_writable, replacing
-from ..system.folder_report import VideoResult, save_report
+from ..system.folder_report import VideoResult, add_to_report, save_report
 from ..system.leftovers import remove_leftovers
+from ..system.ranks import ALONE, Split
 from ..system.workers import end_with_parent
 from ..video.finding import LeftOut, find_videos, own_outputs
 from ..video.reading import VIDEO_SUFFIXES
@@ -36,6 +37,8 @@ def crop_folder(
     recipe: CropRecipe,
     num_proc: int | None = None,
     make_detector: Callable[[], FaceDetector] | None = None,
+    split: Split = ALONE,
+    threads: int = 1,
 ) -> list[VideoResult]:
     """Crop every video under a folder into the same folder structure.
 
@@ -49,12 +52,14 @@ def crop_folder(
         source: Folder, searched recursively (except hidden files and `output`), or a single video.
         output: Output folder, created if it does not exist. Nothing is written outside it.
         recipe: Settings of the crops.
-        num_proc: Number of processes; one per CPU by default.
+        num_proc: Number of processes; by default one per CPU that may be used.
         make_detector: Builds a detector that replaces the one named in the recipe. It is called in each process, so it
             must be picklable.
+        split: Which of the videos to crop. The others are left to other processes, which write to the same report.
+        threads: Threads of OpenCV in each process.
 
     Returns:
-        One result per video, sorted by source.
+        One result per video that this process crops, sorted by source.
 
     Raises:
         FileNotFoundError: There is no video under `source`.
@@ -68,24 +73,29 @@ def crop_folder(
     make_detector()  # a detector that cannot be built fails here once, not once per video
     left_out: list[LeftOut] = []
     found = own_outputs(find_videos(source, output, left_out), CROP_SUFFIXES)
-    videos = [(video, folder / f"{name}.mp4") for video, folder, name in found]
-    if not videos:
+    every = [(video, folder / f"{name}.mp4") for video, folder, name in found]
+    if not every:
         kinds = ", ".join(VIDEO_SUFFIXES)
         raise FileNotFoundError(f"no video under {source}: expected files ({kinds}) or folders of numbered images")
     check_writable(output)
+    save, videos = partial(save_report, output / REPORT_FILE), every
+    if split.world > 1:
+        outputs = [str(crop) for _, crop in sorted(every, key=lambda one: str(one[0]))]
+        save, videos = partial(add_to_report, output / REPORT_FILE, outputs), split.share(every, "videos")
+        save([], left_out, recipe=recipe.to_dict())  # fails early if files cannot be locked
     for folder in {output, *(crop.parent for _, crop in videos)}:
         remove_leftovers(folder)
     with replacing(output / RECIPE_FILE) as file:
         json.dump(recipe.to_dict(), file, indent=1)
     results, pending = _select_pending(videos, output, recipe)
     crop_one = partial(_crop_one, recipe=recipe, make_detector=make_detector)
-    if len(videos) == len(pending) == 1:  # a separate process would protect no other video
+    if len(every) == len(pending) == 1:  # a separate process would protect no other video
         results.append(crop_one(*pending[0], progress=True))
     elif pending:
-        num_proc = min(num_proc or os.cpu_count() or 1, len(pending))
-        results.extend(tqdm(_in_processes(crop_one, pending, num_proc), "crop", len(pending), unit="video"))
+        num_proc = min(num_proc or default_processes(), len(pending))
+        results.extend(tqdm(_in_processes(crop_one, pending, num_proc, threads), "crop", len(pending), unit="video"))
     results.sort(key=lambda result: result.source)
-    save_report(output / REPORT_FILE, results, left_out, recipe=recipe.to_dict())
+    save(results, left_out, recipe=recipe.to_dict())
     return results
 
 
@@ -128,7 +138,7 @@ def _failed(video: Path, crop: Path, reason: str) -> VideoResult:
 
 
 def _in_processes(
-    crop_one: Callable[[Path, Path], VideoResult], videos: list[tuple[Path, Path]], num_proc: int
+    crop_one: Callable[[Path, Path], VideoResult], videos: list[tuple[Path, Path]], num_proc: int, threads: int
 ) -> Iterator[VideoResult]:
     """Yield the results of `crop_one` as they complete.
 
@@ -145,33 +155,33 @@ def _in_processes(
         try:
             return pool.submit(crop_one, video, crop).result()
         except BrokenProcessPool:
-            pool = ProcessPoolExecutor(1, context, _start_process)
+            pool = ProcessPoolExecutor(1, context, _start_process, (threads,))
             remove_crop(crop)
             return _failed(video, crop, "its process died (out of memory, or a crash in the decoder)")
         finally:
             pools.put(pool)
 
     others = set(multiprocessing.active_children())
-    with ThreadPoolExecutor(num_proc) as threads:
+    with ThreadPoolExecutor(num_proc) as waiting:
         for _ in range(num_proc):
-            pools.put(ProcessPoolExecutor(1, context, _start_process))
+            pools.put(ProcessPoolExecutor(1, context, _start_process, (threads,)))
         try:
-            for future in as_completed([threads.submit(run, *video) for video in videos]):
+            for future in as_completed([waiting.submit(run, *video) for video in videos]):
                 yield future.result()
         except BaseException:  # interrupted, or the disk is full: the other videos need not be finished
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
         finally:
-            threads.shutdown(cancel_futures=True)
+            waiting.shutdown(cancel_futures=True)
             while not pools.empty():
                 pools.get().shutdown()
 
 
-def _start_process() -> None:
+def _start_process(threads: int) -> None:
     import cv2
 
-    cv2.setNumThreads(1)  # the processes already share the CPUs
+    cv2.setNumThreads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them, too, and their parent ends them
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that unfinished files are removed
     end_with_parent()

@@ -24,8 +24,9 @@ from ..faces.detection import load_detector
 from ..plotting.style import save_figure
 from ..system.endings import ends_run
 from ..system.files import are_whole, check_writable, checksums, read_json_object, read_sealed, replacing, save_sealed
-from ..system.folder_report import VideoResult, save_report
+from ..system.folder_report import VideoResult, add_to_report, save_report
 from ..system.leftovers import remove_leftovers, temporary_sibling
+from ..system.ranks import ALONE, Split
 from ..video.damage.faults import Faults
 from ..video.finding import LeftOut
 from ..video.reading import frame_rate, num_frames
@@ -81,6 +82,7 @@ def predict_recordings(
     table: str = "csv",
     extras: Sequence[str] = (),
     left_out: Sequence[LeftOut] = (),
+    split: Split = ALONE,
 ) -> list[VideoResult]:
     """Predict recordings, each with its own detector, as `predict_folder` does.
 
@@ -89,11 +91,23 @@ def predict_recordings(
         output: Folder of all targets.
         table, extras: See `predict_folder`.
         left_out: What was passed over, for the report.
+        split: Which of the recordings to predict. The others are left to other processes, which write to the same
+            report.
+
+    Returns:
+        One result per recording that this process predicts.
     """
-    output = Path(output)
+    output, report = Path(output), Path(output, REPORT_FILE)
     jobs = [Job(detector, video, target, table, tuple(extras)) for detector, video, target in recordings]
-    results = [*run_jobs(jobs, output).values()]
-    save_report(output / REPORT_FILE, results, left_out)
+    if split.world == 1:
+        results = [*run_jobs(jobs, output).values()]
+        save_report(report, results, left_out)
+        return results
+    check_writable(output)
+    outputs = [job.result("").output for job in jobs]
+    add_to_report(report, outputs, [], left_out)  # fails early if files cannot be locked
+    results = [*run_jobs(split.share(jobs, "recordings"), output).values()]
+    add_to_report(report, outputs, results, left_out)
     return results
 
 

@@ -1,6 +1,7 @@
 """Write files and folders atomically, and overwrite only model folders."""
 
 import json
+import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,11 @@ from tempfile import TemporaryFile
 from typing import Any, TextIO
 
 from .leftovers import remove_leftovers_once, temporary_sibling
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 BLOCKS, BLOCK = 16, 1 << 16
 
@@ -115,6 +121,34 @@ def replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file that replaces `path` if the block ends without error."""
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         yield file
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes and machines from the block while this one is in it.
+
+    The lock lies on a file that the block may replace; it is created empty if it does not exist. A process that dies
+    holds no lock.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
+    while True:
+        with path.open("a") as file:
+            try:
+                if fcntl is None:
+                    raise OSError("Windows has none")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                raise OSError(
+                    f"cannot lock {path} ({error.strerror or error}): give each rank an output folder of its own, or "
+                    "one on a file system with locks"
+                ) from error
+            with path.open("a") as latest:  # opened, since a network file system may answer `stat` from memory
+                same = os.path.sameopenfile(file.fileno(), latest.fileno())
+            if same:
+                yield
+                return
 
 
 def save_json(content: dict[str, Any], path: Path) -> Path:

@@ -1,12 +1,12 @@
 """Report the results of the commands that process a folder of videos."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .files import read_json_object, replacing
+from .files import locked, read_json_object, replacing
 
 SHOWN = 10
 """Number of files that the summary names as left out."""
@@ -35,7 +35,7 @@ class VideoResult:
     note: str = ""
 
 
-def summarise(results: list[VideoResult]) -> dict[str, int]:
+def summarise(results: Sequence[VideoResult]) -> dict[str, int]:
     """Count videos by status, incomplete ones, all frames, and frames with a face."""
     counts = {status: sum(result.status == status for result in results) for status in ("done", "skipped", "failed")}
     counts["incomplete"] = sum(bool(result.reason) for result in results) - counts["failed"]
@@ -43,7 +43,7 @@ def summarise(results: list[VideoResult]) -> dict[str, int]:
     return counts | totals
 
 
-def save_report(path: Path, results: list[VideoResult], left_out: Sequence[Any] = (), **fields: Any) -> None:
+def save_report(path: Path, results: Sequence[VideoResult], left_out: Sequence[Any] = (), **fields: Any) -> None:
     """Write the results of a folder as JSON, atomically.
 
     Args:
@@ -55,6 +55,36 @@ def save_report(path: Path, results: list[VideoResult], left_out: Sequence[Any] 
     lists = {"videos": [*map(asdict, results)], "left_out": [*map(asdict, left_out)]}
     with replacing(path) as file:
         json.dump(fields | summarise(results) | lists, file, indent=1)
+
+
+def add_to_report(
+    path: Path, outputs: Iterable[str], results: Sequence[VideoResult], left_out: Sequence[Any] = (), **fields: Any
+) -> None:
+    """Add the results of one rank to the report of all.
+
+    Results of other ranks, or of an earlier run, are kept. Once all ranks have added theirs, the
+    report is that of one process.
+
+    Args:
+        path: File to write.
+        outputs: Output file of each video of all ranks, in order.
+        results: Results of this rank.
+        left_out, fields: See `save_report`.
+
+    Raises:
+        OSError: If the file cannot be locked or written.
+    """
+    with locked(path):
+        known = {result.output: result for result in [*_read_results(path), *results]}
+        save_report(path, [known[output] for output in outputs if output in known], left_out, **fields)
+
+
+def _read_results(path: Path) -> list[VideoResult]:
+    """Read the results in a report, none if it is damaged."""
+    try:
+        return [VideoResult(**fields) for fields in read_json_object(path).get("videos", [])]
+    except TypeError:
+        return []
 
 
 def print_summary(results: list[VideoResult], done: str, report: Path) -> int:

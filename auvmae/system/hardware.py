@@ -5,6 +5,8 @@ import sys
 
 import torch
 
+from .ranks import local_rank
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Values of malloc.h."""
 
@@ -16,11 +18,15 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 def choose_device(name: str | torch.device | None) -> torch.device:
     """Choose the device by name; by default a GPU if there is one, else the CPU.
 
+    Of several processes on a machine, each takes a GPU of its own unless the name has a number.
+
     Raises:
         ValueError: The device does not exist.
     """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if device.type == "cuda" and device.index is None and (rank := local_rank()):
+            device = torch.device("cuda", rank % max(torch.cuda.device_count(), 1))
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: a torch that was built without CUDA
         raise ValueError(f"device {str(name)!r} is not available on this machine: {error}") from error

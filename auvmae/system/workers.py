@@ -20,12 +20,14 @@ def run_jobs(
     Args:
         job: Function that can be pickled.
         count: Number of jobs.
-        num_proc: Number of processes; None for the number of cores. With one, jobs run in this process.
+        num_proc: Number of processes; None for the number of CPUs that may be used. With one, jobs run in this process.
         title: Text before the bar.
         unit: What one job makes, e.g. "video".
         progress: Whether to show the bar.
     """
-    processes = min(num_proc or os.cpu_count() or 1, count)
+    from .cpus import usable_cpus
+
+    processes = min(num_proc or usable_cpus(), count)
     with tqdm(total=count, desc=title, unit=unit, disable=not progress) as bar:
         if processes <= 1:
             for index in range(count):

@@ -61,6 +61,7 @@ def commands(bases: Path, out: Path) -> dict[str, Callable[[], Any]]:
     convert = ["--config", json.dumps(PRETRAINING), "--overwrite"]
     return {
         "predict": lambda: auvmae(["predict", recordings, "-m", checkpoint, "-o", str(out), *extras]),
+        "predict in ranks": lambda: _in_ranks(["predict", recordings, "-m", checkpoint, "-o", str(out), *extras]),
         "crop": lambda: auvmae(["crop", f"{recordings}/a.mp4", str(out), *crop_flags()]),
         "crop a folder": lambda: _crop_folder(recordings, out),
         "export": lambda: auvmae(["export", checkpoint, "-o", str(out), "--overwrite", "--int8"]),
@@ -69,6 +70,17 @@ def commands(bases: Path, out: Path) -> dict[str, Callable[[], Any]]:
         "summarize": lambda: auvmae(["summarize", str(bases / "runs"), "--draws", "50", "-o", str(out)]),
         "training": lambda: run_command(lambda: run_finetune.main(flags), "run_finetune.py", run_finetune.EXPECTED),
     }
+
+
+def _in_ranks(words: list[str], world: int = 2) -> int:
+    """Run one rank after the other, as tasks of an array may run, and return the worst exit code."""
+    codes = []
+    for rank in range(world):
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world)}
+        codes.append(auvmae(words))
+        if codes[-1] in (130, 143):  # interrupted
+            break
+    return max(codes)
 
 
 def _crop_folder(source: str, out: Path) -> Any:

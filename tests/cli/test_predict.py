@@ -270,6 +270,36 @@ def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_ranks_write_what_one_process_writes_also_after_a_kill(detector, checkpoint, tmp_path):
+    for number in range(9):
+        write_video(tmp_path / "in" / f"{number}.mp4", 20, absent=[number])
+    predict_folder(detector, [str(tmp_path / "in")], tmp_path / "whole")
+    script = (
+        "from auvmae.cli.main import main\n"
+        "from auvmae.faces.detection import DETECTORS\n"
+        "from tests.support.drawn_faces import SlowDetector\n"
+        "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
+        f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
+        "    '--device', 'cpu', '--dtype', 'float32'])\n"  # as the detector
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": "3", "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", script], env=environment | {"RANK": rank}, stderr=subprocess.DEVNULL)
+        for rank in "012"
+    ]
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "out" / "1.csv").exists() and time.monotonic() < deadline:  # the first file of rank 1
+        time.sleep(0.001)
+    ranks[1].kill()
+    assert [rank.wait() for rank in ranks] == [0, -9, 0]
+    assert "7.csv" not in names(tmp_path / "out")
+    results = predict_folder(detector, [str(tmp_path / "in")], tmp_path / "out")
+    assert [statuses(results)[number] for number in (0, 2, 3, 5, 6, 7, 8)] == ["skipped"] * 5 + ["done", "skipped"]
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 def spoil(path, kind, sound):
     """Make a recording of 12 frames unusable, in one of ten ways."""
     data = path.read_bytes()
