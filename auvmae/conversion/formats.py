@@ -130,7 +130,7 @@ class OpenVINOFormat(Format):
         openvino.save_model(to_openvino(window), path, compress_to_fp16=False)
 
     def quantise(self, source: Path, target: Path, windows: Sequence[Inputs]) -> None:
-        """Write the int8 model with NNCF, which smooths the ranges and corrects the biases."""
+        """Write the int8 model with NNCF, which corrects the biases."""
         openvino = OpenVINOModel.import_runtime()
         os.environ.setdefault("NNCF_CI", "1")  # without it, NNCF reports its use to its makers
         try:
