@@ -19,7 +19,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg requirements/ci.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) -e '.[test,quality,docs,faces,lora,onnx,tensorboard,demo]'
+	$(PIP) -e '.[test,quality,docs,faces,lora,onnx,openvino,tensorboard,demo]'
 	@touch $@
 
 demo: $(VENV)/.run ## install, fine-tune on drawn faces, print the per-AU table (five minutes on two cores)

@@ -8,8 +8,7 @@ since only its speed is measured. Frames are labelled frames: a window of 16 fra
 
 Rounds alternate between the three models, so that a busy machine slows all of them, and the best round of each counts.
 CPU time covers all threads. It is more reliable than wall time when cores are scarce, but with several threads it
-includes the time they wait for one another. Not measured: a CPU with int8 instructions (VNNI), on which int8 should
-gain more.
+includes the time they wait for one another. `benchmarks/engines.py` compares all engines on face crops.
 """
 
 import sys
@@ -25,8 +24,10 @@ import yaml
 from hardware import describe_machine
 from torch.utils.data import DataLoader
 
+from auvmae import demo
 from auvmae.configuration import AUVMAEConfig
-from auvmae.conversion.export import INT8_FILE, ONNX_FILE, export_model
+from auvmae.conversion.export import export_model
+from auvmae.conversion.formats import FORMATS
 from auvmae.data import load_au_dataset
 from auvmae.data.loading.loader import ClipCollator, ClipDataset
 from auvmae.evaluation.metrics import au_metrics
@@ -37,12 +38,13 @@ from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
 
+VIDEOS = sorted(Path(demo.__file__).parent.glob("*.mp4"))
 RECIPE = Path(__file__).parents[1] / "recipes" / "synthetic_tiny.yaml"
 
 
 def open_models(detector: AUDetector, folder: Path) -> dict[str, Any]:
     """Open the model and its exports, with the current number of torch threads."""
-    files = {"ONNX float32": ONNX_FILE, "ONNX int8": INT8_FILE}
+    files = {"ONNX float32": FORMATS["onnx"].file, "ONNX int8": FORMATS["onnx"].int8_file}
     return {"torch float32": detector.model} | {name: OnnxModel(folder / file) for name, file in files.items()}
 
 
@@ -122,9 +124,9 @@ def main(checkpoint: str = "outputs/synthetic_tiny") -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for what, (detector, *sizes) in detectors.items():
             folder = Path(temporary) / what
-            largest = export_model(detector, folder, int8=True)["largest_difference"]
+            largest = export_model(detector, folder, calibration=VIDEOS)["largest_difference"]
             megabytes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.1f} MB" for name in largest)
-            print(f"\n{what}: {megabytes}; largest differences from PyTorch on noise: {largest}", flush=True)
+            print(f"\n{what}: {megabytes}; largest differences from PyTorch: {largest}", flush=True)
             rows += speed_rows(what, detector, folder, *sizes)
         print(f"\n{markdown_table(rows)}\n\n{checkpoint} on the test fold:\n", flush=True)
         table = [["run by", "macro F1 (%)", "change", "largest difference of a probability", "decisions changed (%)"]]

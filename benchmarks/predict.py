@@ -45,7 +45,8 @@ from transformers.utils import logging
 
 from auvmae import AUDetector
 from auvmae.configuration import LEVELS, AUVMAEConfig
-from auvmae.conversion.export import INT8_FILE, export_model
+from auvmae.conversion.export import export_model
+from auvmae.conversion.formats import FORMATS
 from auvmae.faces import crop, detection
 from auvmae.faces.crop_files import crop_video
 from auvmae.inference import sources
@@ -53,7 +54,7 @@ from auvmae.inference.runtimes.onnx_model import OnnxModel
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
-from auvmae.system.hardware import cpu_has_bfloat16, keep_freed_memory
+from auvmae.system.hardware import cpu_has_bfloat16, cpu_has_int8, keep_freed_memory
 from auvmae.video.reading import iter_frames
 from auvmae.video.writing import VideoWriter
 from auvmae.weights import PACKAGED
@@ -100,7 +101,8 @@ def processor_of(model: Any) -> AUVMAEImageProcessor:
 def export_int8(folder: str, size: str, level: str) -> None:
     """Export a model at a level, like `auvmae export --int8`."""
     model = build(size)
-    export_model(AUDetector(model, processor_of(model), level=level), Path(folder, f"{size}_{level}"), int8=True)
+    detector = AUDetector(model, processor_of(model), level=level)
+    export_model(detector, Path(folder, f"{size}_{level}"), calibration=[f"{folder}/whole.mp4"])
 
 
 def seconds(function: Callable[[], Any]) -> float:
@@ -143,7 +145,9 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
     AUDetector._predict = timed("model", AUDetector._predict, clock)
 
     model: Any = (
-        OnnxModel(f"{folder}/{size}_{level}/{INT8_FILE}") if dtype == "int8" else build(size).to(getattr(torch, dtype))
+        OnnxModel(Path(folder, f"{size}_{level}", FORMATS["onnx"].int8_file))
+        if dtype == "int8"
+        else build(size).to(getattr(torch, dtype))
     )
     options = {"level": level, "batch_size": BATCH_SIZE[size]}
     whole, cropped = (AUDetector(model, processor_of(model), cropped=value, **options) for value in (False, True))
@@ -250,7 +254,8 @@ def main() -> None:
         longest = 32 + 16 * (WINDOWS["tiny"] - 1)
         copy_frames(video, f"{folder}/whole.mp4", longest)
         apart(crop_video, f"{folder}/whole.mp4", f"{folder}/face.mp4", crop.CropRecipe())
-        for size, level, dtype in itertools.product(WINDOWS, LEVELS, [*dtypes, "int8"]):
+        dtypes += ["int8"] * cpu_has_int8()
+        for size, level, dtype in itertools.product(WINDOWS, LEVELS, dtypes):
             if dtype == "int8":
                 apart(export_int8, folder, size, level)
             found = apart(detect, folder, size, level, dtype)

@@ -13,6 +13,7 @@ import torch  # noqa: E402
 
 from auvmae.faces.detection import DETECTORS  # noqa: E402
 from auvmae.inference.detector import AUDetector  # noqa: E402
+from auvmae.inference.runtimes import engines  # noqa: E402
 
 from .support.drawn_faces import TRAINED, SquareDetector  # noqa: E402
 from .support.tiny import save_checkpoint  # noqa: E402
@@ -23,6 +24,12 @@ def seed() -> None:
     """Seed each test, so that its random numbers do not depend on the tests before it."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture(autouse=True)
+def torch_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep `auvmae predict` in torch where OpenVINO is installed, which takes a second to convert each model."""
+    monkeypatch.setattr(engines, "fastest_engine", lambda *_: "torch")
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ of OpenFace. A probability is no intensity: read AU01_c ... instead.
 
 OPTIONS = (
     *("level", "clip_stride", "batch_size", "threshold", "every_face"),
-    *("all_aus", "sides", "cropped", "damaged", "device", "dtype"),
+    *("all_aus", "sides", "cropped", "damaged", "device", "dtype", "engine"),
 )
 """Arguments that are options of `AUDetector.from_pretrained`."""
 
@@ -202,6 +202,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
         help="data type of the model (default: bfloat16 on a processor that supports it, else float32)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "torch", "openvino", "onnx"),
+        default="auto",
+        help="runtime of the model: openvino is the fastest on x86 processors, and onnx runs exported files only "
+        "(default: openvino on an x86 processor where it is installed, else torch)",
     )
     parser.add_argument(
         "--threads",

@@ -31,7 +31,7 @@ from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
 from .calibration import Calibration
 from .options import check_names, check_processor, check_thresholds, check_whole, read_level, read_recipe
 from .prediction import AUPrediction
-from .runtimes.onnx_model import OnnxModel, check_export
+from .runtimes.engines import RUNTIMES, check_engine, open_exported, run_in
 from .sources import Source, iter_cropped, keep_largest, open_frames
 from .windows import Window, blend_windows
 
@@ -181,35 +181,38 @@ class AUDetector:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        engine: str | None = None,
         **options: Any,
     ) -> "AUDetector":
         """Load a fine-tuned checkpoint and its processor.
 
         Args:
-            pretrained_model_name_or_path: Folder, name on the Hub, or .onnx file written by `auvmae export`. Only
-                safetensors are read, and no code is run. The default is the packaged model, trained on portraits that
-                a face rig moved.
+            pretrained_model_name_or_path: Folder, name on the Hub, or .onnx or .xml file written by `auvmae export`.
+                Only safetensors are read, and no code is run. The default is the packaged model, trained on portraits
+                that a face rig moved.
             device: Device of the model, e.g. "cuda:1"; by default the GPU if there is one.
             dtype: Data type of the model: "float32", "bfloat16", "float16" or "auto", see `choose_dtype`.
+            engine: Runtime of the model: "torch", "openvino", "onnx" or "auto", see `fastest_engine`. The default is
+                that of the file, and torch for a checkpoint.
             options: Options of `AUDetector`.
 
         Raises:
+            ImportError: If the engine is not installed.
             ValueError: If the checkpoint has no head for action units, a weight is not finite, a field of its
-                configuration or processor is wrong, the device or dtype is unknown, or an option is out of range.
+                configuration or processor is wrong, the device, dtype or engine is unknown or does not run the model,
+                or an option is out of range.
             OSError: If the checkpoint does not exist, a file is damaged, or the processor is missing.
         """
         name = packaged_path(pretrained_model_name_or_path)
-        place = choose_device("cpu" if name.endswith(".onnx") else device)
-        kind = choose_dtype(dtype, place)
-        if name.endswith(".onnx"):
+        if Path(name).suffix in RUNTIMES:
             if options.get("sides"):
                 raise ValueError(
                     f"{name} is an export, which gives no sides; predict with the checkpoint it comes from"
                 )
-            kind = torch.float32 if dtype == "auto" else kind
-            exported: Any = OnnxModel(name, device, kind, options.get("level"))
-            check_export(Path(name))
+            exported: Any = open_exported(Path(name), engine or "auto", device, dtype, options.get("level"))
             return cls(exported, AUVMAEImageProcessor.from_pretrained(Path(name).parent), **options)
+        place = choose_device("cpu" if engine == "openvino" and device is None else device)
+        kind = choose_dtype(dtype, place)
         with _no_load_report():
             model, info = AUVMAEForFrameAUClassification.from_pretrained(
                 name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
@@ -221,7 +224,12 @@ class AUDetector:
                 "run_finetune.py, or use another checkpoint."
             )
         detector = cls(model, AUVMAEImageProcessor.from_pretrained(name), **options)
-        detector.model.to(place, kind)
+        level = detector.sampling_rate, detector.mask_ratio
+        if detector.sides:  # the other runtimes lack their head
+            if check_engine(engine or "torch") not in ("auto", "torch"):
+                raise ValueError(f"the engine {engine} gives no sides: use torch, or omit sides")
+            engine = "torch"
+        detector.model = run_in(engine or "torch", detector.model, level, place, kind)
         return detector
 
     def with_options(self, selection: FrameSelection, calibration: Calibration | None) -> "AUDetector":
@@ -337,7 +345,7 @@ class AUDetector:
         Raises:
             ValueError: If the source was cropped with another recipe than the model's.
         """
-        recipe = self._recipe_of(source)
+        recipe, engine = self._recipe_of(source), getattr(self.model, "engine", "torch")
         return {
             "source": source_stamp(Path(source)) if isinstance(source, str | Path) else {"name": type(source).__name__},
             "model": Path(self._name).name if Path(self._name).is_dir() else self._name,
@@ -358,9 +366,10 @@ class AUDetector:
             "crop": recipe and recipe.to_dict(),
             "calibration": self.calibration and self.calibration.to_dict(),
             "decoder": "PyAV",
+            "engine": engine,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,
-            "versions": dict(_versions()),
+            "versions": dict(_versions(*PACKAGES, *([] if engine == "torch" else [self.model.package]))),
         }
 
     def _resized(self, crops: Iterable[CroppedFrame]) -> Generator[CroppedFrame, None, None]:
@@ -421,8 +430,8 @@ def _is_no_report(record: logging.LogRecord) -> bool:
     return "LOAD REPORT" not in record.getMessage()
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in PACKAGES:
+def _versions(*packages: str) -> Iterator[tuple[str, str]]:
+    for package in packages:
         try:
             yield package, version(package)
         except PackageNotFoundError:

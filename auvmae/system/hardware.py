@@ -57,6 +57,26 @@ def cpu_has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def check_cpu_dtype(dtype: torch.dtype) -> None:
+    """Check that the CPU computes in a data type natively.
+
+    Raises:
+        ValueError: The type is bfloat16, and the CPU lacks it.
+    """
+    if dtype == torch.bfloat16 and not cpu_has_bfloat16():
+        raise ValueError("this processor lacks bfloat16 (AVX512_BF16 or AMX): pass --dtype float32")
+
+
+def cpu_has_int8() -> bool:
+    """Check whether the CPU multiplies int8 natively (VNNI or AMX).
+
+    Other CPUs widen int8 to int16 first, which is no faster than float32.
+    """
+    # torch 2.6 cannot tell AVX-VNNI
+    avx_vnni = hasattr(torch.cpu, "get_capabilities") and torch.cpu.get_capabilities().get("avx_vnni", False)
+    return bool(avx_vnni) or torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def keep_freed_memory() -> bool:
     """Keep freed memory in the process, for later tensors to reuse.
 

@@ -12,16 +12,20 @@ import torch
 
 from auvmae.cli.main import main
 from auvmae.conversion import export
+from auvmae.conversion.recorded_windows import record_windows
 from auvmae.inference.detector import AUDetector
+from auvmae.inference.runtimes import exported
 from auvmae.inference.runtimes.onnx_model import OnnxModel
 from auvmae.masking import tube_mask
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
+from auvmae.system.hardware import cpu_has_int8
 from auvmae.weights import weights_sha256
 
 from ..support.drawn_faces import write_video
 from ..support.tiny import AUS, randomise, save_checkpoint, tiny_clip, tiny_config, tiny_mask
 
+onnx = pytest.importorskip("onnx", reason="the extra `onnx` is missing")
 pytest.importorskip("onnxscript", reason="the extra `onnx` is missing")
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is missing")
 
@@ -41,6 +45,11 @@ def exports(checkpoint, tmp_path_factory):
     for level, folder in folders.items():
         assert main(["export", str(checkpoint), "-o", str(folder), "--level", level]) == 0
     return folders
+
+
+@pytest.fixture
+def crops():
+    return [np.random.default_rng(0).integers(0, 256, (60, 20, 20, 3), np.uint8)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -77,11 +86,10 @@ def test_intensities_are_exported(tmp_path):
 
 
 @pytest.mark.parametrize("mask_ratio", [0.25, 0.75])
-def test_a_mask_that_hides_another_number_is_an_error(exports, mask_ratio, capfd):
+def test_a_mask_that_hides_another_number_is_an_error(exports, mask_ratio):
     model = OnnxModel(exports["patch"] / "model.onnx")
     mask = torch.cat([tube_mask(1, 2, 4, 0.5), tube_mask(1, 2, 4, mask_ratio)])
-    # onnxruntime has no error class for this
-    with pytest.raises(Exception, match=r"out of (data )?bound|[Oo]ut of range"):
+    with pytest.raises(ValueError, match=rf"hides {int(4 * mask_ratio)} of 4 patches, but .* exported for 2"):
         model(tiny_clip(2), mask)
 
 
@@ -103,26 +111,76 @@ def test_the_record_says_what_stands_there(checkpoint, exports):
     assert record["largest_difference"]["model.onnx"]["logits"] < 1e-4
 
 
-def test_no_path_of_this_machine_is_written(checkpoint, tmp_path):
-    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out"), "--int8"]) == 0
+def test_no_path_of_this_machine_is_written(checkpoint, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "cpu_has_int8", lambda: True)
+    monkeypatch.setattr(exported, "cpu_has_int8", lambda: True)
+    export.export_model(
+        AUDetector.from_pretrained(checkpoint, dtype="float32", cropped=True), tmp_path / "out", "onnx", crops
+    )
     places = {str(Path(module.__file__).parent).encode() for module in (export, torch)} | {bytes(tmp_path)}
     for name in ("model.onnx", "model.int8.onnx", "export.json"):
         written = (tmp_path / "out" / name).read_bytes()
         assert [place for place in places if place in written] == []
 
 
-def test_int8_is_smaller_and_close(tmp_path):
+@pytest.mark.skipif(not cpu_has_int8(), reason="without VNNI, int8 products saturate")
+def test_int8_is_smaller_and_close(crops, tmp_path):
     model = randomise(AUVMAEForFrameAUClassification(tiny_config(hidden_size=96, intermediate_size=384)), scale=0.02)
-    detector = AUDetector(model, AUVMAEImageProcessor(size=20))
-    export.export_model(detector, tmp_path / "out", int8=True)
+    detector = AUDetector(model, AUVMAEImageProcessor(size=20), cropped=True)
+    record = export.export_model(detector, tmp_path / "out", calibration=crops)
     whole, int8 = tmp_path / "out" / "model.onnx", tmp_path / "out" / "model.int8.onnx"
     assert int8.stat().st_size < 0.5 * whole.stat().st_size
-    clips = tiny_clip(8)
-    logits, exact = (OnnxModel(path)(clips).logits for path in (int8, whole))
+    windows = torch.cat([each["pixel_values"] for each in record_windows(detector, crops)])
+    logits, exact = (OnnxModel(path)(windows).logits for path in (int8, whole))
     probs, expected = logits.sigmoid(), exact.sigmoid()
-    assert 1e-5 < (probs - expected).abs().max() < 0.02 < expected.std()  # rounded, but still informative
-    for window in range(8):  # independent of the rest of the batch
-        assert torch.equal(OnnxModel(int8)(clips[window : window + 1]).logits[0], logits[window])
+    drift = (probs - expected)[1::2].abs().max()
+    assert 1e-5 < drift < 0.1  # rounded, but still close
+    assert record["largest_difference"]["model.int8.onnx"]["probs"] == pytest.approx(float(drift), abs=1e-5)
+    # signed weights and unsigned inputs, which VNNI multiplies
+    kinds = {one.data_type for one in onnx.load(int8).graph.initializer if one.name.endswith("zero_point")}
+    assert kinds <= {onnx.TensorProto.UINT8, onnx.TensorProto.INT8, onnx.TensorProto.INT32}
+
+
+def test_int8_is_not_offered_without_its_instructions(checkpoint, exports, tmp_path, monkeypatch, capsys):
+    for module in (export, exported):
+        monkeypatch.setattr(module, "cpu_has_int8", lambda: False)
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out"), "--int8"]) == 2
+    assert "this processor has no int8 instructions (VNNI or AMX)" in capsys.readouterr().err
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out"), "--calibration", "a.mp4"]) == 2
+    assert "--calibration needs --int8" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    folder = copytree(exports["video"], tmp_path / "model")
+    (folder / "model.onnx").rename(folder / "model.int8.onnx")
+    assert main(["predict", "x.mp4", "-o", str(tmp_path / "out"), "-m", str(folder / "model.int8.onnx")]) == 2
+    assert f"and is slower than float32 on this one: use {folder / 'model.onnx'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recordings", [[], [np.zeros((3, 20, 20, 3), np.uint8)]])
+def test_recordings_without_windows_cannot_calibrate(checkpoint, recordings):
+    detector = AUDetector.from_pretrained(checkpoint, dtype="float32", cropped=True)
+    with pytest.raises(ValueError, match=rf"have {len(recordings)} windows with a face: pass longer ones"):
+        record_windows(detector, recordings)
+
+
+def test_windows_are_taken_from_all_recordings(checkpoint):
+    detector = AUDetector.from_pretrained(checkpoint, dtype="float32", cropped=True, level="video")
+    recordings = [np.full((200, 20, 20, 3), value, np.uint8) for value in (0, 90)]
+    windows = record_windows(detector, recordings)
+    values = [each["pixel_values"].mean().item() for each in windows]
+    assert len(windows) == 64
+    assert len({*values[:32]}) == len({*values[32:]}) == 1
+    assert values[0] < values[-1]
+
+
+def test_a_file_of_another_version_is_refused(exports, tmp_path):
+    folder = copytree(exports["video"], tmp_path / "model")
+    record = json.loads((folder / "export.json").read_text())
+    record["versions"]["auvmae"] = "0.0.1"
+    (folder / "export.json").write_text(json.dumps(record))
+    with pytest.raises(
+        ValueError, match=r"exported by auvmae 0\.0\.1, but this is auvmae .*: export the checkpoint again"
+    ):
+        AUDetector.from_pretrained(folder / "model.onnx")
 
 
 @pytest.mark.parametrize("level", RATES)
@@ -157,18 +215,18 @@ def test_a_model_is_tied_to_the_files_of_its_export(exports, tmp_path, name, cha
         AUDetector.from_pretrained(folder / "model.onnx")
 
 
-def test_an_exported_output_that_is_not_a_number_is_refused(checkpoint, exports, tmp_path, monkeypatch, capsys):
+def test_an_exported_output_that_is_not_a_number_is_refused(checkpoint, tmp_path, monkeypatch, capsys):
     call = OnnxModel.__call__
 
     def broken(self, *args, **kwargs):
         output = call(self, *args, **kwargs)
-        if "int8" in self.path.name:
+        if self.path.name == "model.onnx":
             output.logits[-1, -1, -1] = torch.nan
         return output
 
     monkeypatch.setattr(OnnxModel, "__call__", broken)
-    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out"), "--int8"]) == 2
-    assert "the output of model.int8.onnx is not a number" in capsys.readouterr().err
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "out")]) == 2
+    assert "The output of model.onnx is not a number" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -185,8 +243,10 @@ def test_provenance_tells_files_apart(exports):
 
 
 def test_a_file_that_is_wrong_is_not_left(checkpoint, tmp_path, monkeypatch, capsys):
-    forward = export._Window.forward
-    monkeypatch.setattr(export._Window, "forward", lambda self, pixel_values: (forward(self, pixel_values)[0] + 2e-4,))
+    forward = export.WindowModel.forward
+    monkeypatch.setattr(
+        export.WindowModel, "forward", lambda self, pixel_values: (forward(self, pixel_values)[0] + 2e-4,)
+    )
     assert main(["export", str(checkpoint), "-o", str(tmp_path / "out")]) == 2
     assert (
         "On random windows, the exported model's logits differ from the model's by 2.0e-04, more than 1e-04"
@@ -199,9 +259,9 @@ def test_a_breakdown_leaves_what_was_there(checkpoint, exports, tmp_path, monkey
     out = tmp_path / "out"
     copytree(exports["video"], out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    monkeypatch.setattr(export, "_quantise", lambda *_: 1 / 0)
+    monkeypatch.setattr(export, "_largest_differences", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        main(["export", str(checkpoint), "-o", str(out), "--int8", "--overwrite"])
+        main(["export", str(checkpoint), "-o", str(out), "--overwrite"])
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert list(tmp_path.iterdir()) == [out]
 
@@ -216,6 +276,8 @@ def test_what_cannot_be_is_refused(checkpoint, exports, tmp_path, monkeypatch, c
             ["-m", file, "--dtype", "bfloat16"],
             "runs on the CPU in float32 only, found device None and dtype torch.bfloat16",
         ),
+        (["-m", file, "--engine", "torch"], "runs in the engine onnx, not in torch: omit --engine"),
+        (["-m", str(checkpoint), "--engine", "onnx"], "the engine onnx runs exported models only"),
         (["-m", file, "--device", "cuda"], "runs on the CPU in float32 only, found device cuda"),
         (["-m", str(tmp_path / "no.onnx")], "no.onnx does not exist: create it with `auvmae export MODEL -o"),
         (["-m", str(tmp_path / "broken.onnx")], f"onnxruntime cannot read {tmp_path / 'broken.onnx'} as a model"),
