@@ -40,6 +40,7 @@ LATER = {
     "stem_channels",
     "stem_blocks",
     "grade_intensities",
+    "detect_occurrences",
     "weigh_positions",
     "au_checks",
     "stored_positions",
@@ -105,6 +106,8 @@ class AUVMAEConfig(VideoMAEConfig):
             number. See `ConvolutionalStem`.
         stem_blocks (`list[int]`, *optional*): Residual blocks after each of these convolutions; none by default.
         grade_intensities (`bool`, defaults to False): Whether a second head predicts intensities.
+        detect_occurrences (`bool`, defaults to True): Whether the logits of occurrence were trained. If not, only the
+            intensities mean anything.
         weigh_positions (`bool`, defaults to False): Whether the heads learn a weight for every position and channel,
             instead of averaging the positions.
         stored_positions (`bool`, defaults to False): Whether checkpoints hold their table of positions. VideoMAE's is
@@ -117,7 +120,7 @@ class AUVMAEConfig(VideoMAEConfig):
     """
 
     model_type = "auvmae"
-    keys_to_ignore_at_inference = ["intensity_logits"]  # the metrics of a run are those of the occurrences
+    keys_to_ignore_at_inference = ["intensity_logits"]  # a pipeline has one output; AUVMAETrainer asks for both
 
     image_size: int = 224
     patch_size: int = 16
@@ -133,6 +136,7 @@ class AUVMAEConfig(VideoMAEConfig):
     stem_channels: list[int] | None = None
     stem_blocks: list[int] | None = None
     grade_intensities: bool = False
+    detect_occurrences: bool = True
     weigh_positions: bool = False
     stored_positions: bool = False
 

@@ -69,7 +69,7 @@ class ClipConfig(datasets.BuilderConfig):
         drop_lost_faces: Mark frames without a detected face as not coded; uncoded video is cut there.
     """
 
-    version: str = "1.2.0"  # part of the cache key: raise it whenever the same files would give other rows
+    version: str = "1.3.0"  # part of the cache key: raise it whenever the same files would give other rows
     clip_length: int = 128
     tail: str = "pad"
     drop_lost_faces: bool = False
@@ -88,6 +88,7 @@ class AUClipConfig(ClipConfig):
         rare_au_clips: Add the appendix's clips around rare AUs to the training side.
         clip_stride: Add overlapping clips to the training side, one every `clip_stride` frames. Clips that are always
             cut at the same frames of few subjects are soon overfitted. None, as in the paper, keeps only the tiles.
+        intensities: Add intensities to the rows. Animated portraits always have them.
     """
 
     video_dir: str | None = None
@@ -96,6 +97,7 @@ class AUClipConfig(ClipConfig):
     folds_file: str | None = None
     rare_au_clips: bool = False
     clip_stride: int | None = None
+    intensities: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,7 +133,6 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
 
     config: ClipConfig
     aus: tuple[int, ...] = ()
-    has_intensities = False
     expected_tree: str
 
     def find_recordings(self) -> list[Recording]:
@@ -141,6 +142,11 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             DatasetLayoutError: There is no recording, or one has no video or no labels.
         """
         raise NotImplementedError
+
+    @property
+    def has_intensities(self) -> bool:
+        """Tell whether the rows have intensities."""
+        return False
 
     @property
     def root(self) -> Path:
@@ -277,9 +283,15 @@ class AUClipBuilder(ClipBuilder):
         """Read the intensities of the frames of `read_labels`.
 
         Returns:
-            float32 (frames, N) in 0..5, NaN where not coded; None unless the dataset `has_intensities`.
+            float32 (frames, N) in 0..5, NaN where not coded. Frames past those of `read_labels` are ignored. None
+            unless the rows have intensities.
         """
         return None
+
+    @property
+    def has_intensities(self) -> bool:
+        """Tell whether the rows have intensities."""
+        return self.config.intensities
 
     @property
     def video_root(self) -> Path:
@@ -347,7 +359,10 @@ class AUClipBuilder(ClipBuilder):
                 starts = range(0, len(labels) - self.config.clip_length + 1, self.config.clip_stride)
                 more = [(start, start + self.config.clip_length) for start in starts]
                 clips += [(*clip, True) for clip in more if (*clip, False) not in clips]
-            yield from self.clip_rows(recording, first, labels, clips, self.read_intensities(recording))
+            intensities = self.read_intensities(recording) if self.has_intensities else None
+            if intensities is not None:
+                intensities = np.where(labels == NOT_CODED, np.nan, intensities[: len(labels)])
+            yield from self.clip_rows(recording, first, labels, clips, intensities)
 
 
 def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:

@@ -28,7 +28,9 @@ for flag in ("--output_dir", "--rate", "--seed", "--start"):
     parser.add_argument(flag)
 found = parser.parse_args()
 score = float(found.rate) + int(found.seed) + (1 if found.start == f"encoder-{found.seed}" else 0)
-pathlib.Path(found.output_dir, "metrics.json").write_text(json.dumps({"metrics": {"f1": score}}))
+part = pathlib.Path(found.output_dir, "metrics.part")
+part.write_text(json.dumps({"metrics": {"f1": score}}))
+part.replace(part.with_suffix(".json"))
 """
 
 
