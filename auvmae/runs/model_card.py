@@ -232,10 +232,11 @@ def _calls(run: dict[str, Any]) -> str:
     """Show how to read the heads that were trained."""
     shape = f"(1, {run['clip_length']}, {len(run['au_names'])}): one row per frame"
     target = run.get("target", "occurrence")
-    lines = [f"probs = model(**processor(frames)).logits.sigmoid()  # {shape}"] * (target != "intensity")
-    if target != "occurrence":
-        lines.append(f"intensities = 5 * model(**processor(frames)).intensity_logits.sigmoid()  # {shape}")
-    return "\n".join(lines)
+    if target == "occurrence":
+        return f"probs = model(**processor(frames)).logits.sigmoid()  # {shape}"
+    lines = ["outputs = model(**processor(frames))"]
+    lines += [f"probs = outputs.logits.sigmoid()  # {shape}"] * (target == "both")
+    return "\n".join([*lines, f"intensities = 5 * outputs.intensity_logits.sigmoid()  # {shape}"])
 
 
 def _explain(run: dict[str, Any]) -> str:

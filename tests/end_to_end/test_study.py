@@ -146,6 +146,17 @@ def test_a_command_after_each_run_adds_scores(study, tmp_path, monkeypatch):
         study.main()
 
 
+def test_a_score_that_only_some_runs_have_is_a_dash_elsewhere(runner, tmp_path):
+    study = {"score": "metrics.icc", "axes": {"target": {"plain": {}, "both": {}}}}
+    runs = [runner.Run([("", (name,))], 0, tmp_path / name, []) for name in ("plain", "both")]
+    for run, metrics in zip(runs, ({"f1": 0.5}, {"f1": 0.5, "icc": 0.25}), strict=True):
+        run.folder.mkdir()
+        (run.folder / "metrics.json").write_text(json.dumps({"metrics": metrics}))
+    rows = runner.summarise(study, runs, "metrics.icc")[""]
+    lines = runner.format_table(study["axes"], "ICC", rows).splitlines()
+    assert lines[2:] == ["| plain | - | - | - | - | - |", "| both | 25.0 | 25.0 |  |  |  |"]
+
+
 def test_flags_after_the_dashes_win_and_are_other_runs(study, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--jobs", "2", "--", "--rate", "7"])
     study.main()
