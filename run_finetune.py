@@ -19,17 +19,16 @@ from auvmae.data.clips import au_names, crop_recipe, pose_range
 from auvmae.data.loading.levels import LevelCollator, build_clips
 from auvmae.data.loading.sampling import build_sampler
 from auvmae.data.loading.shared_index import index_once
-from auvmae.evaluation.metrics import frame_probs
 from auvmae.processors import AUVMAEImageProcessor
 from auvmae.runs.arguments_finetune import FoldArguments
-from auvmae.runs.classifier import build_classifier
+from auvmae.runs.classifier import build_classifier, choose_heads, scored_target
 from auvmae.runs.description import describe_run
 from auvmae.runs.hub import push_run
 from auvmae.runs.protocol import run_protocol
 from auvmae.runs.report import FoldReport
 from auvmae.runs.run_folder import save_run
 from auvmae.system.endings import EXPECTED, run_command
-from auvmae.training.finetuning import AUVMAETrainer, FrameAUMetrics
+from auvmae.training.finetuning import AUVMAETrainer, ClipPrediction, FrameAUMetrics
 from auvmae.training.partial_training import MergeLora, freeze_all_but
 from auvmae.training.seen_subjects import trained_on
 from auvmae.training.thresholds import tune_thresholds
@@ -53,16 +52,16 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
     names = au_names(rows)
 
     fields = {"clip_length": data.clip_length, **levels.evaluation._asdict()}
-    if args.do_train and "intensities" not in rows["train"].features:
-        fields["grade_intensities"] = False  # nothing would train that head
     if args.do_train and "side_intensities" not in rows["train"].features:
-        fields["grade_sides"] = False
+        fields["grade_sides"] = False  # nothing would train that head
     if args.do_train:
+        arguments.model.heads = choose_heads(data.target, rows)
         fields["pose_range"] = pose_range(rows)
     model = build_classifier(arguments.model, names, args.do_train, args.drop_path, args.lora_rank, **fields)
     if args.train_only and args.do_train:
         freeze_all_but(model, args.train_only)
     config = model.config
+    data.target = scored_target(config, data.target, rows)
     seen = trained_on(arguments.model.model_name_or_path, args, data.trained_datasets, rows)
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std, crop_recipe(rows), seen)
     clips = build_clips(
@@ -81,9 +80,10 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
         eval_dataset=clips.get("inner_val", clips["test"]),
         data_collator=LevelCollator(config, [*levels.training, levels.evaluation]),
         processing_class=processor,
-        compute_metrics=FrameAUMetrics(names),
-        criterion=arguments.loss.build(rows["train"]),
+        compute_metrics=FrameAUMetrics(names, config.detect_occurrences),
+        criterion=arguments.loss.build(rows["train"], config.detect_occurrences),
         intensity_weight=arguments.loss.intensity_weight,
+        intensity_loss=arguments.loss.intensity_loss,
         ranking_weight=arguments.loss.ranking_weight,
         train_sampler=build_sampler(
             clips["train"], args.train_batch_size * args.world_size, args.seed, args.balanced_sampling
@@ -100,9 +100,9 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
     if args.tune_thresholds:
         tune_thresholds(trainer, clips["inner_val"], args.false_alarm_rate)
 
-    prediction = trainer.predict(clips["test"])
+    prediction = ClipPrediction.of(trainer.predict(clips["test"]))
     run = describe_run(trainer, arguments, rows)
-    report = FoldReport(frame_probs(prediction.predictions), prediction.label_ids, names, run)
+    report = FoldReport(prediction.probs, prediction.labels, names, run, *prediction[2:])
     if trainer.is_world_process_zero():
         print(save_run(report, rows, trainer.criterion, args.output_dir))
     if args.push_to_hub:

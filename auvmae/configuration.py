@@ -42,6 +42,7 @@ LATER = {
     "grade_intensities",
     "grade_sides",
     "side_checks",
+    "detect_occurrences",
     "weigh_positions",
     "au_checks",
     "stored_positions",
@@ -110,6 +111,8 @@ class AUVMAEConfig(VideoMAEConfig):
         grade_sides (`bool`, defaults to False): Whether another head predicts the intensity of each side of the face.
         side_checks (`dict[str, str]`, *optional*): Outcome of the check of left minus right on real faces, likewise.
             Action units that it does not name have no sides. By default, all have, and nothing is known.
+        detect_occurrences (`bool`, defaults to True): Whether the logits of occurrence were trained. If not, only the
+            intensities mean anything.
         weigh_positions (`bool`, defaults to False): Whether the heads learn a weight for every position and channel,
             instead of averaging the positions.
         stored_positions (`bool`, defaults to False): Whether checkpoints hold their table of positions. VideoMAE's is
@@ -122,10 +125,8 @@ class AUVMAEConfig(VideoMAEConfig):
     """
 
     model_type = "auvmae"
-    keys_to_ignore_at_inference = [
-        "intensity_logits",
-        "side_logits",
-    ]  # the metrics of a run are those of the occurrences
+    # the pipeline has one output; AUVMAETrainer asks for intensities
+    keys_to_ignore_at_inference = ["intensity_logits", "side_logits"]
 
     image_size: int = 224
     patch_size: int = 16
@@ -143,6 +144,7 @@ class AUVMAEConfig(VideoMAEConfig):
     grade_intensities: bool = False
     grade_sides: bool = False
     side_checks: dict[str, str] | None = None
+    detect_occurrences: bool = True
     weigh_positions: bool = False
     stored_positions: bool = False
 

@@ -6,8 +6,8 @@ r"""Measure what the overlap of windows is worth.
 Windows overlap by 0, 1/8, 1/4 or 1/2 of their length, as far as they have enough frames. The first table compares the
 recordings in `crops` with their prediction at overlap 1/2: the mean distance of probabilities, the share of occurrences
 (frame and action unit) that differ, jitter (the mean absolute second difference of probabilities from frame to frame),
-the number of events, the share of them without an overlapping event at 1/2, and how far onsets and offsets of the others
-lie apart at the median. Frames per second are those of the model alone, without cropping.
+the number of events, how many have no overlapping event at 1/2, and how far onsets and offsets of the others lie apart,
+at the median and on average. Frames per second are those of the model alone, without cropping.
 
 With `--tree`, the second table has the scores on the rendered portraits of a test fold. They are no scores on faces.
 """

@@ -8,7 +8,7 @@ A study is a YAML file with these keys:
 
 * `script`, and `recipe` if it is not the script's default;
 * `score`: key of the score in metrics.json, with dots between levels; for several scores, title of the table -> key, or
-  FILE:KEY for another JSON file in the folder of the run;
+  FILE:KEY for another JSON file in the folder of the run. Runs may lack a score; the table then shows "-";
 * `flags`: flags of every run;
 * `axes`: name of the axis -> name of the setting -> its flags; {number} in a text is replaced by the repetition number;
 * `seeds`: flags of each repetition, such as seeds or folds;
@@ -87,7 +87,8 @@ class Run:
         path = self.folder / (file or "metrics.json")
         if not path.is_file():
             return None
-        return reduce(lambda level, name: level[name], key.split("."), json.loads(path.read_text()))
+        content = json.loads(path.read_text())
+        return reduce(lambda level, name: (level or {}).get(name), key.split("."), content)
 
     def start(self) -> None:
         """Execute the run, unless it has finished.
@@ -180,9 +181,11 @@ def summarise(study: dict[str, Any], runs: list[Run], place: str) -> dict[str, l
     """Summarise one score of every part as a table.
 
     Each row has the scores of a setting, their mean, their standard deviation, and their difference. The difference is
-    from the first setting of the first axis, with equal other axes, and paired by repetition.
+    from the first setting of the first axis, with equal other axes, and paired by repetition. A finished
+    setting without the score has no numbers.
     """
     found: dict[tuple[str, tuple[Any, ...]], dict[int, float]] = defaultdict(dict)
+    finished = {setting for run in runs if run.finished for setting in run.settings}
     for run in runs:
         score = run.score(place)
         if score is not None:
@@ -194,7 +197,7 @@ def summarise(study: dict[str, Any], runs: list[Run], place: str) -> dict[str, l
         reference = next(iter(next(iter(axes.values()))))
         for settings in itertools.product(*axes.values()):
             scores, others = found[part, settings], found[part, (reference, *settings[1:])]
-            if not scores:
+            if not scores and (part, settings) not in finished:
                 continue
             row = {**dict(zip(axes, settings, strict=True)), "scores": [round(score, 4) for score in scores.values()]}
             row |= _mean_and_sd([*scores.values()])
@@ -219,10 +222,12 @@ def format_table(axes: dict[str, Any], score: str, rows: list[dict[str, Any]]) -
     lines = [[*axes, f"{score} of each run", "mean", "sd", difference, "sd of difference"]]
     lines.append(["---"] * len(lines[0]))
     for row in rows:
-        scores = ", ".join(f"{100 * value:.1f}" for value in row["scores"])
+        scores = ", ".join(f"{100 * value:.1f}" for value in row["scores"]) or "-"
         pairs = row.get("difference", {"mean": None, "sd": None})
         numbers = [row["mean"], row["sd"], pairs["mean"], pairs["sd"]]
-        cells = ["" if value is None else f"{round(100 * value, 1) + 0:.1f}" for value in numbers]  # + 0: no "-0.0"
+        missing = "" if row["scores"] else "-"
+        # + 0: no "-0.0"
+        cells = [missing if value is None else f"{round(100 * value, 1) + 0:.1f}" for value in numbers]
         lines.append([*(str(row[axis]) for axis in axes), scores, *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -30,7 +30,7 @@ class AUVideoFolderConfig(AUClipConfig):
     Args:
         label_file: Label table, relative to `data_dir`.
         intensity_threshold: Read the values as intensities from 0 to 5; an AU is active from this value on. By default
-            the values are occurrences, 0 or 1.
+            the values are occurrences, 0 or 1. The option `intensities` needs it.
         frame_offset: Number added to the table's frame to get the index in the video: 0 if the table counts from 0, -1
             if it counts from 1. In a folder of images the index is the number in the image's name.
         num_folds: Number of folds into which the subjects are split.
@@ -52,7 +52,7 @@ class _Cells:
     subject: str | None
     frames: array = field(default_factory=lambda: array("q"))
     columns: array = field(default_factory=lambda: array("q"))
-    values: array = field(default_factory=lambda: array("q"))
+    values: array = field(default_factory=lambda: array("d"))
     lines: array = field(default_factory=lambda: array("q"))
 
 
@@ -89,6 +89,11 @@ class AUVideoFolder(AUClipBuilder):
             LabelError: The table cannot be read. The message names the line and the value found.
         """
         self.table = find_path(self.root / self.config.label_file)
+        if self.config.intensities and self.config.intensity_threshold is None:
+            raise ValueError(
+                f"{self.table} is read as occurrences, 0 or 1, so it has no intensities. If its values are intensities "
+                "from 0 to 5, set the option intensity_threshold, e.g. to 2; otherwise train with --target occurrence."
+            )
         if not self.table.is_file():
             raise self.layout_error(f"the label table {self.config.label_file} is missing.", self.root)
         tables = find_files(self.root, r"labels\.(csv|tsv|txt)")
@@ -100,7 +105,8 @@ class AUVideoFolder(AUClipBuilder):
         aus, cells = self._read_table()
         self.aus = tuple(sorted(aus))
         order = np.argsort(np.argsort(aus))  # column of the table -> column of the labels
-        self.codes = {video: self._order_cells(cells[video], order) for video in sorted(cells)}
+        self.values = {video: self._order_cells(cells[video], order) for video in sorted(cells)}
+        self.codes = {video: (frames, self._occurrences(values)) for video, (frames, values) in self.values.items()}
         self.recordings = [
             Recording(video, (self.table,), cells[video].subject or self._own_name(video)) for video in self.codes
         ]
@@ -133,6 +139,13 @@ class AUVideoFolder(AUClipBuilder):
         first = wanted[0] if recording.video.is_dir() else np.searchsorted(numbers, wanted[0])
         return int(first), labels
 
+    def read_intensities(self, recording: Recording) -> np.ndarray:
+        """Read the intensities of all listed frames, float32 (frames, N)."""
+        frames, values = self.values[recording.video]
+        intensities = np.full((frames[-1] - frames[0] + 1, len(self.aus)), np.nan, np.float32)
+        intensities[frames - frames[0]] = values
+        return intensities
+
     def default_fold_subjects(self, split: str) -> set[str]:
         """Split the subjects with `k_fold_subjects` and return one side of the fold."""
         config = self.config
@@ -160,7 +173,7 @@ class AUVideoFolder(AUClipBuilder):
         aus = list(columns.values())
         cells: dict[Path, _Cells] = {}
         paths: dict[str, Path] = {}
-        codes = {"": NOT_CODED}
+        read = {"": np.nan}
         names = self._names()
         for number, row in lines:
             if len(row) != len(header):
@@ -184,11 +197,11 @@ class AUVideoFolder(AUClipBuilder):
             else:
                 entries = [(column, row[place]) for column, place in enumerate(columns)]
             for column, cell in entries:
-                if cell not in codes:
-                    codes[cell] = self._code(cell, number)
+                if cell not in read:
+                    read[cell] = self._value(cell, number)
                 video.frames.append(frame)
                 video.columns.append(column)
-                video.values.append(codes[cell])
+                video.values.append(read[cell])
                 video.lines.append(number)
         if not cells:
             raise LabelError.at(self.table, None, "no label", "Add one line per coded frame.")
@@ -270,19 +283,25 @@ class AUVideoFolder(AUClipBuilder):
             raise LabelError.at(self.table, line, f"the AU {cell!r}", "Write an AU as AU12 or 12.")
         return int(match[1])
 
-    def _code(self, cell: str, line: int) -> int:
-        threshold = self.config.intensity_threshold
+    def _value(self, cell: str, line: int) -> float:
         value = real_number(cell)
-        if threshold is None and value not in (0, 1):
+        if self.config.intensity_threshold is None and value not in (0, 1):
             remedy = "Values must be 0 or 1, or empty if not coded. Set intensity_threshold to read intensities."
             raise LabelError.at(self.table, line, f"the value {cell!r}", remedy)
         if value is None or not 0 <= value <= 5:
             remedy = "Intensities must be 0 to 5, or empty if not coded."
             raise LabelError.at(self.table, line, f"the value {cell!r}", remedy)
-        return int(value >= (1 if threshold is None else threshold))
+        return value
+
+    def _occurrences(self, values: np.ndarray) -> np.ndarray:
+        threshold = 1 if self.config.intensity_threshold is None else self.config.intensity_threshold
+        return np.where(np.isnan(values), NOT_CODED, values >= threshold).astype(np.int8)
 
     def _order_cells(self, cells: _Cells, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the listed frames, int64 (F,) ascending, and their labels, int8 (F, N)."""
+        """Return the listed frames and their values.
+
+        Frames are int64 (F,), ascending. Values are float64 (F, N), NaN where not coded.
+        """
         columns = order[np.array(cells.columns)]
         frames, rows = np.unique(np.array(cells.frames), return_inverse=True)
         # a stable sort keeps the line order, so that the error names the later of two entries
@@ -296,6 +315,6 @@ class AUVideoFolder(AUClipBuilder):
             found = f"a second label of AU{self.aus[columns[second]]} for frame {frame}"
             remedy = f"Line {cells.lines[first]} already has one. List each frame of a video once."
             raise LabelError.at(self.table, cells.lines[second], found, remedy)
-        codes = np.full((len(frames), len(order)), NOT_CODED, np.int8)
-        codes[rows, columns] = np.array(cells.values)
-        return frames, codes
+        values = np.full((len(frames), len(order)), np.nan)
+        values[rows, columns] = np.array(cells.values)
+        return frames, values

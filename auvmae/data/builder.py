@@ -69,7 +69,7 @@ class ClipConfig(datasets.BuilderConfig):
         drop_lost_faces: Mark frames without a detected face as not coded; uncoded video is cut there.
     """
 
-    version: str = "1.2.0"  # part of the cache key: raise it whenever the same files would give other rows
+    version: str = "1.3.0"  # part of the cache key: raise it whenever the same files would give other rows
     clip_length: int = 128
     tail: str = "pad"
     drop_lost_faces: bool = False
@@ -88,6 +88,7 @@ class AUClipConfig(ClipConfig):
         rare_au_clips: Add the appendix's clips around rare AUs to the training side.
         clip_stride: Add overlapping clips to the training side, one every `clip_stride` frames. Clips that are always
             cut at the same frames of few subjects are soon overfitted. None, as in the paper, keeps only the tiles.
+        intensities: Add intensities to the rows. Animated portraits always have them.
     """
 
     video_dir: str | None = None
@@ -96,6 +97,7 @@ class AUClipConfig(ClipConfig):
     folds_file: str | None = None
     rare_au_clips: bool = False
     clip_stride: int | None = None
+    intensities: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -132,7 +134,6 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
 
     config: ClipConfig
     aus: tuple[int, ...] = ()
-    has_intensities = False
     has_sides = False
     expected_tree: str
 
@@ -143,6 +144,11 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             DatasetLayoutError: There is no recording, or one has no video or no labels.
         """
         raise NotImplementedError
+
+    @property
+    def has_intensities(self) -> bool:
+        """Tell whether the rows have intensities."""
+        return False
 
     @property
     def root(self) -> Path:
@@ -276,14 +282,22 @@ class AUClipBuilder(ClipBuilder):
         """
         raise NotImplementedError
 
-    def read_grades(self, recording: Recording) -> dict[str, np.ndarray]:
-        """Read the intensities of the frames of `read_labels`, in 0..5, NaN where not coded.
+    def read_intensities(self, recording: Recording) -> np.ndarray:
+        """Read the intensities of the frames of `read_labels`, if the rows have them.
 
         Returns:
-            "intensities", float32 (frames, N), if the dataset `has_intensities`, and "side_intensities", float32
-            (frames, N, 2), if it `has_sides`.
+            float32 (frames, N) in 0..5, NaN where not coded. Frames past those of `read_labels` are ignored.
         """
-        return {}
+        raise NotImplementedError
+
+    def read_grades(self, recording: Recording) -> dict[str, np.ndarray]:
+        """Read all intensities by the names of their features, see `read_intensities`."""
+        return {"intensities": self.read_intensities(recording)} if self.has_intensities else {}
+
+    @property
+    def has_intensities(self) -> bool:
+        """Tell whether the rows have intensities."""
+        return self.config.intensities
 
     @property
     def video_root(self) -> Path:
@@ -351,7 +365,15 @@ class AUClipBuilder(ClipBuilder):
                 starts = range(0, len(labels) - self.config.clip_length + 1, self.config.clip_stride)
                 more = [(start, start + self.config.clip_length) for start in starts]
                 clips += [(*clip, True) for clip in more if (*clip, False) not in clips]
-            yield from self.clip_rows(recording, first, labels, clips, self.read_grades(recording))
+            yield from self.clip_rows(recording, first, labels, clips, self._grades_of(recording, labels))
+
+    def _grades_of(self, recording: Recording, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the intensities of `labels`, NaN where these are not coded."""
+        found = {name: values[: len(labels)] for name, values in self.read_grades(recording).items()}
+        uncoded = labels == NOT_CODED
+        for values in found.values():
+            values[uncoded] = np.nan
+        return found
 
 
 def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:

@@ -96,20 +96,24 @@ class Disfa(AUClipBuilder):
 
         Label frame f belongs to video frame f - 1.
         """
+        labels = match_length(recording, (self.read_intensities(recording) >= 2).astype(np.int8))
+        if self.config.drop_bad_frames:
+            for first, last in BAD_FRAMES.get(recording.subject, ()):
+                labels[first : last + 1] = NOT_CODED
+        return 0, labels
+
+    def read_intensities(self, recording: Recording) -> np.ndarray:
+        """Read the intensities of the 8 AUs, 0 to 5, float32 (frames, N)."""
         columns = []
         for path in recording.label_files:
             _, table, lines = read_label_file(path)
             if table[0, 0] != 1:
                 raise LabelError.at(path, lines[0], f"frame {table[0, 0]}", "The first frame must be 1.")
-            columns.append(check_values(path, table[:, 1], range(6), lines) >= 2)
+            columns.append(check_values(path, table[:, 1], range(6), lines))
             if len(columns[-1]) != len(columns[0]):
                 remedy = f"{recording.label_files[0].name} has {len(columns[0])}. Both must code the same frames."
                 raise LabelError.at(path, None, f"{len(columns[-1])} frames", remedy)
-        labels = match_length(recording, np.stack(columns, axis=1).astype(np.int8))
-        if self.config.drop_bad_frames:
-            for first, last in BAD_FRAMES.get(recording.subject, ()):
-                labels[first : last + 1] = NOT_CODED
-        return 0, labels
+        return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _subject_and_au(path: Path) -> tuple[str, int]:

@@ -47,8 +47,12 @@ def compare(first: Experiment, second: Experiment, draws: int = DRAWS, seed: int
         draws, seed: See `draw_subjects`.
 
     Raises:
-        ValueError: The experiments share no subject or no AU, or the frames or labels of the shared subjects differ.
+        ValueError: An experiment has no occurrences, the two share no subject or no AU, or the frames or labels of the
+            shared subjects differ.
     """
+    for experiment in (first, second):
+        if not all(fold.has_occurrences for fold in experiment.folds):
+            raise ValueError(f"{experiment.description} was trained with --target intensity, so there is no F1.")
     names = [name for name in first.au_names if name in second.au_names]
     counts = [_counts_of_subjects(experiment, names) for experiment in (first, second)]
     subjects = sorted(counts[0].keys() & counts[1].keys())

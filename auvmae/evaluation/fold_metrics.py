@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from .intensity_metrics import INTENSITY_METRICS
 from .metrics import accuracy_from_counts, au_counts, counts_by_group, event_counts, f1_from_counts
 from .ranking_metrics import average_precision, expected_calibration_error, roc_auc
 from .saved_predictions import FoldPredictions
@@ -45,6 +46,23 @@ def mean_subject_f1(predictions: FoldPredictions) -> NDArray[np.float64]:
     return np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)
 
 
+def has_metric(predictions: FoldPredictions, metric: str) -> bool:
+    """Tell whether a run trained and saved what a metric scores."""
+    return predictions.intensities is not None if metric in INTENSITY_METRICS else predictions.has_occurrences
+
+
+def _graded(metric: str) -> Callable[[FoldPredictions], NDArray[np.float64]]:
+    """Return the function that scores the intensities of a fold by a metric."""
+
+    def score(predictions: FoldPredictions) -> NDArray[np.float64]:
+        intensities, coded = predictions.intensities, predictions.coded_intensities
+        if intensities is None or coded is None:
+            raise ValueError(f"the run has no intensities, so it has no {metric}. Train it with --target both.")
+        return INTENSITY_METRICS[metric][1](intensities, coded)
+
+    return score
+
+
 COUNT_METRICS: dict[str, Callable[..., NDArray[np.float64]]] = {"f1": f1_from_counts, "accuracy": accuracy_from_counts}
 """Metrics with a bootstrap interval: functions from `(..., 4, N)` counts to `(..., N)`."""
 
@@ -62,5 +80,6 @@ METRICS: dict[str, tuple[str, Callable[[FoldPredictions], NDArray[np.float64]]]]
     ),
     "event_f1": ("event F1", event_f1),
     "subject_f1": ("mean subject F1", mean_subject_f1),
+    **{name: (title, _graded(name)) for name, (title, _) in INTENSITY_METRICS.items()},
 }
 """Title of each metric, and the function that computes it per AU of one fold, `(N,)`."""

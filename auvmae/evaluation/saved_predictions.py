@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..knowledge.facs import NOT_CODED, check_au_names
+from ..knowledge.facs import HIGHEST_INTENSITY, NOT_CODED, check_au_names
 from ..system.files import whole_file
 
 FILE_NAME = "predictions.parquet"
@@ -40,7 +40,10 @@ class FoldPredictions:
         labels: Labels `(frames, N)`, int8: 0, 1, or -100 where not coded.
         run: Description of the run, as in `metrics.json`. It includes `dataset`, `fold`, `level`, `thresholds` (N
             numbers in (0, 1); 0.5 for every AU if missing) and `tuned_on_test` (names of what was chosen on the scored
-            data, e.g. `["epoch"]`). The file omits `MEASURED`.
+            data, e.g. `["epoch"]`). The file omits `MEASURED`. If its `target` is "intensity", `probs` are NaN, and the
+            file has no such columns.
+        intensities, coded_intensities: Predicted and coded intensities `(frames, N)`, float32 in 0..5, the coded ones
+            NaN where not coded; None without intensities.
 
     Raises:
         ValueError: There is no frame, the shapes do not fit together, a value is out of range, two names are one action
@@ -54,6 +57,8 @@ class FoldPredictions:
     probs: NDArray[np.float32]
     labels: NDArray[np.int8]
     run: dict[str, Any] = field(default_factory=dict)
+    intensities: NDArray[np.float32] | None = None
+    coded_intensities: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.frames), len(self.au_names))
@@ -64,13 +69,13 @@ class FoldPredictions:
             raise ValueError(
                 f"probs and labels must be {shape} (frames, AUs), found {self.probs.shape} and {self.labels.shape}."
             )
-        outside = ~((self.probs >= 0) & (self.probs <= 1))
-        if outside.any():
-            row, column = np.argwhere(outside)[0].tolist()
-            raise ValueError(
-                f"probabilities must be in [0, 1]; found {self.probs[row, column]} for {self.au_names[column]} in "
-                f"frame {self.frames[row]} of {self.subjects[row]} {self.videos[row]}."
-            )
+        if self.has_occurrences:
+            self._check_range("probabilities", self.probs, 1)
+        if self.intensities is not None and self.coded_intensities is not None:
+            if {self.intensities.shape, self.coded_intensities.shape} != {shape}:
+                raise ValueError(f"intensities must be {shape} (frames, AUs), found {self.intensities.shape}.")
+            self._check_range("intensities", self.intensities, HIGHEST_INTENSITY)
+            self._check_range("coded intensities", np.nan_to_num(self.coded_intensities), HIGHEST_INTENSITY)
         if self.thresholds.shape != shape[1:] or not ((self.thresholds > 0) & (self.thresholds < 1)).all():
             raise ValueError(
                 f"thresholds must be one number in (0, 1) per AU ({shape[1]}), found {self.run['thresholds']}."
@@ -90,6 +95,15 @@ class FoldPredictions:
         if repeated := [name for name, count in Counter(recordings).items() if count > 1]:
             raise ValueError(f"the rows of {' '.join(repeated[0])} occur twice, or are out of order.")
 
+    def _check_range(self, what: str, values: NDArray[Any], highest: float) -> None:
+        outside = ~((values >= 0) & (values <= highest))
+        if outside.any():
+            row, column = np.argwhere(outside)[0].tolist()
+            raise ValueError(
+                f"{what} must be in [0, {highest:g}]; found {values[row, column]} for {self.au_names[column]} in "
+                f"frame {self.frames[row]} of {self.subjects[row]} {self.videos[row]}."
+            )
+
     @classmethod
     def from_clips(
         cls,
@@ -98,6 +112,8 @@ class FoldPredictions:
         rows: datasets.DatasetDict,
         au_names: Sequence[str],
         run: dict[str, Any] | None = None,
+        intensities: NDArray[Any] | None = None,
+        coded_intensities: NDArray[Any] | None = None,
     ) -> "FoldPredictions":
         """Join the clips of a test side, without their padded tails.
 
@@ -107,6 +123,7 @@ class FoldPredictions:
             rows: Rows of the fold, see `load_au_dataset`. Only "test" is read.
             au_names: N names.
             run: See `FoldPredictions`.
+            intensities, coded_intensities: Intensities `(clips, T, N)` of the same clips, or None.
 
         Raises:
             ValueError: See `FoldPredictions`; for example, two clips share a frame.
@@ -127,7 +144,16 @@ class FoldPredictions:
             probs[real][order].astype(np.float32),
             labels[real][order].astype(np.int8),
             dict(run or {}),
+            *(
+                None if values is None else values[real][order].astype(np.float32)
+                for values in (intensities, coded_intensities)
+            ),
         )
+
+    @property
+    def has_occurrences(self) -> bool:
+        """Tell whether occurrences were trained, so that there are probabilities."""
+        return self.run.get("target") != "intensity"
 
     @property
     def thresholds(self) -> NDArray[np.float64]:
@@ -150,8 +176,11 @@ class FoldPredictions:
             "video": pa.array(self.videos).dictionary_encode(),
             "frame": pa.array(self.frames),
         }
-        columns |= {f"prob_{name}": pa.array(self.probs[:, i]) for i, name in enumerate(self.au_names)}
-        columns |= {f"label_{name}": pa.array(self.labels[:, i]) for i, name in enumerate(self.au_names)}
+        parts = {"prob": self.probs if self.has_occurrences else None, "label": self.labels}
+        parts |= {"intensity": self.intensities, "coded_intensity": self.coded_intensities}
+        for kind, values in parts.items():
+            if values is not None:
+                columns |= {f"{kind}_{name}": pa.array(values[:, i]) for i, name in enumerate(self.au_names)}
         run = {name: value for name, value in self.run.items() if name not in MEASURED}
         metadata = json.dumps({"au_names": self.au_names, "run": run})
         path = Path(output_dir) / FILE_NAME
@@ -180,11 +209,15 @@ class FoldPredictions:
         try:
             table = pq.read_table(path, page_checksum_verification=True)
             names, run = _read_metadata(table)
-            probs, labels = (
-                np.stack([table[f"{kind}_{name}"].to_numpy() for name in names], axis=1) for kind in ("prob", "label")
-            )
+            parts = {
+                kind: np.stack([table[f"{kind}_{name}"].to_numpy() for name in names], axis=1)
+                for kind in _kinds(table, names, run)
+            }
+            labels = parts["label"]
+            probs = parts.get("prob", np.full(labels.shape, np.nan, np.float32))
+            graded = parts.get("intensity"), parts.get("coded_intensity")
             subjects, videos = (np.asarray(table[name].to_pylist(), dtype=np.str_) for name in ("subject", "video"))
-            return cls(names, subjects, videos, table["frame"].to_numpy(), probs, labels, run)
+            return cls(names, subjects, videos, table["frame"].to_numpy(), probs, labels, run, *graded)
         except (pa.ArrowException, OSError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path} holds no AU-vMAE predictions ({' '.join(str(error).split())}). Recreate it with "
@@ -208,8 +241,9 @@ def _read_metadata(table: pa.Table) -> tuple[list[str], dict[str, Any]]:
     if isinstance(fold, bool) or not isinstance(fold, int) or fold < 1:
         raise ValueError(f"fold must be a whole number from 1, found {fold!r}.")
     columns = {"subject": _is_text, "video": _is_text, "frame": pa.types.is_integer}
-    columns |= {f"prob_{name}": pa.types.is_floating for name in names}
-    columns |= {f"label_{name}": pa.types.is_integer for name in names}
+    for kind in _kinds(table, names, run):
+        fits_kind = pa.types.is_integer if kind == "label" else pa.types.is_floating
+        columns |= {f"{kind}_{name}": fits_kind for name in names}
     for name, fits in columns.items():
         if table.column_names.count(name) != 1:
             raise ValueError(f"there are {table.column_names.count(name)} columns {name} instead of one.")
@@ -218,6 +252,13 @@ def _read_metadata(table: pa.Table) -> tuple[list[str], dict[str, Any]]:
         if not fits(table[name].type):
             raise ValueError(f"the column {name} has the type {table[name].type}.")
     return names, run
+
+
+def _kinds(table: pa.Table, names: list[str], run: dict[str, Any]) -> list[str]:
+    """Return the kinds of columns that each AU must have."""
+    kinds = ["label"] if run.get("target") == "intensity" else ["prob", "label"]
+    graded = [f"{kind}_{name}" for kind in ("intensity", "coded_intensity") for name in names]
+    return [*kinds, "intensity", "coded_intensity"] if {*graded} & {*table.column_names} else kinds
 
 
 def _is_text(kind: pa.DataType) -> bool:

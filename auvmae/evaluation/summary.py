@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from .bootstrap import DRAWS, bootstrap_scores, draw_subjects, percentile_interval
 from .experiments import Experiment, experiment_names, group_folds, resplit_label
-from .fold_metrics import COUNT_METRICS, METRICS, fold_counts
+from .fold_metrics import COUNT_METRICS, METRICS, fold_counts, has_metric
+from .intensity_metrics import INTENSITY_METRICS, mean_over_aus
 from .metrics import f1_averages, f1_from_counts
 from .published import PUBLISHED, published_table
 from .saved_predictions import FoldPredictions
@@ -21,9 +22,15 @@ UNDEFINED = (
 )
 
 
+UNDEFINED_INTENSITY = (
+    "nan means undefined: no frame has a coded intensity, or nothing varies. The average is over the other AUs."
+)
+DEFAULT_METRICS = ("f1", "accuracy", *INTENSITY_METRICS)
+
+
 def summary_tables(
     runs: Iterable[FoldPredictions],
-    metrics: Sequence[str] = ("f1", "accuracy"),
+    metrics: Sequence[str] | None = None,
     by_subject: bool = False,
     draws: int = DRAWS,
     seed: int = 0,
@@ -34,14 +41,17 @@ def summary_tables(
 
     Args:
         runs: Runs in any order. Runs with the same settings are the folds of one experiment.
-        metrics: Keys of `METRICS`, or ["all"].
+        metrics: Keys of `METRICS`, or ["all"]. By default F1 and accuracy, and the metrics of intensities. A table
+            leaves out the runs that did not train what it scores. Without any run, it is missing.
         by_subject: Add `subjects_table`.
         draws, seed: See `draw_subjects`.
 
     Raises:
-        ValueError: A metric is unknown, or runs do not fit together (see `Experiment`).
+        ValueError: A metric is unknown, no run has a metric that is named, or runs do not fit together (see
+            `Experiment`).
     """
-    metrics = list(METRICS) if list(metrics) == ["all"] else metrics
+    named = metrics is not None and list(metrics) != ["all"]
+    metrics = DEFAULT_METRICS if metrics is None else metrics if named else list(METRICS)
     if unknown := sorted(set(metrics) - set(METRICS)):
         raise ValueError(f"there is no metric {', '.join(unknown)}; choose from {', '.join(METRICS)}.")
     by_dataset: dict[str, list[Experiment]] = {}
@@ -49,10 +59,16 @@ def summary_tables(
         by_dataset.setdefault(experiment.dataset, []).append(experiment)
     tables = []
     for experiments in by_dataset.values():
-        tables += [score_table(experiments, metric, draws, seed) for metric in metrics]
-        tables.append(averages_table(experiments, metrics))
-        if by_subject:
-            tables.append(subjects_table(experiments))
+        for metric in metrics:
+            if able := _with(experiments, metric):
+                tables.append(score_table(able, metric, draws, seed))
+            elif named:
+                kind = "intensities" if metric in INTENSITY_METRICS else "occurrences"
+                raise ValueError(f"no run on {experiments[0].dataset} trained {kind}, so there is no {metric}.")
+        if able := _with(experiments, "f1"):
+            tables.append(averages_table(able, metrics))
+            if by_subject:
+                tables.append(subjects_table(able))
     return tables
 
 
@@ -72,7 +88,7 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
     """
     dataset, au_names = _common(experiments)
     title, score = METRICS[metric]
-    rows, notes = [], []
+    rows, notes, graded = [], [], metric in INTENSITY_METRICS
     if published := published_table(dataset, metric, au_names):
         rows = [Row(name, "published", [value / 100 for value in row]) for name, row in published.rows.items()]
         notes.append(f"published: as printed in the paper (arXiv:2407.11468), {published.source}; three folds.")
@@ -87,7 +103,8 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
             means = bootstrap_scores(counts, drawn, COUNT_METRICS[metric]).mean(axis=1)
             low, high = percentile_interval(means).tolist()
             interval = low, high
-        rows.append(Row(name, "computed", [*values, values.mean()], interval))
+        mean = mean_over_aus(values) if graded else values.mean()
+        rows.append(Row(name, "computed", [*values, mean], interval))
     rows += repetition_rows(experiments, rows[-len(experiments) :])
     if metric in COUNT_METRICS:
         notes.append(
@@ -103,8 +120,9 @@ def score_table(experiments: Sequence[Experiment], metric: str, draws: int = DRA
     if any(fold.run.get("repetition") for experiment in experiments for fold in experiment.folds):
         notes.append("Repetitions: the same subjects, resplit into folds other than the published ones.")
     if any(np.isnan(row.values).any() for row in rows):
-        notes.append(UNDEFINED)
-    return Table(f"{dataset}_{metric}", f"{title} on {dataset}, percent", [*au_names, "Avg."], rows, notes)
+        notes.append(UNDEFINED_INTENSITY if graded else UNDEFINED)
+    unit = "intensities 0 to 5" if graded else "percent"
+    return Table(f"{dataset}_{metric}", f"{title} on {dataset}, {unit}", [*au_names, "Avg."], rows, notes, not graded)
 
 
 def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) -> Table:
@@ -114,13 +132,14 @@ def averages_table(experiments: Sequence[Experiment], metrics: Sequence[str]) ->
 
     Args:
         experiments: Experiments on one dataset.
-        metrics: Keys of `METRICS`; `f1` is always included.
+        metrics: Keys of `METRICS`; `f1` is always included. Those of intensities, which are no fractions, are left out.
 
     Raises:
         ValueError: The experiments differ in dataset or AUs.
     """
     dataset, _ = _common(experiments)
-    others = {title: score for metric, (title, score) in METRICS.items() if metric in metrics and metric != "f1"}
+    shown = {*metrics} - {"f1", *INTENSITY_METRICS}
+    others = {title: score for metric, (title, score) in METRICS.items() if metric in shown}
     rows = []
     for experiment, name in zip(experiments, experiment_names(experiments), strict=True):
         averages = f1_averages(np.stack([fold_counts(fold) for fold in experiment.folds]))
@@ -156,6 +175,11 @@ def subjects_table(experiments: Sequence[Experiment]) -> Table:
     return Table(
         f"{dataset}_subjects", f"F1 of each subject on {dataset}, percent", [*au_names, "all AUs"], rows, [UNDEFINED]
     )
+
+
+def _with(experiments: Sequence[Experiment], metric: str) -> list[Experiment]:
+    """List the experiments that trained what a metric scores, in all of their folds."""
+    return [one for one in experiments if all(has_metric(fold, metric) for fold in one.folds)]
 
 
 def _present(experiments: Sequence[Experiment]) -> NDArray[np.bool_]:

@@ -42,7 +42,7 @@ class Row:
     Args:
         method: Name of the method or run.
         source: "published", or "computed" from saved predictions.
-        values: One fraction in [0, 1] per column; NaN if undefined.
+        values: One number per column, a fraction in [0, 1] unless the table says otherwise; NaN if undefined.
         interval: Lower and upper end of the interval of the last value, as fractions.
     """
 
@@ -56,7 +56,7 @@ class Row:
 class Table:
     """Hold a table of scores.
 
-    Values are printed in percent with one decimal; CSV has four.
+    Values are printed in percent with one decimal, others with three; CSV has four.
 
     Args:
         name: Stem of the file names.
@@ -64,6 +64,7 @@ class Table:
         columns: Names of the values.
         rows: Rows in order.
         notes: Sentences below the table or in its caption.
+        percent: Whether the values are fractions, to be printed in percent.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Table:
     columns: list[str]
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    percent: bool = True
 
     def markdown(self) -> str:
         """Format title, table and notes as Markdown."""
@@ -86,8 +88,8 @@ class Table:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["method", "source", *self.columns, *(["low", "high"] if self._has_intervals else [])])
         for row in self.rows:
-            interval = [f"{100 * end:.4f}" for end in row.interval] if row.interval else empty
-            writer.writerow([row.method, row.source, *(f"{100 * value:.4f}" for value in row.values), *interval])
+            interval = [self._cell(end, 4) for end in row.interval] if row.interval else empty
+            writer.writerow([row.method, row.source, *(self._cell(value, 4) for value in row.values), *interval])
         return out.getvalue()
 
     def latex(self) -> str:
@@ -118,16 +120,15 @@ class Table:
         return any(row.interval for row in self.rows)
 
     def _cells(self) -> list[list[str]]:
-        """Format header and rows in percent, with the intervals in one column if any."""
+        """Format header and rows, with the intervals in one column if any."""
         cells = [
             ["method", "source", *self.columns],
-            *([row.method, row.source, *map(_percent, row.values)] for row in self.rows),
+            *([row.method, row.source, *map(self._cell, row.values)] for row in self.rows),
         ]
         if self._has_intervals:
-            intervals = [f"[{', '.join(map(_percent, row.interval))}]" if row.interval else "" for row in self.rows]
+            intervals = [f"[{', '.join(map(self._cell, row.interval))}]" if row.interval else "" for row in self.rows]
             cells = [[*line, cell] for line, cell in zip(cells, ["95 % interval", *intervals], strict=True)]
         return cells
 
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
+    def _cell(self, value: float, digits: int | None = None) -> str:
+        return f"{100 * value:.{digits or 1}f}" if self.percent else f"{value:.{digits or 3}f}"

@@ -135,6 +135,11 @@ class AUDetector:
         self.au_checks: dict[str, str] = {name: checks[name] for name in config.au_names} if checks else {}
         if {*self.au_checks.values()} == {"failed"} and not all_aus:
             raise ValueError("every action unit of the model failed its check on real faces; pass all_aus=True")
+        if not config.detect_occurrences:
+            raise ValueError(
+                "the model was trained with --target intensity, so it detects no action units; train it with --target "
+                "both, or read intensity_logits from the model itself"
+            )
         names = config.au_names
         self._columns = [i for i, name in enumerate(names) if all_aus or self.au_checks.get(name) != "failed"]
         self.au_names: list[str] = [names[column] for column in self._columns]

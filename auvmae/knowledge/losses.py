@@ -137,9 +137,10 @@ class KnowledgeGuidedLoss(nn.Module):
             au_names: Names for the error message.
 
         Raises:
-            ValueError: An AU never occurs.
+            ValueError: An AU never occurs, and `cls_weight` is not 0.
         """
-        weights = label_weights(videos, au_names)
+        # without L_cls, nothing needs the weights, which are undefined for an AU that never occurs
+        weights = label_weights(videos, au_names) if cls_weight else torch.ones(np.shape(videos[0])[1])
         sums = torch.zeros(len(weights), len(weights), 2 + 16 + 1, dtype=torch.float64)
         for video in videos:  # one by one, since no transition crosses from one video to the next
             labels = torch.as_tensor(video)

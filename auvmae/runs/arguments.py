@@ -15,6 +15,7 @@ from transformers.trainer_utils import HubStrategy
 
 from ..configuration import LEVELS, AUVMAEConfig, Level
 from ..data.clips import au_names, video_labels
+from ..knowledge.intensity_losses import INTENSITY_LOSSES
 from ..knowledge.losses import KnowledgeGuidedLoss
 from ..modeling_auvmae import AUVMAEPreTrainedModel
 from ..system.settings import parse_json, parse_options
@@ -101,6 +102,7 @@ class ModelArguments:
         elif self.model_name_or_path is not None:
             self.model_name_or_path = packaged_path(self.model_name_or_path)
         self.given_start = self.model_name_or_path
+        self.heads: dict[str, bool] = {}  # which heads the run trains; they override `model_config`
 
     def start_from_default(self) -> None:
         """Start from the packaged detector where neither a start nor a model is named."""
@@ -118,16 +120,17 @@ class ModelArguments:
 
         Args:
             model_class: `AUVMAEForVideoPretraining` or `AUVMAEForFrameAUClassification`.
-            fields: Fields of the configuration that follow from the data or the level. `model_config` overrides them.
+            fields: Fields of the configuration that follow from the data or the level. `model_config` overrides them,
+                and `heads` overrides both.
         """
         if self.model_name_or_path is None:
             return model_class(self.configure(**fields))
-        fields |= parse_json(self.model_config, "--model_config")
+        fields |= parse_json(self.model_config, "--model_config") | self.heads
         return model_class.from_pretrained(self.model_name_or_path, dtype=torch.float32, **fields)
 
     def configure(self, **fields: Any) -> AUVMAEConfig:
         """Build the configuration of the model that `build` returns."""
-        fields |= parse_json(self.model_config, "--model_config")
+        fields |= parse_json(self.model_config, "--model_config") | self.heads
         start = self.model_name_or_path
         return AUVMAEConfig(**fields) if start is None else AUVMAEConfig.from_pretrained(start, **fields)
 
@@ -234,6 +237,14 @@ class LossArguments:
             "(grade_intensities in --model_config). The paper has no such term."
         },
     )
+    intensity_loss: str = field(
+        default="binomial",
+        metadata={
+            "help": "Loss of intensities: binomial, the cross-entropy with the fraction of the highest intensity, or "
+            "cumulative, the likelihood of ordered grades (proportional odds; McCullagh, 1980).",
+            "choices": list(INTENSITY_LOSSES),
+        },
+    )
     ranking_weight: float = field(
         default=0.0,
         metadata={
@@ -243,13 +254,15 @@ class LossArguments:
         },
     )
 
-    def build(self, rows: datasets.Dataset) -> KnowledgeGuidedLoss:
-        """Build the criterion of Eq. 9 from the training labels before augmentation."""
+    def build(self, rows: datasets.Dataset, occurrences: bool = True) -> KnowledgeGuidedLoss:
+        """Build the criterion of Eq. 9 from the training labels before augmentation.
+
+        All its weights are 0 if `occurrences` are not trained.
+        """
+        weights = self.cls_weight, self.intra_weight, self.inter_weight
         return KnowledgeGuidedLoss.from_labels(
             video_labels(rows),
-            self.cls_weight,
-            self.intra_weight,
-            self.inter_weight,
+            *(weights if occurrences else (0.0, 0.0, 0.0)),
             self.statistics_pool,
             au_names(rows),
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
+from ..evaluation.intensity_metrics import ERRORS, INTENSITY_METRICS
 from .arguments import LevelArguments, LossArguments, ModelArguments, RunArguments
 from .arguments_protocol import ProtocolArguments
 from .recipe import given_flags, parse_arguments
@@ -95,6 +96,7 @@ class FinetuneArguments(RunArguments):
             self.restore_callback_states_from_checkpoint = True  # the evaluations without a better score
             if self.save_strategy != "best":  # "best" saves only when it evaluates
                 self._score_every_checkpoint()
+            self.chose_metric = self.metric_for_best_model is not None
             self.metric_for_best_model = self.metric_for_best_model or "f1"
         chosen = {
             "a checkpoint": self.load_best_model_at_end or self.save_strategy == "best",
@@ -109,6 +111,13 @@ class FinetuneArguments(RunArguments):
             )
         if self.false_alarm_rate is not None and not self.tune_thresholds:
             raise ValueError("--false_alarm_rate limits the thresholds of --tune_thresholds. Give both.")
+        if metric_name(self.metric_for_best_model) in ERRORS:
+            if self.greater_is_better:
+                raise ValueError(
+                    f"--greater_is_better true would keep the largest {self.metric_for_best_model}, but that is an "
+                    "error. Omit this flag."
+                )
+            self.greater_is_better = False
         super().__post_init__()
 
     def _score_every_checkpoint(self) -> None:
@@ -121,6 +130,15 @@ class FinetuneArguments(RunArguments):
                 f"or set --save_strategy (now {saved}) and --save_steps (now {self.save_steps:g}) to match it."
             )
         self.eval_strategy, self.eval_steps = self.save_strategy, self.save_steps
+
+
+def metric_name(metric: str | None) -> str:
+    """Return the metric of a score, without its split and action unit.
+
+    >>> metric_name("eval_mae_AU12")
+    'mae'
+    """
+    return (metric or "").removeprefix("eval_").split("_")[0]
 
 
 @dataclass
@@ -142,7 +160,27 @@ class FoldArguments:
     training: FinetuneArguments
 
     def __post_init__(self) -> None:
+        """Start from the default, and check that what selects a checkpoint is trained.
+
+        Raises:
+            ValueError: Thresholds or a checkpoint would be selected by what `--target` leaves out.
+        """
         self.model.start_from_default()
+        args, target = self.training, self.data.target
+        if target == "intensity" and args.tune_thresholds:
+            raise ValueError(
+                "--tune_thresholds chooses thresholds of occurrences, which --target intensity does not train. Omit "
+                "it, or use --target both."
+            )
+        if target == "intensity" and args.early_stopping_patience is not None and not args.chose_metric:
+            args.metric_for_best_model = "icc"
+        metric = metric_name(args.metric_for_best_model)
+        lacking = {"intensity": ("f1", "accuracy"), "occurrence": (*INTENSITY_METRICS,)}
+        if metric in lacking.get(str(target), ()):
+            raise ValueError(
+                f"--metric_for_best_model {args.metric_for_best_model} is not scored with --target {target}. Choose "
+                f"{'icc' if target == 'intensity' else 'f1'}, or --target both."
+            )
 
     CLASSES = (ModelArguments, ProtocolArguments, LevelArguments, LossArguments, FinetuneArguments)
 

@@ -16,6 +16,7 @@ from ..system.settings import check_range, check_type, parse_json, parse_options
 from .arguments import DataArguments
 
 PUBLISHED_FOLDS = 3
+TARGETS = ("occurrence", "intensity", "both")
 SHARED = {
     name: f"--{name}"
     for name in ("fold", "clip_length", "num_proc", "rare_au_clips", "clip_stride", "repetition", "folds_file")
@@ -34,6 +35,15 @@ class ProtocolArguments(DataArguments):
             repetitions, or `--repeats` is less than 1.
     """
 
+    target: str | None = field(
+        default=None,
+        metadata={
+            "help": "What to train and to score: occurrence, intensity (only that head), or both. It overrides "
+            "grade_intensities in --model_config. By default, intensities are trained besides occurrences if the rows "
+            "have them and the model grades them. Otherwise only occurrences are.",
+            "choices": list(TARGETS),
+        },
+    )
     train_share: float = field(
         default=1.0,
         metadata={"help": "Fraction of the training subjects to use, drawn with --seed, to simulate fewer labels."},
@@ -149,6 +159,7 @@ class ProtocolArguments(DataArguments):
             "rare_au_clips": self.rare_au_clips,
             "clip_stride": self.clip_stride,
             "repetition": self.repetition,
+            **({"intensities": True} if self.target in ("intensity", "both") else {}),
         }
         options = self.load_options() | common | {"folds_file": self.folds_file}
         rows = load_au_dataset(**options)
@@ -189,6 +200,7 @@ class ProtocolArguments(DataArguments):
         """Describe the protocol to readers, without the paths of this machine."""
         folds = self.folds_file and Path(self.folds_file)
         return {
+            "target": self.target,
             "dataset": self.test_dataset or self.dataset,
             "train_datasets": self.trained_datasets if self.test_dataset else None,
             "dataset_options": _without_paths(self.builder_options()),

@@ -6,6 +6,7 @@ If it comes from another classifier, the rows of the head are matched by the nam
 from collections.abc import Sequence
 from typing import Any, cast
 
+import datasets
 import torch
 from transformers.utils import logging
 
@@ -53,6 +54,47 @@ def build_classifier(
     if drop_path:
         add_drop_path(model, drop_path)
     return add_lora(model, lora_rank) if lora_rank and do_train else model
+
+
+def choose_heads(target: str | None, rows: datasets.DatasetDict) -> dict[str, bool]:
+    """Choose the heads to train, as fields of the configuration.
+
+    Args:
+        target: `--target`; None leaves it to the model whether intensities are graded, if the rows have them.
+        rows: Rows of the fold, see `load_au_dataset`.
+    """
+    heads = {"detect_occurrences": target != "intensity"}
+    if target in ("intensity", "both"):
+        heads["grade_intensities"] = True
+    elif target == "occurrence" or "intensities" not in rows["train"].features:
+        heads["grade_intensities"] = False  # nothing would train that head
+    return heads
+
+
+def scored_target(config: AUVMAEConfig, target: str | None, rows: datasets.DatasetDict) -> str:
+    """Return the target that a model is scored on.
+
+    It is "occurrence", "intensity" or "both".
+
+    Args:
+        config: Configuration of the model.
+        target: `--target`, or None for everything.
+        rows: Rows of the fold.
+
+    Raises:
+        ValueError: The model or the test rows lack what is to be scored.
+    """
+    graded = config.grade_intensities and "intensities" in rows["test"].features
+    able = [name for name, is_able in (("occurrence", config.detect_occurrences), ("intensity", graded)) if is_able]
+    wanted = ["occurrence", "intensity"] if target == "both" else [target] if target else able
+    if lacking := [name for name in wanted if name not in able]:
+        raise ValueError(
+            f"--target {target} needs a model that was trained on {lacking[0]}, but this one was not. Train it with "
+            f"this target, or score it with --target {able[0] if able else 'intensity'}."
+        )
+    if not able:
+        raise ValueError("This model only grades intensities. Score it with --target intensity.")
+    return wanted[0] if len(wanted) == 1 else "both"
 
 
 def _load_classifier(

@@ -75,6 +75,15 @@ SYNTHETIC_SCORES = """- The published recipe (`recipes/synthetic_tiny.yaml`) was
   subjects. Those scores do not estimate performance on other faces."""
 
 
+RESULTS = {
+    "f1": "F1 (macro over AUs)",
+    "accuracy": "Accuracy (mean over AUs)",
+    "icc": "ICC(3,1) of intensities (mean over AUs)",
+    "mae": "Mean absolute error of intensities (mean over AUs)",
+}
+"""Scores in the metadata of a card."""
+
+
 def render_card(run: dict[str, Any], repository: str) -> ModelCard:
     """Render the card of a fine-tuned model.
 
@@ -107,18 +116,14 @@ def render_card(run: dict[str, Any], repository: str) -> ModelCard:
         title=f"AU-vMAE: {trained}, {folds}, {level} level",
         summary=SUMMARY,
         auto_class="AutoModelForVideoClassification",
-        call=f"probs = model(**processor(frames)).logits.sigmoid()  # (1, {run['clip_length']}, "
-        f"{len(run['au_names'])}): one row per frame",
+        call=_calls(run),
         outputs=f"The action units, in order, are {', '.join(run['au_names'])}.",
         training=f"- Data: {trained}, training subjects of {folds} ({run['train_clips']} clips of "
         f"{run['clip_length']} frames)\n"
-        f"- Loss (Eq. 9): {', '.join(f'{name} {value:g}' for name, value in run['loss'].items())}; the weights per AU "
-        "and the priors, computed from the labels of these subjects, are saved with the model in "
-        "`criterion.safetensors`\n" + _options(run),
+        f"{_loss(run)}\n" + _options(run),
         evaluation=f"{_warning(run)}The model was evaluated on the test subjects of {folds} of {dataset} "
         f"({run['coded_test_frames']} coded frames). No subject is in both the training and the test split. The "
-        f"weights are {chosen}, and {_thresholds(run)}. Scores are in percent. F1 (always positive) is the F1 of a "
-        "trivial baseline that predicts every AU in every frame.\n\n"
+        f"weights are {chosen}{_explain(run)}\n\n"
         f"{format_table(run['au_names'], run['metrics'], run['all_ones'], run.get('metrics_at_half'))}",
         limits=[*synthetic, LIMITS.format(uses="trained and evaluated"), UNCALIBRATED],
     )
@@ -150,7 +155,7 @@ def render_pretraining_card(run: dict[str, Any], repository: str) -> ModelCard:
 def metric_results(run: dict[str, Any]) -> list[EvalResult]:
     """List the scores of a run for the `model-index` of its card.
 
-    Scores are fractions, rounded to four places. A pre-training run has none.
+    Scores of occurrences are fractions. All are rounded to four places. A pre-training run has none.
     """
     if "metrics" not in run:
         return []
@@ -168,7 +173,8 @@ def metric_results(run: dict[str, Any]) -> list[EvalResult]:
             metric_name=label,
             metric_value=round(run["metrics"][name], 4),
         )
-        for name, label in (("f1", "F1 (macro over AUs)"), ("accuracy", "Accuracy (mean over AUs)"))
+        for name, label in RESULTS.items()
+        if name in run["metrics"]
     ]
 
 
@@ -207,6 +213,45 @@ def _card_data(run: dict[str, Any], **fields: Any) -> ModelCardData:
 def _warning(run: dict[str, Any]) -> str:
     label = tuned_label(run)
     return f"**{label}.** These scores do not estimate performance on other people.\n\n" if label else ""
+
+
+def _loss(run: dict[str, Any]) -> str:
+    """Describe the loss of the heads that were trained."""
+    terms = ", ".join(
+        f"{name} {value if isinstance(value, str) else format(value, 'g')}" for name, value in run["loss"].items()
+    )
+    if run.get("target") == "intensity":
+        return f"- Loss: that of intensities only, without Eq. 9 ({terms})"
+    return (
+        f"- Loss (Eq. 9): {terms}; the weights per AU and the priors, computed from the labels of these subjects, are "
+        "saved with the model in `criterion.safetensors`"
+    )
+
+
+def _calls(run: dict[str, Any]) -> str:
+    """Show how to read the heads that were trained."""
+    shape = f"(1, {run['clip_length']}, {len(run['au_names'])}): one row per frame"
+    target = run.get("target", "occurrence")
+    if target == "occurrence":
+        return f"probs = model(**processor(frames)).logits.sigmoid()  # {shape}"
+    lines = ["outputs = model(**processor(frames))"]
+    lines += [f"probs = outputs.logits.sigmoid()  # {shape}"] * (target == "both")
+    return "\n".join([*lines, f"intensities = 5 * outputs.intensity_logits.sigmoid()  # {shape}"])
+
+
+def _explain(run: dict[str, Any]) -> str:
+    """Explain the columns of the table of scores."""
+    target, text = run.get("target", "occurrence"), "."
+    if target != "intensity":
+        scores = "Scores" if target == "occurrence" else "F1 and accuracy"
+        text = f", and {_thresholds(run)}. {scores} are in percent. "
+        text += "F1 (always positive) is the F1 of a trivial baseline that predicts every AU in every frame."
+    if target != "occurrence":
+        text += " Intensities, 0 to 5, are scored over the frames in which they are coded, by ICC(3,1), Pearson's "
+        text += "correlation, and the mean absolute and squared error; their mean is over the AUs with a defined score."
+    if target == "intensity":
+        text += " **Occurrences were not trained, so `logits` mean nothing.**"
+    return text
 
 
 def _thresholds(run: dict[str, Any]) -> str:

@@ -32,10 +32,13 @@ def save_run(
     # The card of an earlier run describes other weights, and a card marks a run as finished.
     (Path(output_dir) / CARD_FILE).unlink(missing_ok=True)
     save_metrics(metrics, output_dir)
-    FoldPredictions.from_clips(report.probs, report.labels, rows, report.au_names, report.run).save(output_dir)
-    draw_figures(report, rows["test"], criterion, output_dir)
+    graded = report.intensities, report.coded_intensities
+    predictions = FoldPredictions.from_clips(report.probs, report.labels, rows, report.au_names, report.run, *graded)
+    predictions.save(output_dir)
+    figures = draw_figures(report, rows["test"], criterion, output_dir)
     save_card(render_card(metrics, Path(output_dir).resolve().name), output_dir)
-    written = f"Saved to {output_dir}: checkpoint, metrics.json, predictions.parquet, README.md (card), figures/"
+    written = f"Saved to {output_dir}: checkpoint, metrics.json, predictions.parquet, README.md (card)"
+    written += ", figures/" if figures else ""
     return "\n" + "\n\n".join(filter(None, [report.table(), tuned_label(report.run), written]))
 
 

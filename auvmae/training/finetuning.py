@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Sized
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import EvalPrediction
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
+from ..evaluation.intensity_metrics import frame_intensities, intensity_scores
 from ..evaluation.metrics import au_metrics, frame_probs
-from ..knowledge.facs import HIGHEST_INTENSITY
+from ..knowledge.intensity_losses import INTENSITY_LOSSES, ranking_loss
 from ..knowledge.losses import KnowledgeGuidedLoss
 from .ema import EMATrainer
 from .layer_decay import LayerDecayTrainer
@@ -24,47 +25,6 @@ from .trainer import ClipTrainer
 CRITERION_FILE = "criterion.safetensors"
 
 TERMS = ("loss_cls", "loss_intra", "loss_inter", "loss_intensity", "loss_ranking", "loss_sides")
-
-
-def intensity_loss(logits: torch.Tensor, intensities: torch.Tensor) -> torch.Tensor:
-    """Compute the cross-entropy between predicted and coded intensities.
-
-    Both are fractions of the maximum. Like the loss of occurrence, it is summed over AUs and averaged over frames.
-
-    Args:
-        logits: `(B, T, N)`.
-        intensities: `(B, T, N)` in 0..5, NaN where not coded.
-
-    Returns:
-        Scalar; 0 if no frame is coded.
-    """
-    # Paper: Eq. 2 knows occurrences only; a share of the maximum takes the place of its label
-    coded = intensities.isfinite()
-    shares = torch.where(coded, intensities / HIGHEST_INTENSITY, 0.0)
-    cells = F.binary_cross_entropy_with_logits(logits.float(), shares.float(), reduction="none")
-    return (cells * coded).sum() / coded.any(-1).sum().clamp(min=1)
-
-
-def ranking_loss(logits: torch.Tensor, intensities: torch.Tensor) -> torch.Tensor:
-    """Compare the predicted order of a clip's frames with their coded order.
-
-    Of two frames of a clip, the one with the higher intensity should get the higher logit (RankNet, Burges et al.,
-    2005), weighted by the difference of their intensities. What the frames share, such as the person, the light and the
-    camera, cancels out. The loss is summed over AUs and averaged over pairs of frames.
-
-    Args:
-        logits: `(B, T, N)`.
-        intensities: `(B, T, N)` in 0..5, NaN where not coded.
-
-    Returns:
-        Scalar; 0 if no pair of frames is coded.
-    """
-    # Paper: Eq. 9 has no such term
-    rise = (intensities[:, :, None] - intensities[:, None]) / HIGHEST_INTENSITY
-    coded = rise.isfinite()
-    ahead = logits.float()[:, :, None] - logits.float()[:, None]
-    cells = F.softplus(-ahead) * torch.where(coded, rise, 0.0).clamp(min=0)
-    return cells.sum() / coded.any(-1).sum().clamp(min=1)
 
 
 class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
@@ -77,8 +37,9 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
     Args:
         args: Positional arguments of `transformers.Trainer`.
         criterion: Criterion built by `KnowledgeGuidedLoss.from_labels` from the training fold, before augmentation.
-        intensity_weight: Weight of `intensity_loss`, which is added to the criterion's loss if model and data have
-            intensities, and to that of sides.
+        intensity_weight: Weight of the loss of intensities, which is added to the criterion's loss if model and data
+            have intensities, and of that of sides.
+        intensity_loss: Name of that loss, one of `INTENSITY_LOSSES`.
         ranking_weight: Weight of `ranking_loss`, which is added under the same conditions.
         train_sampler: Sampler of the training clips. If None, the default of `transformers.Trainer` is used.
         kwargs: Keyword arguments of `transformers.Trainer`, and `ema_decay` and `layer_decay`.
@@ -89,12 +50,14 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         *args: Any,
         criterion: KnowledgeGuidedLoss,
         intensity_weight: float = 1.0,
+        intensity_loss: str = "binomial",
         ranking_weight: float = 0.0,
         train_sampler: Sampler | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.intensity_weight, self.ranking_weight = intensity_weight, ranking_weight
+        self.intensity_loss = INTENSITY_LOSSES[intensity_loss]
         self.train_sampler = train_sampler
         self.criterion = criterion.to(self.args.device)
         self._terms: dict[bool, list[torch.Tensor]] = {True: [], False: []}  # keyed by model.training
@@ -116,7 +79,7 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         graded = outputs.get("intensity_logits")
         losses["loss_intensity"] = losses["loss_ranking"] = losses["loss_sides"] = torch.zeros_like(losses.loss)
         if graded is not None and intensities is not None:
-            losses["loss_intensity"] = intensity_loss(graded, intensities)
+            losses["loss_intensity"] = self.intensity_loss(graded, intensities)
             if self.ranking_weight:  # every pair of frames takes memory
                 losses["loss_ranking"] = ranking_loss(graded, intensities)
         if inputs.get("output_sides"):
@@ -131,13 +94,29 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
 
         The order of the two sides of a frame is learnt like the order of the frames of a clip.
         """
-        loss = self.intensity_weight * intensity_loss(logits.flatten(2), sides.flatten(2))
+        loss = self.intensity_weight * self.intensity_loss(logits.flatten(2), sides.flatten(2))
         if self.ranking_weight:
             frames = ranking_loss(logits.flatten(2), sides.flatten(2))
             # (B, T, N, 2) -> clips of two frames, which are the sides
             pairs = [values.flatten(0, 1).transpose(1, 2) for values in (logits, sides)]
             loss = loss + self.ranking_weight * (frames + ranking_loss(*pairs))
         return loss
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, Any, Any]:
+        """Predict like `Trainer.prediction_step`, with intensities if there are any.
+
+        Predictions and labels are then pairs, of occurrence and intensity. Model and data must have intensities.
+        """
+        graded = cast(Any, self.model).config.grade_intensities and "intensities" in inputs
+        self.label_names = ["labels", "intensities"] if graded else ["labels"]
+        keys = ["side_logits"] if graded and ignore_keys is None else ignore_keys
+        return super().prediction_step(model, inputs, prediction_loss_only, keys)
 
     def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:
         """Return the mean of each term since the last call, and reset the terms.
@@ -192,6 +171,30 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
             self.criterion.load_state_dict(load_file(os.path.join(checkpoint, CRITERION_FILE)))
 
 
+class ClipPrediction(NamedTuple):
+    """Hold what `Trainer.predict` returns, per clip.
+
+    Args:
+        probs: Probabilities `(clips, T, N)`.
+        labels: Labels `(clips, T, N)`: 0, 1, or -100 where not coded.
+        intensities, coded_intensities: Predicted and coded intensities `(clips, T, N)` in 0..5, the latter NaN where
+            not coded; None unless model and data have them.
+    """
+
+    probs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    intensities: NDArray[np.float32] | None = None
+    coded_intensities: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, output: EvalPrediction | PredictionOutput) -> "ClipPrediction":
+        """Convert the logits of an output of `AUVMAETrainer`."""
+        predictions, labels = cast(Any, output.predictions), cast(Any, output.label_ids)
+        if not isinstance(predictions, tuple):
+            return cls(frame_probs(predictions), labels)
+        return cls(frame_probs(predictions[0]), labels[0], frame_intensities(predictions[1]), labels[1])
+
+
 class FrameAUMetrics:
     """Compute the metrics of a fold, for `compute_metrics` of a Trainer.
 
@@ -199,20 +202,26 @@ class FrameAUMetrics:
 
     Args:
         au_names: Names of the N action units, in the order of the logits.
+        occurrences: Whether occurrences are scored. If not, only intensities are.
     """
 
-    def __init__(self, au_names: list[str]) -> None:
-        self.au_names = au_names
+    def __init__(self, au_names: list[str], occurrences: bool = True) -> None:
+        self.au_names, self.occurrences = au_names, occurrences
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         """Compute the metrics from logits and labels.
 
         Args:
-            prediction: Logits and labels, each `(clips, T, N)`.
+            prediction: Logits and labels, each `(clips, T, N)`; with intensities, a pair of each.
 
         Returns:
-            Metrics as fractions, see `au_metrics`.
+            Metrics of `au_metrics`, and of `intensity_scores` if there are intensities.
         """
-        shape = (-1, len(self.au_names))
-        probs, labels = frame_probs(np.asarray(prediction.predictions)), np.asarray(prediction.label_ids)
-        return au_metrics(probs.reshape(shape), labels.reshape(shape), self.au_names)
+        clips, shape = ClipPrediction.of(prediction), (-1, len(self.au_names))
+        metrics: dict[str, float] = {}
+        if self.occurrences:
+            metrics |= au_metrics(clips.probs.reshape(shape), clips.labels.reshape(shape), self.au_names)
+        if clips.intensities is not None and clips.coded_intensities is not None:
+            graded, coded = clips.intensities.reshape(shape), clips.coded_intensities.reshape(shape)
+            metrics |= intensity_scores(graded, coded, self.au_names)
+        return metrics

@@ -10,9 +10,9 @@ from transformers import Trainer
 from transformers.utils import CONFIG_NAME, logging
 
 from ..configuration import AUVMAEConfig
-from ..evaluation.metrics import frame_probs
 from ..knowledge.facs import NOT_CODED
 from ..system.files import replacing
+from .finetuning import ClipPrediction
 
 logger = logging.get_logger(__name__)
 
@@ -97,12 +97,9 @@ def tune_thresholds(trainer: Trainer, clips: Dataset, false_alarm_rate: float | 
         clips: Clips of training subjects that were held out of training.
         false_alarm_rate: See `limit_false_alarms`. None sets no limit.
     """
-    prediction: Any = trainer.predict(clips)
+    prediction = ClipPrediction.of(trainer.predict(clips))
     config = cast(AUVMAEConfig, cast(Any, trainer.model).config)
-    probs, labels = (
-        np.reshape(values, (-1, len(config.au_names)))
-        for values in (frame_probs(prediction.predictions), prediction.label_ids)
-    )
+    probs, labels = (np.reshape(values, (-1, len(config.au_names))) for values in (prediction.probs, prediction.labels))
     absent = [name for name, column in zip(config.au_names, labels.T, strict=True) if not (column == 1).any()]
     if absent:
         logger.warning(f"Never present in the --inner_val subjects: {', '.join(absent)}. Their threshold is 0.5.")

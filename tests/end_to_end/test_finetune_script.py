@@ -152,3 +152,25 @@ def test_the_command_for_disfa_trains_on_its_crops_and_labels(tmp_path, monkeypa
 def test_the_scripts_stay_thin():
     for script in (run_finetune, run_pretrain):
         assert len(Path(script.__file__).read_text().splitlines()) <= 130
+
+
+@pytest.mark.slow
+def test_intensities_only_then_scored(recipe, tmp_path, capsys):
+    trained = tmp_path / "trained"
+    flags = ["--target", "intensity", "--intensity_loss", "cumulative", "--inner_val", "0.2", "--save_steps", "2"]
+    flags += ["--early_stopping_patience", "1", "--metric_for_best_model", "mae"]
+    report = run_finetune.main([str(recipe), "--output_dir", str(trained), *flags])
+    content = json.loads((trained / "metrics.json").read_text())
+    assert report.table() in capsys.readouterr().out
+    assert "f1" not in content["metrics"]
+    assert content["metrics"]["mae"] == pytest.approx(np.abs(report.intensities - report.coded_intensities).mean())
+    assert (content["target"], content["loss"]["intensity_loss"]) == ("intensity", "cumulative")
+    assert not (trained / "figures").exists()
+    saved = FoldPredictions.load(trained)
+    assert not saved.has_occurrences
+    assert set(np.unique(saved.coded_intensities)) <= set(range(6))
+    with pytest.raises(ValueError, match="trained with --target intensity, so it detects no action units"):
+        AUDetector.from_pretrained(trained)
+    flags = ["--model_name_or_path", str(trained), "--no_do_train", "--target", "intensity"]
+    scored = run_finetune.main([str(recipe), "--output_dir", str(tmp_path / "scored"), *flags])
+    assert scored.metrics == pytest.approx(report.metrics, abs=1e-5)

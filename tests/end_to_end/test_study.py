@@ -28,7 +28,9 @@ for flag in ("--output_dir", "--rate", "--seed", "--start"):
     parser.add_argument(flag)
 found = parser.parse_args()
 score = float(found.rate) + int(found.seed) + (1 if found.start == f"encoder-{found.seed}" else 0)
-pathlib.Path(found.output_dir, "metrics.json").write_text(json.dumps({"metrics": {"f1": score}}))
+part = pathlib.Path(found.output_dir, "metrics.part")
+part.write_text(json.dumps({"metrics": {"f1": score}}))
+part.replace(part.with_suffix(".json"))
 """
 
 
@@ -142,6 +144,17 @@ def test_a_command_after_each_run_adds_scores(study, tmp_path, monkeypatch):
     (tmp_path / "outputs/studies/tiny/none-low-0/then_done.txt").unlink()
     with pytest.raises(RuntimeError, match=r"more.py .* failed with exit code 1\. See .*then.txt"):
         study.main()
+
+
+def test_a_score_that_only_some_runs_have_is_a_dash_elsewhere(runner, tmp_path):
+    study = {"score": "metrics.icc", "axes": {"target": {"plain": {}, "both": {}}}}
+    runs = [runner.Run([("", (name,))], 0, tmp_path / name, []) for name in ("plain", "both")]
+    for run, metrics in zip(runs, ({"f1": 0.5}, {"f1": 0.5, "icc": 0.25}), strict=True):
+        run.folder.mkdir()
+        (run.folder / "metrics.json").write_text(json.dumps({"metrics": metrics}))
+    rows = runner.summarise(study, runs, "metrics.icc")[""]
+    lines = runner.format_table(study["axes"], "ICC", rows).splitlines()
+    assert lines[2:] == ["| plain | - | - | - | - | - |", "| both | 25.0 | 25.0 |  |  |  |"]
 
 
 def test_flags_after_the_dashes_win_and_are_other_runs(study, tmp_path, monkeypatch):

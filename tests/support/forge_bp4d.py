@@ -13,6 +13,7 @@ from .forge_disfa import numbered_frame, write_video
 
 # the columns of the distributed files, protocol or not, in their order
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 27, 28)
+GRADED = (6, 10, 12, 14, 17)
 # subject, task: (first coded frame, last, images in the sequence)
 TASKS = {
     ("F001", "T1"): (3, 140, 150),
@@ -63,4 +64,17 @@ def forge_bp4d(
         for number in range(images):
             name = f"{number + first_image:0{padding(number)}d}.jpg"
             Image.fromarray(numbered_frame(number + 1)).save(folder / name, quality=95)
+    return written
+
+
+def write_intensities(root: Path) -> dict[tuple[str, str], dict[int, np.ndarray]]:
+    """Write the intensity files of a tree, and return the values in them, 0 to 5 and 9, by recording and AU."""
+    written = {}
+    for (subject, task), (first, last, _) in TASKS.items():
+        rng = np.random.default_rng([ord(subject[0]), int(subject[1:]), int(task[1:]), 1])
+        written[subject, task] = {au: rng.choice([0, 1, 2, 3, 4, 5, 9], last - first + 1) for au in GRADED}
+        for au, values in written[subject, task].items():
+            path = root / f"AUCoding/AU_INT/AU{au:02d}/{subject}_{task}_AU{au:02d}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{frame},{value}\n" for frame, value in enumerate(values.tolist(), first)))
     return written

@@ -1,10 +1,12 @@
 """Draw random predictions with several subjects, gaps, uncoded frames, and common to absent AUs."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from auvmae.evaluation.saved_predictions import FoldPredictions
+from auvmae.knowledge.facs import NOT_CODED
 
 NAMES = ["AU1", "AU2", "AU4", "AU6"]
 RATES = (0.5, 0.2, 0.05, 0)
@@ -38,3 +40,19 @@ def _labels(subject: str) -> np.ndarray:
     labels[generator.random(labels.shape) < 0.05] = -100
     labels[70:75] = -100
     return labels
+
+
+def with_intensities(predictions: FoldPredictions, **run: Any) -> FoldPredictions:
+    """Add random intensities, which AU6 lacks, to predictions."""
+    draw = np.random.default_rng(0)
+    coded = np.where(predictions.labels == NOT_CODED, np.nan, 5 * draw.random(predictions.labels.shape))
+    coded[:, 3] = np.nan
+    intensities = (5 * draw.random(coded.shape)).astype(np.float32)
+    changed = {"intensities": intensities, "coded_intensities": coded.astype(np.float32)}
+    return replace(predictions, run=predictions.run | {"target": "both"} | run, **changed)
+
+
+def without_occurrences(predictions: FoldPredictions) -> FoldPredictions:
+    """Make predictions those of a run with --target intensity."""
+    probs = np.full_like(predictions.probs, np.nan)
+    return replace(predictions, probs=probs, run=predictions.run | {"target": "intensity"})

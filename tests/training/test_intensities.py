@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from auvmae.data.loading.loader import ClipCollator
+from auvmae.knowledge.intensity_losses import INTENSITY_LOSSES, intensity_loss, ranking_loss
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.finetuning import intensity_loss, ranking_loss
 
 from ..support.tiny import randomise, tiny_clip, tiny_config
 from ..support.tiny_training import TinyClips, finetuner
@@ -85,7 +85,7 @@ def test_orders_do_not_depend_on_what_a_clip_shares():
     torch.testing.assert_close(ranking_loss(logits + person, intensities), ranking_loss(logits, intensities))
 
 
-@pytest.mark.parametrize("loss_of", [intensity_loss, ranking_loss])
+@pytest.mark.parametrize("loss_of", [*INTENSITY_LOSSES.values(), ranking_loss])
 def test_nothing_coded_costs_nothing(loss_of):
     logits = torch.randn(1, 2, 3, requires_grad=True)
     loss = loss_of(logits, torch.full((1, 2, 3), math.nan))
@@ -105,12 +105,14 @@ def test_training_adds_the_loss_of_intensities(tmp_path):
     assert line["loss_intensity"] > 0.5
     metrics = trainer.evaluate()
     assert line["loss_ranking"] > 0.1
-    assert {"eval_f1", "eval_loss_intensity", "eval_loss_ranking"} <= set(metrics)
-    assert trainer.predict(trainer.eval_dataset).predictions.shape == (8, 8, 3)
+    assert {"eval_f1", "eval_icc", "eval_mae_AU12", "eval_loss_intensity", "eval_loss_ranking"} <= set(metrics)
+    assert [part.shape for part in trainer.predict(trainer.eval_dataset).predictions] == 2 * [(8, 8, 3)]
 
 
-def test_training_lowers_the_loss_of_intensities(tmp_path):
+@pytest.mark.parametrize("name", INTENSITY_LOSSES)
+def test_training_lowers_the_loss_of_intensities(tmp_path, name):
     trainer = graded(tmp_path, GradedClips(), max_steps=40)
+    trainer.intensity_loss = INTENSITY_LOSSES[name]
     trainer.train()
     losses = [entry["loss_intensity"] for entry in trainer.state.log_history if "loss" in entry]
     assert sum(losses[-4:]) < sum(losses[:4])

@@ -15,7 +15,8 @@ treated as the folds of one experiment.
 The tables show F1 and accuracy per AU and their mean over AUs and folds, with
 a bootstrap interval over subjects, next to the results published in the paper.
 For resplit folds (--repeats), they include the mean and standard deviation. A
-final table gives each metric as one number. With -o, each table is written as
+final table gives each metric of occurrences as one number. Runs that trained
+intensities also get tables of ICC(3,1), Pearson's correlation and errors. With -o, each table is written as
 Markdown, CSV and LaTeX. A run that used its test data to choose anything is
 labelled so in every table.
 """
@@ -30,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         nargs="+",
-        default=["f1", "accuracy"],
-        help="metrics to show: f1, accuracy, average_precision, roc_auc, calibration_error, event_f1, subject_f1, or "
-        "all (default: f1 accuracy); average_precision and roc_auc need `pip install auvmae[ranking]`",
+        help="metrics to show: f1, accuracy, average_precision, roc_auc, calibration_error, event_f1, subject_f1, icc, "
+        "pearson, mae, mse, or all (default: f1, accuracy and those of intensities); average_precision and roc_auc "
+        "need `pip install auvmae[ranking]`",
     )
     parser.add_argument("--by_subject", action="store_true", help="show the F1 of each test subject")
     parser.add_argument("--draws", type=at_least_one, default=10_000, help="number of bootstrap draws (default: 10000)")

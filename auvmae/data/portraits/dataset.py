@@ -45,12 +45,16 @@ class Portraits(AUClipBuilder):
     config: PortraitsConfig
     aus = NUMBERS
     rare_aus = ()
-    has_intensities = True
     expected_tree = """
     data_dir/
         labels/female_34/000.csv       (frame,AU1_R,AU1_L,...)
         videos/female_34/000.mp4
     """
+
+    @property
+    def has_intensities(self) -> bool:
+        """Tell whether the rows have intensities."""
+        return True
 
     def find_recordings(self) -> list[Recording]:
         """List the videos that have labels, sorted by name."""
