@@ -254,7 +254,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
         "from tests.support.drawn_faces import SlowDetector\n"
         "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
         f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
-        "    '--events', '--overlay', '--device', 'cpu', '--dtype', 'float32'])\n"  # as the detector
+        "    '--events', '--overlay', '--device', 'cpu', '--dtype', 'float32',\n"
+        "    '--engine', 'torch'])\n"  # as the detector
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
@@ -353,7 +354,19 @@ def test_two_hundred_recordings_twenty_of_them_broken(checkpoint, tmp_path):
             broken[path] = KINDS[len(broken) % len(KINDS)]
             spoil(path, broken[path], sound)
     assert len(broken) == 20
-    words = ["predict", str(videos), "-m", str(checkpoint), "--cropped", "--events", "--device", "cpu", "-o"]
+    words = [
+        "predict",
+        "--engine",
+        "torch",
+        str(videos),
+        "-m",
+        str(checkpoint),
+        "--cropped",
+        "--events",
+        "--device",
+        "cpu",
+        "-o",
+    ]
     script = f"from auvmae.cli.main import main\nmain({[*words, str(tmp_path / 'out')]!r})"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
