@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from auvmae.data.loading.loader import ClipCollator
+from auvmae.knowledge.intensity_losses import intensity_loss, ranking_loss
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.finetuning import intensity_loss, ranking_loss
 from auvmae.training.partial_training import freeze_all_but, keep_frozen
 
 from ..support.tiny import randomise, tiny_config
