@@ -64,7 +64,7 @@ def commands(bases: Path, out: Path) -> dict[str, Callable[[], Any]]:
         "predict in ranks": lambda: _in_ranks(["predict", recordings, "-m", checkpoint, "-o", str(out), *extras]),
         "crop": lambda: auvmae(["crop", f"{recordings}/a.mp4", str(out), *crop_flags()]),
         "crop a folder": lambda: _crop_folder(recordings, out),
-        "export": lambda: auvmae(["export", checkpoint, "-o", str(out), "--overwrite", "--int8"]),
+        "export": lambda: auvmae(["export", checkpoint, "-o", str(out), "--overwrite"]),
         "convert": lambda: auvmae(["convert", str(bases / "foreign.safetensors"), str(out), *convert]),
         "stats": lambda: auvmae(["stats", *stats, "-o", str(out)]),
         "summarize": lambda: auvmae(["summarize", str(bases / "runs"), "--draws", "50", "-o", str(out)]),
