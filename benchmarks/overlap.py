@@ -59,7 +59,7 @@ def jitter(probs: NDArray[np.float64]) -> float:
 
 
 def compare_events(events: pandas.DataFrame, reference: pandas.DataFrame) -> tuple[int, list[float]]:
-    """Match every event with the reference event of its action unit and face that overlaps it most.
+    """Match every event with the reference event that overlaps it most.
 
     Returns:
         Events without a match, and the distances of the onsets and offsets of the others in seconds.

@@ -50,7 +50,10 @@ def load_channels(path: Path) -> pandas.DataFrame:
 
 
 def load_differences(path: Path) -> pandas.DataFrame:
-    """Load a file of `mediapipe_channels.py`, and give every action unit the subject's left minus the right channel."""
+    """Load a file of `mediapipe_channels.py`, and subtract right from left.
+
+    The sides are those of the subject, in MediaPipe's names and in the table.
+    """
     columns = _read_channels(path)
     pairs = {au: [name for name in names if name.endswith(("Left", "Right"))] for au, names in CHANNELS.items()}
     return pandas.DataFrame({au: columns[pair[0]] - columns[pair[1]] for au, pair in pairs.items() if pair})

@@ -43,7 +43,7 @@ def difference(prediction: AUPrediction) -> pandas.DataFrame:
 
 
 def check_mirrored(detector: AUDetector, videos: dict[str, Path], found: dict[str, AUPrediction]) -> dict[str, Any]:
-    """Compare each recording with its mirror image, on frames in which both show a face."""
+    """Compare each recording with its mirror image, and print the table."""
     apart = []
     for clip, video in tqdm(videos.items(), desc="mirrored"):
         frames = (np.ascontiguousarray(image[:, ::-1]) for _, _, image in iter_frames(video))

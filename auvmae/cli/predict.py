@@ -141,7 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sides",
         action="store_true",
-        help="also write the intensity of the subject's left and right side; it takes the model twice as long. Action "
+        help="write the intensity of the subject's left and right side as well, in twice the time. Action "
         "units whose difference failed its check on real faces are left out, unless --all-aus is given",
     )
     parser.add_argument(
@@ -288,7 +288,7 @@ def _predict(
 
 
 def _describe_sides(detector: "AUDetector") -> str:
-    """Say which action units have sides, and what is known of them."""
+    """List the action units with sides, and what is known of them."""
     found = detector.side_checks
     missing = ", ".join(name for name in detector.au_names if name not in found)
     text = f"Sides: {', '.join(found) or 'none'}." + (f" Without sides: {missing}." if missing else "")

@@ -69,7 +69,10 @@ class AUPrediction:
         provenance: dict[str, Any],
         values: Sequence[str] = ("probs",),
     ) -> "AUPrediction":
-        """Collect the stream of `AUDetector.stream` with its `values`, keeping about 100 bytes per row."""
+        """Collect the stream of `AUDetector.stream`, keeping about 100 bytes per row.
+
+        `values` are those of the detector.
+        """
         rows = collect_rows(stream, len(au_names), values)
         return cls(rows, au_names, thresholds, provenance)
 

@@ -30,7 +30,10 @@ UNSEEN = np.full((5, 2), np.nan), (np.nan, np.nan)
 def collect_rows(
     stream: Iterable[tuple[CroppedFrame, NDArray[np.floating] | None]], count: int, values: Sequence[str]
 ) -> np.ndarray:
-    """Collect the stream of `AUDetector.stream`, with its `values`, for `count` action units."""
+    """Collect the stream of `AUDetector.stream`, for `count` action units.
+
+    `values` are those of the detector.
+    """
     kind = row_type(count, values)
     found = np.fromiter(
         (_to_row(cropped, found, (len(values), count)) for cropped, found in stream),

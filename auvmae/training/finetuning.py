@@ -90,9 +90,10 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         return outputs
 
     def _side_loss(self, logits: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
-        """Apply the losses of intensities to both sides (B, T, N, 2), weighted like those of the whole face.
+        """Apply the losses of intensities to both sides (B, T, N, 2).
 
-        The order of the two sides of a frame is learnt like the order of the frames of a clip.
+        They are weighted like those of the whole face. The order of the two sides of a frame is learnt like the order
+        of the frames of a clip.
         """
         loss = self.intensity_weight * self.intensity_loss(logits.flatten(2), sides.flatten(2))
         if self.ranking_weight:

@@ -283,7 +283,7 @@ def test_ranks_write_what_one_process_writes_also_after_a_kill(detector, checkpo
         "from tests.support.drawn_faces import SlowDetector\n"
         "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
         f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
-        "    '--device', 'cpu', '--dtype', 'float32'])\n"  # as the detector
+        "    '--device', 'cpu', '--dtype', 'float32', '--engine', 'torch'])\n"  # as the detector
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": "3", "OMP_NUM_THREADS": "1"}
     ranks = [
