@@ -241,6 +241,19 @@ def test_the_command_calibrates(checkpoint, tmp_path, capsys):
     assert "quantile must lie in (0, 1), found 2.0" in capsys.readouterr().err
 
 
+def slow_predict(checkpoint, folder, *flags):
+    """Write a program that predicts `in` to `out` like the fixture `detector`, but slowly enough to be killed."""
+    words = ["predict", folder / "in", "-m", checkpoint, "-o", folder / "out", *flags]
+    words += ["--device", "cpu", "--dtype", "float32", "--engine", "torch"]
+    return (
+        "from auvmae.cli.main import main\n"
+        "from auvmae.faces.detection import DETECTORS\n"
+        "from tests.support.drawn_faces import SlowDetector\n"
+        "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
+        f"main({[str(word) for word in words]!r})\n"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
@@ -248,15 +261,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(detector, checkpoint, tmp_path):
         write_video(tmp_path / "in" / f"{number}.mp4", absent=[number])
     extras = ["events", "overlay"]
     predict_folder(detector, [str(tmp_path / "in")], tmp_path / "whole", extras=extras)
-    script = (
-        "from auvmae.cli.main import main\n"
-        "from auvmae.faces.detection import DETECTORS\n"
-        "from tests.support.drawn_faces import SlowDetector\n"
-        "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
-        f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
-        "    '--events', '--overlay', '--device', 'cpu', '--dtype', 'float32',\n"
-        "    '--engine', 'torch'])\n"  # as the detector
-    )
+    script = slow_predict(checkpoint, tmp_path, "--events", "--overlay")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
@@ -277,14 +282,7 @@ def test_ranks_write_what_one_process_writes_also_after_a_kill(detector, checkpo
     for number in range(9):
         write_video(tmp_path / "in" / f"{number}.mp4", 20, absent=[number])
     predict_folder(detector, [str(tmp_path / "in")], tmp_path / "whole")
-    script = (
-        "from auvmae.cli.main import main\n"
-        "from auvmae.faces.detection import DETECTORS\n"
-        "from tests.support.drawn_faces import SlowDetector\n"
-        "DETECTORS['square'] = lambda min_face: SlowDetector()\n"
-        f"main(['predict', {str(tmp_path / 'in')!r}, '-m', {str(checkpoint)!r}, '-o', {str(tmp_path / 'out')!r},\n"
-        "    '--device', 'cpu', '--dtype', 'float32', '--engine', 'torch'])\n"  # as the detector
-    )
+    script = slow_predict(checkpoint, tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": "3", "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen([sys.executable, "-c", script], env=environment | {"RANK": rank}, stderr=subprocess.DEVNULL)
