@@ -207,8 +207,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("auto", "torch", "openvino", "onnx"),
         default="auto",
-        help="runtime of the model: openvino is the fastest on x86 processors, and onnx runs exported files only "
-        "(default: openvino on an x86 processor where it is installed, else torch)",
+        help="runtime of the model: openvino is faster for large models on x86 processors; onnx runs exported files "
+        "only (default: openvino on an x86 processor where it is installed, else torch)",
     )
     parser.add_argument(
         "--threads",
