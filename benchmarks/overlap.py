@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import pandas
 from hardware import describe_machine
+from held_out import held_out_labels
 from numpy.typing import NDArray
 
 from auvmae import AUDetector, AUPrediction
 from auvmae.configuration import LEVELS
-from auvmae.data.folds import k_fold_subjects
 from auvmae.data.portraits.action_units import NUMBERS
 from auvmae.data.portraits.dataset import PortraitsConfig, read_sides
 from auvmae.evaluation.metrics import au_counts, f1_from_counts
@@ -104,9 +104,7 @@ def check_recordings(detectors: dict[float, AUDetector], clips: dict[str, list[A
 
 def check_portraits(detectors: dict[float, AUDetector], tree: Path, num_folds: int, fold: int) -> None:
     """Print the table of the rendered portraits."""
-    subjects = {path.name for path in (tree / "labels").iterdir()}
-    chosen = sorted(k_fold_subjects(subjects, fold, "test", num_folds, 0))
-    paths = [path for subject in chosen for path in sorted((tree / "labels" / subject).iterdir())]
+    paths = held_out_labels(tree, num_folds, fold)
     rows = [["overlap", "F1", "AUC", "jitter"]]
     for overlap, detector in detectors.items():
         columns = [NUMBERS.index(int(name.removeprefix("AU"))) for name in detector.au_names]
@@ -118,7 +116,8 @@ def check_portraits(detectors: dict[float, AUDetector], tree: Path, num_folds: i
         f1 = 100 * f1_from_counts(au_counts(np.maximum(occurrence, 0), labels)).mean()
         noise = np.mean([jitter(one.rows["probs"]) for one in found])
         rows.append([f"{overlap:g}", f"{f1:.2f}", f"{np.nanmean(roc_auc(probs, labels)):.4f}", f"{noise:.4f}"])
-    print(f"\n{len(chosen)} rendered portraits, {len(labels)} frames\n\n{markdown_table(rows, 1)}")
+    people = len({path.parent for path in paths})
+    print(f"\n{people} rendered portraits, {len(labels)} frames\n\n{markdown_table(rows, 1)}")
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ import argparse
 import csv
 from pathlib import Path
 
-from auvmae.data.folds import k_fold_subjects
+from held_out import held_out_labels
+
 from auvmae.data.portraits.action_units import NUMBERS
 from auvmae.data.portraits.dataset import PortraitsConfig, read_sides
 from auvmae.system.files import replacing
@@ -30,18 +31,19 @@ def main() -> None:
     parser.add_argument("--num_folds", type=int, default=10, help="folds of the packaged model (default: 10)")
     options = parser.parse_args()
     tree = options.tree.resolve()
-    subjects = [folder.name for folder in tree.glob("labels/*")]
-    chosen = sorted(k_fold_subjects(subjects, options.fold, "test", options.num_folds))
+    paths = held_out_labels(tree, options.num_folds, options.fold)
+    chosen = sorted({path.parent.name for path in paths})
     options.output.mkdir(parents=True)
     with replacing(options.output / "labels.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["video", "frame", "subject", *(f"AU{number}" for number in NUMBERS)])
         for subject in chosen:
             (options.output / subject).symlink_to(tree / "videos" / subject, target_is_directory=True)
-            for path in sorted((tree / "labels" / subject).glob("*.csv")):
-                active = read_sides(path).max(axis=2) >= PortraitsConfig.intensity_threshold
-                for frame, row in enumerate(active.astype(int).tolist()):
-                    table.writerow([f"{subject}/{path.stem}.mp4", frame, subject, *row])
+        for path in paths:
+            subject = path.parent.name
+            active = read_sides(path).max(axis=2) >= PortraitsConfig.intensity_threshold
+            for frame, row in enumerate(active.astype(int).tolist()):
+                table.writerow([f"{subject}/{path.stem}.mp4", frame, subject, *row])
     print(f"{len(chosen)} people in {options.output}: {', '.join(chosen)}")
 
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import pandas
 from hardware import describe_machine
+from held_out import held_out_labels
 from real_faces import mean_of, show, without_nan
 from real_faces_scores import check_frames, compare_with_channels, correlate, load_differences
 from tqdm import tqdm
 
 from auvmae import AUDetector, AUPrediction
-from auvmae.data.folds import k_fold_subjects
 from auvmae.data.portraits.action_units import NUMBERS
 from auvmae.data.portraits.dataset import read_sides
 from auvmae.system.files import save_json
@@ -62,12 +62,9 @@ def check_mirrored(detector: AUDetector, videos: dict[str, Path], found: dict[st
 
 def check_portraits(detector: AUDetector, tree: Path, num_folds: int, fold: int) -> dict[str, Any]:
     """Compare the sides with the labels of rendered portraits, and print the table."""
-    subjects = {path.name for path in (tree / "labels").iterdir()}
-    chosen = sorted(k_fold_subjects(subjects, fold, "test", num_folds, 0))
+    paths = held_out_labels(tree, num_folds, fold)
     labels, values = [], []
-    for path in tqdm(
-        [path for subject in chosen for path in sorted((tree / "labels" / subject).iterdir())], desc="portraits"
-    ):
+    for path in tqdm(paths, desc="portraits"):
         rows = detector(tree / "videos" / path.parent.name / f"{path.stem}.mp4").rows
         values.append(np.stack([rows["right"], rows["left"]], axis=-1))
         labels.append(read_sides(path)[:, [NUMBERS.index(int(name[2:])) for name in detector.au_names]])
@@ -82,7 +79,8 @@ def check_portraits(detector: AUDetector, tree: Path, num_folds: int, fold: int)
         for column, au in enumerate(detector.au_names)
         if (coded[:, column, 0] != coded[:, column, 1]).any()
     ]
-    title = f"{len(chosen)} rendered portraits, {seen.sum()} frames: left minus right against the labels."
+    people = len({path.parent for path in paths})
+    title = f"{people} rendered portraits, {seen.sum()} frames: left minus right against the labels."
     show(title, table, {"spearman": "Spearman", "mae": "mean error of a side, grades"}, table)
     return {"portraits": table, "portraits_mean": {name: mean_of(table, name) for name in ("spearman", "mae")}}
 

@@ -134,7 +134,6 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
 
     config: ClipConfig
     aus: tuple[int, ...] = ()
-    has_sides = False
     expected_tree: str
 
     def find_recordings(self) -> list[Recording]:
@@ -144,6 +143,11 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             DatasetLayoutError: There is no recording, or one has no video or no labels.
         """
         raise NotImplementedError
+
+    @property
+    def has_sides(self) -> bool:
+        """Tell whether the rows have the intensity of each side."""
+        return False
 
     @property
     def has_intensities(self) -> bool:

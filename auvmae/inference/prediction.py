@@ -226,8 +226,9 @@ class AUPrediction:
             columns[f"box_{name}"] = values
         columns |= zip(POSE, self.rows["pose"].T, strict=True)
         if self.provenance.get("pose_range") is not None:
-            columns["in_range"] = pandas.array(self.in_range, "Int8")
-            columns["in_range"][self.in_range < 0] = pandas.NA
+            within = self.in_range
+            columns["in_range"] = pandas.array(within, "Int8")
+            columns["in_range"][within < 0] = pandas.NA
         return pandas.DataFrame(columns)
 
     def to_fex(self, media: str | None = None) -> "pandas.DataFrame":

@@ -72,7 +72,7 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         if sides is not None and config.grade_sides:  # a second encoder pass
             inputs["output_sides"] = True
         if model.training:
-            keep_frozen(model)
+            keep_frozen(cast(nn.Module, self.model))
         outputs = model(**inputs)
         self.criterion.train(model.training)
         losses = self.criterion(outputs.logits, labels)

@@ -34,13 +34,12 @@ def freeze_all_but(model: nn.Module, trained: Collection[str]) -> None:
 
 
 def keep_frozen(model: nn.Module) -> None:
-    """Set the frozen parts of a model in training mode to evaluation mode.
+    """Set the parts that `freeze_all_but` has frozen to evaluation mode.
 
-    Otherwise, their running statistics and dropout would change.
+    Call it after the model was set to training mode. Otherwise, their running statistics and dropout would change.
     """
-    for part in model.modules():
-        parameters = list(part.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+    for part in model.children():
+        if not any(parameter.requires_grad for parameter in part.parameters()):
             part.eval()
 
 

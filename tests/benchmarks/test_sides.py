@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from auvmae import AUVMAEForFrameAUClassification
+from auvmae.data.folds import k_fold_subjects
 from auvmae.data.portraits.writing import COLUMNS
 from auvmae.video.writing import VideoWriter
 
@@ -39,7 +40,7 @@ def test_rendered_portraits_are_compared_with_their_labels(script, tmp_path, sid
     detector = sides.AUDetector.from_pretrained(run, sides=True, cropped=True)
     found = sides.check_portraits(detector, tmp_path, 2, 1)
     (subject,) = {path.parent.name for path in tmp_path.glob("labels/*/*")} & {"female_00", "male_01"} - {
-        *sides.k_fold_subjects({"female_00", "male_01"}, 1, "train", 2, 0)
+        *k_fold_subjects({"female_00", "male_01"}, 1, "train", 2, 0)
     }
     rows = detector(tmp_path / "videos" / subject / "000.mp4").rows
     coded = sides.read_sides(tmp_path / "labels" / subject / "000.csv")[:, sides.NUMBERS.index(12)]

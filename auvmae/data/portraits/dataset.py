@@ -78,7 +78,7 @@ class Portraits(AUClipBuilder):
         return {"intensities": sides.max(axis=2)} | ({"side_intensities": sides} if self.config.sides else {})
 
     @property
-    def has_sides(self) -> bool:  # type: ignore[override]
+    def has_sides(self) -> bool:
         """Tell whether the rows have the intensity of each side."""
         return self.config.sides
 
