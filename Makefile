@@ -66,8 +66,10 @@ portrait-model: $(VENV)/.run ## train the packaged model again, from PORTRAITS, 
 	$(BIN)/python benchmarks/real_faces.py $(CLIPS) --checkpoint outputs/portraits --channels $(CHANNELS) \
 		--split report --portraits $(PORTRAITS) --portrait_list benchmarks/neutral_portraits.txt \
 		--json outputs/portraits/real_faces.json
+	$(BIN)/python benchmarks/sides.py $(CLIPS) --checkpoint outputs/portraits --channels $(CHANNELS) \
+		--json outputs/portraits/sides.json
 	$(BIN)/python benchmarks/package_portrait_model.py outputs/portraits outputs/portraits/real_faces.json \
-		-o auvmae/portrait_model
+		outputs/portraits/sides.json -o auvmae/portrait_model
 
 quality: $(VENV)/.dev ## run ruff and mypy (what pre-commit runs)
 	$(BIN)/ruff check .

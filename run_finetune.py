@@ -52,8 +52,6 @@ def run_fold(arguments: FoldArguments) -> FoldReport:
     names = au_names(rows)
 
     fields = {"clip_length": data.clip_length, **levels.evaluation._asdict()}
-    if args.do_train and "side_intensities" not in rows["train"].features:
-        fields["grade_sides"] = False  # nothing would train that head
     if args.do_train:
         arguments.model.heads = choose_heads(data.target, rows)
         fields["pose_range"] = pose_range(rows)

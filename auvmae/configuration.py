@@ -40,7 +40,6 @@ LATER = {
     "stem_channels",
     "stem_blocks",
     "grade_intensities",
-    "grade_sides",
     "side_checks",
     "detect_occurrences",
     "weigh_positions",
@@ -108,7 +107,6 @@ class AUVMAEConfig(VideoMAEConfig):
             number. See `ConvolutionalStem`.
         stem_blocks (`list[int]`, *optional*): Residual blocks after each of these convolutions; none by default.
         grade_intensities (`bool`, defaults to False): Whether a second head predicts intensities.
-        grade_sides (`bool`, defaults to False): Whether another head predicts the intensity of each side of the face.
         side_checks (`dict[str, str]`, *optional*): Outcome of the check of left minus right on real faces, likewise.
             Action units that it does not name have no sides. By default, all have, and nothing is known.
         detect_occurrences (`bool`, defaults to True): Whether the logits of occurrence were trained. If not, only the
@@ -126,7 +124,7 @@ class AUVMAEConfig(VideoMAEConfig):
 
     model_type = "auvmae"
     # the pipeline has one output; AUVMAETrainer asks for intensities
-    keys_to_ignore_at_inference = ["intensity_logits", "side_logits"]
+    keys_to_ignore_at_inference = ["intensity_logits"]
 
     image_size: int = 224
     patch_size: int = 16
@@ -142,7 +140,6 @@ class AUVMAEConfig(VideoMAEConfig):
     stem_channels: list[int] | None = None
     stem_blocks: list[int] | None = None
     grade_intensities: bool = False
-    grade_sides: bool = False
     side_checks: dict[str, str] | None = None
     detect_occurrences: bool = True
     weigh_positions: bool = False

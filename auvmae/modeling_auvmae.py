@@ -374,7 +374,6 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
         self.videomae = AUVMAEModel(config)
         self.head = FrameAUHead(config)
         self.intensity_head = FrameAUHead(config) if config.grade_intensities else None
-        self.side_head = FrameAUHead(config) if config.grade_sides else None
         self.post_init()
 
     @can_return_tuple
@@ -383,7 +382,6 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
         pixel_values: torch.Tensor,
         bool_masked_pos: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        output_sides: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> AUVMAEForFrameAUClassificationOutput:
         """Detect the action units of every frame.
@@ -396,9 +394,6 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
             labels (`torch.Tensor` of shape `(batch_size, clip_length, num_labels)`, *optional*): 0, 1, or -100 where
                 not coded. The loss is the binary cross-entropy over the coded cells. The paper's loss (Eq. 9) needs
                 statistics of the training fold; `auvmae.training.finetuning.AUVMAETrainer` computes it.
-            output_sides (`bool`, defaults to False): Also predict the intensity of each side of the face. The clip is
-                encoded a second time, mirrored, and one head reads the subject's left side in both. A mirrored clip
-                therefore has the values of the two sides swapped. The mask is not mirrored.
             kwargs: `output_hidden_states`, `output_attentions`.
 
         Raises:
@@ -421,21 +416,13 @@ class AUVMAEForFrameAUClassification(AUVMAEPreTrainedModel):
         outputs = self.videomae(pixel_values, visible_tokens=visible, return_dict=True, **kwargs)
         tokens = outputs.last_hidden_state
         logits = interpolate_frames(self.head(tokens, num_slots, positions), config.clip_length)
-        intensity_logits = side_logits = None
+        intensity_logits = None
         if self.intensity_head is not None:
             intensity_logits = interpolate_frames(self.intensity_head(tokens, num_slots, positions), config.clip_length)
-        if output_sides:
-            if self.side_head is None:
-                raise ValueError("output_sides needs a model with the head of sides (config.grade_sides).")
-            # Paper: Sec. 3.3 does not tell the sides apart
-            mirrored = self.videomae(pixel_values.flip(-1), visible_tokens=visible, return_dict=True).last_hidden_state
-            sides = [self.side_head(side, num_slots, positions) for side in (mirrored, tokens)]
-            side_logits = torch.stack([interpolate_frames(side, config.clip_length) for side in sides], dim=-1)
         return AUVMAEForFrameAUClassificationOutput(
             loss=None if labels is None else masked_binary_cross_entropy(logits, labels),
             logits=logits,
             intensity_logits=intensity_logits,
-            side_logits=side_logits,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )

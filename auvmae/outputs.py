@@ -33,14 +33,11 @@ class AUVMAEForFrameAUClassificationOutput(ModelOutput):
         logits (`torch.FloatTensor` of shape `(batch_size, clip_length, num_labels)`): One logit per frame and AU.
         intensity_logits (`torch.FloatTensor` of the same shape): Intensities in 0..5 are 5 times their sigmoid. None
             without `config.grade_intensities`.
-        side_logits (`torch.FloatTensor` of shape `(batch_size, clip_length, num_labels, 2)`): Likewise, the intensities
-            of the subject's right and left side. None without `output_sides`.
         hidden_states, attentions: As in `AUVMAEModel`.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     intensity_logits: torch.Tensor | None = None
-    side_logits: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None

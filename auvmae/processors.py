@@ -157,6 +157,29 @@ class AUVMAEImageProcessor(BaseImageProcessor):
         return planes.to(torch.float32, memory_format=torch.contiguous_format).sub_(mean).div_(std)
 
 
+def complete_halves(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Join each half of a face with its own mirror image.
+
+    A model that grades intensities thus grades each side of the face: the two symmetric faces look as if both sides did
+    what one side does. (Psychologists call them chimeric faces.) They are those of the mirrored frames, exchanged.
+
+    Args:
+        frames: Upright crops of faces `(..., H, W, C)`, of any dtype.
+
+    Returns:
+        Frames of the same shape, from the subject's right half, which is on the left of the image, and from the left.
+
+    Example:
+        >>> right, left = complete_halves(torch.tensor([1, 2, 3, 4]).view(1, 4, 1))
+        >>> right.flatten().tolist(), left.flatten().tolist()
+        ([1, 2, 2, 1], [4, 3, 3, 4])
+    """
+    columns = torch.arange(frames.shape[-2], device=frames.device)
+    mirrored = columns.flip(0)
+    right, left = torch.minimum(columns, mirrored), torch.maximum(columns, mirrored)
+    return frames.index_select(-2, right), frames.index_select(-2, left)
+
+
 def to_array(image: Any) -> np.ndarray:
     """Convert a frame to an array, a PIL image by way of RGB.
 

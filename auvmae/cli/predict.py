@@ -141,8 +141,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sides",
         action="store_true",
-        help="write the intensity of the subject's left and right side as well, in twice the time. Action "
-        "units whose difference failed its check on real faces are left out, unless --all-aus is given",
+        help="write the intensity of the subject's left and right side as well; the model then takes three times as "
+        "long. Action units whose difference failed its check on real faces are left out, unless --all-aus is given",
     )
     parser.add_argument(
         "--level",

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -120,7 +120,6 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
     * "labels": int8 (clip_length, N), 1 = active, 0 = inactive, -100 = not coded or past `num_frames`. N is 0 if the
       dataset is not coded.
     * "intensities", if the dataset has them: float32 (clip_length, N) in 0..5, NaN = not coded or past `num_frames`.
-    * "side_intensities", if the dataset has them: likewise, (clip_length, N, 2) of the subject's right and left side.
 
     The cache key combines the options with a fingerprint of the files: label files by content, video files by name,
     size and modification time, image folders by the names in them.
@@ -143,11 +142,6 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             DatasetLayoutError: There is no recording, or one has no video or no labels.
         """
         raise NotImplementedError
-
-    @property
-    def has_sides(self) -> bool:
-        """Tell whether the rows have the intensity of each side."""
-        return False
 
     @property
     def has_intensities(self) -> bool:
@@ -202,9 +196,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         names = ",".join(au_label(au) for au in self.aus)
         size = (self.config.clip_length, len(self.aus))
-        graded: dict[str, Any] = {"intensities": datasets.Array2D(size, "float32")} if self.has_intensities else {}
-        if self.has_sides:
-            graded["side_intensities"] = datasets.Array3D((*size, 2), "float32")
+        graded = {"intensities": datasets.Array2D(size, "float32")} if self.has_intensities else {}
         return datasets.DatasetInfo(
             description=(type(self).__doc__ or "").strip(),
             features=datasets.Features(
@@ -227,7 +219,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
         first: int,
         labels: np.ndarray,
         clips: Iterable[tuple[int, int, bool]],
-        grades: Mapping[str, np.ndarray] | None = None,
+        intensities: np.ndarray | None = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the key and the row of each clip.
 
@@ -236,7 +228,7 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
             first: Index in the video of the frame that `labels[0]` belongs to.
             labels: int8 (frames, N).
             clips: (start, stop, augmented) of each clip, as rows of `labels`.
-            grades: Intensities of the same frames by the name of their feature, float32 (frames, N, ...).
+            intensities: float32 (frames, N), if the dataset has them.
         """
         name = recording.video.relative_to(self.common_folder).as_posix()
         for number, (start, stop, augmented) in enumerate(clips):
@@ -252,9 +244,9 @@ class ClipBuilder(datasets.GeneratorBasedBuilder):
                 "augmented": augmented,
                 "labels": padded,
             }
-            for feature, values in (grades or {}).items():
-                row[feature] = np.full((self.config.clip_length, *values.shape[1:]), np.nan, np.float32)
-                row[feature][: stop - start] = values[start:stop]
+            if intensities is not None:
+                row["intensities"] = np.full(padded.shape, np.nan, np.float32)
+                row["intensities"][: stop - start] = intensities[start:stop]
             yield f"{recording.video}-{first}-{number}", row
 
     def tiles(self, num_frames: int) -> list[tuple[int, int, bool]]:
@@ -293,10 +285,6 @@ class AUClipBuilder(ClipBuilder):
             float32 (frames, N) in 0..5, NaN where not coded. Frames past those of `read_labels` are ignored.
         """
         raise NotImplementedError
-
-    def read_grades(self, recording: Recording) -> dict[str, np.ndarray]:
-        """Read all intensities by the names of their features, see `read_intensities`."""
-        return {"intensities": self.read_intensities(recording)} if self.has_intensities else {}
 
     @property
     def has_intensities(self) -> bool:
@@ -369,15 +357,15 @@ class AUClipBuilder(ClipBuilder):
                 starts = range(0, len(labels) - self.config.clip_length + 1, self.config.clip_stride)
                 more = [(start, start + self.config.clip_length) for start in starts]
                 clips += [(*clip, True) for clip in more if (*clip, False) not in clips]
-            yield from self.clip_rows(recording, first, labels, clips, self._grades_of(recording, labels))
+            yield from self.clip_rows(recording, first, labels, clips, self._intensities_of(recording, labels))
 
-    def _grades_of(self, recording: Recording, labels: np.ndarray) -> dict[str, np.ndarray]:
+    def _intensities_of(self, recording: Recording, labels: np.ndarray) -> np.ndarray | None:
         """Read the intensities of `labels`, NaN where these are not coded."""
-        found = {name: values[: len(labels)] for name, values in self.read_grades(recording).items()}
-        uncoded = labels == NOT_CODED
-        for values in found.values():
-            values[uncoded] = np.nan
-        return found
+        if not self.has_intensities:
+            return None
+        intensities = self.read_intensities(recording)[: len(labels)]
+        intensities[labels == NOT_CODED] = np.nan
+        return intensities
 
 
 def match_length(recording: Recording, labels: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from ..faces.detection import MOST_THREADS, ParallelDetector, load_detector
 from ..knowledge.facs import HIGHEST_INTENSITY
 from ..masking import tube_mask
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
-from ..processors import AUVMAEImageProcessor
+from ..processors import AUVMAEImageProcessor, complete_halves
 from ..system.hardware import choose_device, choose_dtype
 from ..system.read_ahead import read_ahead
 from ..video.damage.faults import Faults
@@ -31,7 +31,7 @@ from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
 from .calibration import Calibration
 from .options import check_names, check_processor, check_thresholds, check_whole, read_level, read_recipe
 from .prediction import AUPrediction
-from .runtimes.engines import RUNTIMES, check_engine, open_exported, run_in
+from .runtimes.engines import RUNTIMES, open_exported, run_in
 from .sources import Source, iter_cropped, keep_largest, open_frames
 from .windows import Window, blend_windows
 
@@ -71,8 +71,8 @@ class AUDetector:
         every_face: Give rows for all faces of a frame, instead of the one that the recipe chooses.
         max_faces: With `every_face`, give rows for this many of the largest faces of a frame; by default for all.
         all_aus: Also give the action units that failed their check on real faces (`config.au_checks`).
-        sides: Also give the intensities of the left and the right side of the face. The model then sees every window
-            twice, once mirrored.
+        sides: Also give the intensities of the left and the right side of the face. The model must grade intensities,
+            and also sees each half of every face, see `complete_halves`.
         cropped: The frames are face crops.
         calibration: Subtract the person's neutral baseline from the result of a call. A stream is not calibrated, since
             its remaining frames are unknown. Its `per_face` follows `every_face`.
@@ -154,8 +154,10 @@ class AUDetector:
             raise ValueError(f"max_faces must be at least 1 and needs every_face, found {max_faces}")
         self.max_faces = max_faces
         self.selection = selection or FrameSelection()
-        if sides and not config.grade_sides:
-            raise ValueError(f"{model.name_or_path or 'the model'} does not grade the sides of the face; omit sides")
+        if sides and not config.grade_intensities:
+            raise ValueError(
+                f"{model.name_or_path or 'the model'} grades no intensities, so it has no sides; omit sides"
+            )
         self.sides = sides
         self.side_checks: dict[str, str] = dict.fromkeys(self.au_names, "none")
         if config.side_checks is not None:
@@ -210,10 +212,6 @@ class AUDetector:
         """
         name = packaged_path(pretrained_model_name_or_path)
         if Path(name).suffix in RUNTIMES:
-            if options.get("sides"):
-                raise ValueError(
-                    f"{name} is an export, which gives no sides; predict with the checkpoint it comes from"
-                )
             exported: Any = open_exported(Path(name), engine or "auto", device, dtype, options.get("level"))
             return cls(exported, AUVMAEImageProcessor.from_pretrained(Path(name).parent), **options)
         place = choose_device("cpu" if engine == "openvino" and device is None else device)
@@ -230,10 +228,6 @@ class AUDetector:
             )
         detector = cls(model, AUVMAEImageProcessor.from_pretrained(name), **options)
         level = detector.sampling_rate, detector.mask_ratio
-        if detector.sides:  # the other runtimes lack their head
-            if check_engine(engine or "torch") not in ("auto", "torch"):
-                raise ValueError(f"the engine {engine} gives no sides: use torch, or omit sides")
-            engine = "torch"
         detector.model = run_in(engine or "torch", detector.model, level, place, kind)
         return detector
 
@@ -395,7 +389,6 @@ class AUDetector:
         """
         sampled = np.stack([window.crops[:: self.sampling_rate] for window in windows])
         frames = torch.from_numpy(sampled).to(self.model.device)  # transferred as uint8, a quarter of the bytes
-        pixel_values = self.processor.normalize_frames(frames).to(self.model.dtype)
         mask = None
         if self.mask_ratio:
             slots = self.model.config.num_frames // self.model.config.tubelet_size
@@ -405,10 +398,11 @@ class AUDetector:
             patches = self.model.config.patches_per_slot
             mask = torch.cat([tube_mask(1, slots, patches, self.mask_ratio, one) for one in generators])
             mask = mask.to(self.model.device)
-        output = self.model(pixel_values, mask, **{"output_sides": True} if self.sides else {})
-        kinds = [output.logits] + [output.intensity_logits] * self.grades
-        if self.sides:
-            kinds += output.side_logits.unbind(-1)
+        faces = [frames, *(complete_halves(frames) if self.sides else [])]
+        pixels = (self.processor.normalize_frames(face).to(self.model.dtype) for face in faces)
+        whole, *halves = (self.model(pixel_values, mask) for pixel_values in pixels)
+        # Paper: Sec. 3.3 detects occurrences only, and does not tell the sides apart
+        kinds = [whole.logits] + [output.intensity_logits for output in (whole, *halves)] * self.grades
         values = torch.stack([logits[..., self._columns].float() for logits in kinds], dim=2)
         if not values.isfinite().all():
             dtype = str(self.model.dtype).removeprefix("torch.")

@@ -51,11 +51,11 @@ def row_type(count: int, values: Iterable[str]) -> "np.dtype[np.void]":
 
     Args:
         count: Number of action units.
-        values: Those names in `VALUES` that the row has.
+        values: Names of fields. Those in `VALUES` become fields of the row, in this order.
     """
     fields = [("frame", "i8"), ("face_id", "i4"), ("timestamp", "f8"), ("confidence", "f4"), ("box", "f4", (4,))]
     fields += [("pose", "f8", (6,))]
-    return np.dtype([*fields, *((name, "f8", (count,)) for name in VALUES if name in values)])
+    return np.dtype([*fields, *((name, "f8", (count,)) for name in values if name in VALUES)])
 
 
 def _to_row(cropped: CroppedFrame, values: NDArray[np.floating] | None, shape: tuple[int, int]) -> tuple[Any, ...]:

@@ -43,8 +43,8 @@ class FinetuneArguments(RunArguments):
     train_only: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Parts of the model to train, e.g. head (a linear probe), or side_head. The others keep their "
-            "weights. By default, all are trained."
+            "help": "Parts of the model to train, e.g. head (a linear probe). The others keep their weights. "
+            " By default, all are trained."
         },
     )
     balanced_sampling: bool = field(

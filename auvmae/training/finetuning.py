@@ -24,7 +24,7 @@ from .trainer import ClipTrainer
 
 CRITERION_FILE = "criterion.safetensors"
 
-TERMS = ("loss_cls", "loss_intra", "loss_inter", "loss_intensity", "loss_ranking", "loss_sides")
+TERMS = ("loss_cls", "loss_intra", "loss_inter", "loss_intensity", "loss_ranking")
 
 
 class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
@@ -38,7 +38,7 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         args: Positional arguments of `transformers.Trainer`.
         criterion: Criterion built by `KnowledgeGuidedLoss.from_labels` from the training fold, before augmentation.
         intensity_weight: Weight of the loss of intensities, which is added to the criterion's loss if model and data
-            have intensities, and of that of sides.
+            have intensities.
         intensity_loss: Name of that loss, one of `INTENSITY_LOSSES`.
         ranking_weight: Weight of `ranking_loss`, which is added under the same conditions.
         train_sampler: Sampler of the training clips. If None, the default of `transformers.Trainer` is used.
@@ -67,41 +67,22 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Any:
         """Return the model's outputs with the loss of the criterion."""
-        labels, intensities, sides = (inputs.pop(name, None) for name in ("labels", "intensities", "side_intensities"))
-        config: Any = cast(nn.Module, self.model).config
-        if sides is not None and config.grade_sides:  # a second encoder pass
-            inputs["output_sides"] = True
+        labels, intensities = (inputs.pop(name, None) for name in ("labels", "intensities"))
         if model.training:
             keep_frozen(cast(nn.Module, self.model))
         outputs = model(**inputs)
         self.criterion.train(model.training)
         losses = self.criterion(outputs.logits, labels)
         graded = outputs.get("intensity_logits")
-        losses["loss_intensity"] = losses["loss_ranking"] = losses["loss_sides"] = torch.zeros_like(losses.loss)
+        losses["loss_intensity"] = losses["loss_ranking"] = torch.zeros_like(losses.loss)
         if graded is not None and intensities is not None:
             losses["loss_intensity"] = self.intensity_loss(graded, intensities)
             if self.ranking_weight:  # every pair of frames takes memory
                 losses["loss_ranking"] = ranking_loss(graded, intensities)
-        if inputs.get("output_sides"):
-            losses["loss_sides"] = self._side_loss(outputs.side_logits, sides)
         self._terms[model.training].append(torch.stack([losses[term] for term in TERMS]).detach())
         graded_losses = self.intensity_weight * losses["loss_intensity"] + self.ranking_weight * losses["loss_ranking"]
-        outputs["loss"] = losses.loss + graded_losses + losses["loss_sides"]
+        outputs["loss"] = losses.loss + graded_losses
         return outputs
-
-    def _side_loss(self, logits: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
-        """Apply the losses of intensities to both sides (B, T, N, 2).
-
-        They are weighted like those of the whole face. The order of the two sides of a frame is learnt like the order
-        of the frames of a clip.
-        """
-        loss = self.intensity_weight * self.intensity_loss(logits.flatten(2), sides.flatten(2))
-        if self.ranking_weight:
-            frames = ranking_loss(logits.flatten(2), sides.flatten(2))
-            # (B, T, N, 2) -> clips of two frames, which are the sides
-            pairs = [values.flatten(0, 1).transpose(1, 2) for values in (logits, sides)]
-            loss = loss + self.ranking_weight * (frames + ranking_loss(*pairs))
-        return loss
 
     def prediction_step(
         self,
@@ -116,7 +97,7 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         """
         graded = cast(Any, self.model).config.grade_intensities and "intensities" in inputs
         self.label_names = ["labels", "intensities"] if graded else ["labels"]
-        keys = ["side_logits"] if graded and ignore_keys is None else ignore_keys
+        keys: list[str] | None = [] if graded and ignore_keys is None else ignore_keys
         return super().prediction_step(model, inputs, prediction_loss_only, keys)
 
     def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:

@@ -20,7 +20,7 @@ def freeze_all_but(model: nn.Module, trained: Collection[str]) -> None:
     """Freeze all parts of a model but those named.
 
     Args:
-        model: Model whose direct parts are named, e.g. `videomae`, `head` and `side_head`.
+        model: Model whose direct parts are named, e.g. `videomae`, `head` and `intensity_head`.
         trained: Names of the parts to train.
 
     Raises:

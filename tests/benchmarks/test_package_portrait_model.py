@@ -7,6 +7,7 @@ from auvmae import AUVMAEForFrameAUClassification
 
 from ..support.tiny import save_checkpoint
 
+SIDES = [{"au": "AU2", "videos": 9, "spearman": 0.39}, {"au": "AU12", "videos": 2, "spearman": 0.4}]
 CODED = {"absent": 90, "kappa": 0.9, "auc_channel": 0.8, "f1": 0.7}
 
 
@@ -42,11 +43,18 @@ def test_codes_come_before_channels(script, scores):
 def test_the_package_holds_the_model_and_its_checks(script, scores, tmp_path, monkeypatch, capsys):
     run = save_checkpoint(tmp_path / "run")
     (tmp_path / "scores.json").write_text(json.dumps(scores))
-    arguments = [str(run), str(tmp_path / "scores.json"), "-o", str(tmp_path / "out")]
+    (tmp_path / "sides.json").write_text(json.dumps({"channels": SIDES}))
+    arguments = [
+        str(run),
+        *(str(tmp_path / f"{name}.json") for name in ("scores", "sides")),
+        "-o",
+        str(tmp_path / "out"),
+    ]
     monkeypatch.setattr(sys, "argv", ["package_portrait_model.py", *arguments])
     script("package_portrait_model").main()
     model = AUVMAEForFrameAUClassification.from_pretrained(tmp_path / "out")
     assert model.config.au_checks == {"AU1": "passed", "AU2": "failed", "AU12": "none"}
+    assert model.config.side_checks == {"AU1": "none", "AU2": "failed", "AU12": "passed"}
     assert model.dtype.itemsize == 2
     printed = capsys.readouterr().out
     assert "| 1 | 15, 90 | 0.90 | 0.90 | 0.80 | 0.70 | 4 | 0.10 | 0.25 | passed |" in printed

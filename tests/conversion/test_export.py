@@ -71,7 +71,7 @@ def test_logits_are_the_models(checkpoint, exports, level, batch_size):
 def test_intensities_are_exported(tmp_path):
     torch.manual_seed(1)
     model = randomise(AUVMAEForFrameAUClassification(tiny_config(grade_intensities=True, clip_length=4)), 0.3)
-    detector = AUDetector(model, AUVMAEImageProcessor(size=20), cropped=True)
+    detector = AUDetector(model, AUVMAEImageProcessor(size=20), cropped=True, sides=True)
     record = export.export_model(detector, tmp_path / "out")
     assert record["intensity_logits"] == record["logits"] == ["batch", 4, 3]
     clips = tiny_clip(3)
@@ -81,8 +81,10 @@ def test_intensities_are_exported(tmp_path):
     torch.testing.assert_close(found.logits, expected.logits, atol=1e-4, rtol=0)
     torch.testing.assert_close(found.intensity_logits, expected.intensity_logits, atol=1e-4, rtol=0)
     frames = np.random.default_rng(0).integers(0, 256, (9, 20, 20, 3), np.uint8)
-    exported = AUDetector.from_pretrained(tmp_path / "out" / "model.onnx", cropped=True)(frames)
-    np.testing.assert_allclose(exported.rows["intensities"], detector(frames).rows["intensities"], atol=1e-3)
+    exported = AUDetector.from_pretrained(tmp_path / "out" / "model.onnx", cropped=True, sides=True)(frames)
+    expected = detector(frames).rows
+    for values in ("intensities", "left", "right"):
+        np.testing.assert_allclose(exported.rows[values], expected[values], atol=1e-3)
 
 
 @pytest.mark.parametrize("mask_ratio", [0.25, 0.75])

@@ -38,10 +38,10 @@ def stock_config(**fields: Any) -> VideoMAEConfig:
     return VideoMAEConfig(**(SIZES | fields))
 
 
-def save_checkpoint(folder: Any, crop: dict[str, Any] | None = None) -> Any:
+def save_checkpoint(folder: Any, crop: dict[str, Any] | None = None, **fields: Any) -> Any:
     """Save a checkpoint with tuned thresholds and the crop recipe of its training data."""
     torch.manual_seed(0)
-    randomise(AUVMAEForFrameAUClassification(tiny_config(thresholds=[0.4, 0.5, 0.6]))).save_pretrained(folder)
+    randomise(AUVMAEForFrameAUClassification(tiny_config(thresholds=[0.4, 0.5, 0.6], **fields))).save_pretrained(folder)
     AUVMAEImageProcessor(size=20, crop=crop).save_pretrained(folder)
     return folder
 

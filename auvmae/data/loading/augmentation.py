@@ -22,7 +22,7 @@ def augment_clip(
     generator: np.random.Generator,
     flip_probability: float = 0.5,
     min_crop: float = 0.875,
-) -> tuple[np.ndarray, bool]:
+) -> np.ndarray:
     """Flip and crop a clip at random.
 
     The draw is the same for all frames, because a new draw per frame would look like motion. The crop keeps the aspect
@@ -32,11 +32,11 @@ def augment_clip(
     Args:
         frames: uint8 (T, H, W, C).
         generator: Generator of the four draws (flip, scale, row, column).
-        flip_probability: Probability of a horizontal flip. Labels of action units stay valid, those of sides swap.
+        flip_probability: Probability of a horizontal flip. AU labels do not distinguish left from right and stay valid.
         min_crop: Smallest side of the crop as a share of the frame side, in (0, 1].
 
     Returns:
-        uint8 (T, H', W', C), and whether the clip was flipped.
+        uint8 (T, H', W', C).
     """
     flip, scale, row, column = generator.random(4)
     height, width = frames.shape[1:3]
@@ -45,8 +45,8 @@ def augment_clip(
     top, left = int(row * (height - crop_height + 1)), int(column * (width - crop_width + 1))
     frames = frames[:, top : top + crop_height, left : left + crop_width]
     if flip < flip_probability:  # torch, because NumPy would reverse the pixels one by one
-        return torch.from_numpy(frames).permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1).numpy(), True
-    return np.ascontiguousarray(frames), False
+        return torch.from_numpy(frames).permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1).numpy()
+    return np.ascontiguousarray(frames)
 
 
 def distort_clip(frames: np.ndarray, generator: np.random.Generator) -> np.ndarray:

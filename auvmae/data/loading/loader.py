@@ -63,7 +63,6 @@ class ClipDataset(Dataset):
         self.skip_broken = skip_broken
         self.with_labels = with_labels and rows.features["labels"].shape[1] > 0
         self.with_intensities = self.with_labels and "intensities" in rows.features
-        self.with_sides = self.with_labels and "side_intensities" in rows.features
         # in shared memory, because persistent workers keep a copy of this object from before the epoch changed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -80,9 +79,8 @@ class ClipDataset(Dataset):
         Returns:
             {"frames": uint8 (T, H', W', 3) with T = clip_length / sampling_rate, "clip": name of the clip, "seed": seed
             of its mask}, and, if there are any, "labels": int64 (clip_length, N) and "intensities": float32 of the same
-            shape, and "side_intensities": float32 (clip_length, N, 2) of the right and the left side as the clip shows
-            them. Past the real frames, the last frame is repeated, labels are -100 and intensities NaN. "skipped" lists
-            the clips that were skipped before this one, with the reasons, if there are any.
+            shape. Past the real frames, the last frame is repeated, labels are -100 and intensities NaN. "skipped"
+            lists the clips that were skipped before this one, with the reasons, if there are any.
 
         Raises:
             VideoDecodeError: A clip cannot be decoded; the message names the file and the frame. With `skip_broken`,
@@ -103,9 +101,8 @@ class ClipDataset(Dataset):
                     raise
                 index = int(generator.integers(len(self.rows)))
         seed = int(generator.integers(2**63))
-        flipped = False
         if self.augment:
-            clip, flipped = augment_clip(clip, generator)
+            clip = augment_clip(clip, generator)
             if self.distort:
                 clip = distort_clip(clip, generator)
         clip_name = f"{row['video']} from frame {row['start_frame']}"
@@ -114,9 +111,6 @@ class ClipDataset(Dataset):
             item["labels"] = labels
         if self.with_intensities:
             item["intensities"] = torch.from_numpy(row["intensities"])
-        if self.with_sides:
-            sides = torch.from_numpy(row["side_intensities"])
-            item["side_intensities"] = sides.flip(-1) if flipped else sides
         if skipped:
             item["skipped"] = skipped
         return item
@@ -150,15 +144,15 @@ class ClipCollator:
 
         Returns:
             {"frames": uint8 (B, T, H, W, 3), "clips": B names}. With labels, also "labels": int64 (B, clip_length, N),
-            and "intensities" and "side_intensities" as float32 if the dataset has them. With a mask, also
-            "bool_masked_pos": bool (B * masks_per_clip, num_slots * patches_per_slot), True = hidden. If clips were
-            skipped, "skipped" lists them with the reasons. In a loader worker the tensors are wrapped (see
-            `shared_frames`) and arrive in the training process as tensors.
+            and "intensities": float32 of the same shape if the dataset has them. With a mask, also "bool_masked_pos":
+            bool (B * masks_per_clip, num_slots * patches_per_slot), True = hidden. If clips were skipped, "skipped"
+            lists them with the reasons. In a loader worker the tensors are wrapped (see `shared_frames`) and arrive in
+            the training process as tensors.
         """
         in_worker = get_worker_info() is not None
         stack = self._pool.stack if in_worker else _stack
         batch: dict[str, Any] = {"frames": stack([item["frames"] for item in items])}
-        for name in ("labels", "intensities", "side_intensities"):
+        for name in ("labels", "intensities"):
             if name in items[0]:
                 batch[name] = torch.stack([item[name] for item in items])
         if self.mask_ratio:

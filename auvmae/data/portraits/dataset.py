@@ -23,12 +23,10 @@ class PortraitsConfig(AUClipConfig):
     Args:
         intensity_threshold: Intensity from which an AU counts as active; 1 is a trace, a fifth of the maximum.
         num_folds: Number of folds into which the portraits are split.
-        sides: Also read the intensity of each side of the face, for a model that grades sides.
     """
 
     intensity_threshold: float = 1.0
     num_folds: int = 5
-    sides: bool = False
 
 
 class Portraits(AUClipBuilder):
@@ -69,18 +67,11 @@ class Portraits(AUClipBuilder):
 
     def read_labels(self, recording: Recording) -> tuple[int, np.ndarray]:
         """Read the occurrence of the action units in every frame."""
-        stronger = read_sides(recording.label_files[0]).max(axis=2)
-        return 0, (stronger >= self.config.intensity_threshold).astype(np.int8)
+        return 0, (self.read_intensities(recording) >= self.config.intensity_threshold).astype(np.int8)
 
-    def read_grades(self, recording: Recording) -> dict[str, np.ndarray]:
-        """Read the intensity of the stronger side and, on request, of both sides."""
-        sides = read_sides(recording.label_files[0])
-        return {"intensities": sides.max(axis=2)} | ({"side_intensities": sides} if self.config.sides else {})
-
-    @property
-    def has_sides(self) -> bool:
-        """Tell whether the rows have the intensity of each side."""
-        return self.config.sides
+    def read_intensities(self, recording: Recording) -> np.ndarray:
+        """Read the intensity of the stronger side."""
+        return read_sides(recording.label_files[0]).max(axis=2)
 
     def default_fold_subjects(self, split: str) -> set[str]:
         """Split the portraits with `k_fold_subjects` and return one side of the fold."""

@@ -63,7 +63,7 @@ def test_augmentation_is_one_draw_per_clip() -> None:
     clip = np.stack([frame] * 5)
     outcomes = set()
     for seed in range(40):
-        out, flipped = augment_clip(clip, np.random.default_rng(seed), min_crop=0.8)
+        out = augment_clip(clip, np.random.default_rng(seed), min_crop=0.8)
         assert (out == out[0]).all()  # a still clip stays still
         assert out.dtype == np.uint8
         assert out.flags.c_contiguous
@@ -71,9 +71,9 @@ def test_augmentation_is_one_draw_per_clip() -> None:
         assert 32 <= height <= 40
         assert 48 <= width <= 60
         assert abs(height / 40 - width / 60) < 0.02
-        assert np.array_equal(out, augment_clip(clip, np.random.default_rng(seed), min_crop=0.8)[0])
+        assert np.array_equal(out, augment_clip(clip, np.random.default_rng(seed), min_crop=0.8))
         sides = [flip for flip in (False, True) if _occurs(out[0][:, ::-1] if flip else out[0], frame)]
-        assert sides == [flipped]
+        assert len(sides) == 1
         outcomes.add((sides[0], out.shape))
     assert {flipped for flipped, _ in outcomes} == {False, True}
     assert len(outcomes) > 20
@@ -90,9 +90,7 @@ def _occurs(crop: np.ndarray, frame: np.ndarray) -> bool:
 
 def test_no_augmentation_is_the_identity() -> None:
     clip = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
-    out, flipped = augment_clip(clip, np.random.default_rng(0), flip_probability=0, min_crop=1)
-    assert np.array_equal(out, clip)
-    assert not flipped
+    assert np.array_equal(augment_clip(clip, np.random.default_rng(0), flip_probability=0, min_crop=1), clip)
 
 
 def test_distortion_is_one_draw_per_clip() -> None:
