@@ -34,8 +34,7 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
     sides = {side: rows[side] if side in (rows.dtype.names or ()) else np.full(present.shape, np.nan) for side in SIDES}
     events["slope"] = _slopes(events, prediction)
     faces = np.where(prediction.success, rows["face_id"] if prediction.provenance.get("every_face") else -1, -2)
-    known = prediction.provenance.get("pose_range") is not None
-    turned = np.where(known, prediction.in_range == 0, np.nan)
+    within = prediction.in_range
     tables = []
     for face in np.unique(faces[faces > -2]).tolist():
         own = faces == face
@@ -46,7 +45,8 @@ def sums_of(prediction: AUPrediction) -> pandas.DataFrame:
                 "au": [au_column(name) for name in prediction.au_names],
                 "seconds": time.sum(),
                 "seconds_without_face": absent,
-                "seconds_out_of_range": (seconds * turned)[own].sum(),
+                "seconds_with_range": seconds[own & (within >= 0)].sum(),
+                "seconds_out_of_range": seconds[own & (within == 0)].sum(),
                 "present_seconds": (time * present[own]).sum(axis=0),
                 "intensity_seconds": (time * grades[own]).sum(axis=0),
                 "peak_intensity": grades[own].max(axis=0),
@@ -76,7 +76,8 @@ def measures_of(sums: pandas.DataFrame, by: list[str]) -> pandas.DataFrame:
         One row per group and action unit, in the order of their first appearance: the columns of `by`, au, and
 
         * seconds with the face, and seconds_without_face, without any;
-        * share_out_of_range of `seconds`, with the head turned further than in the training data; NaN if unknown;
+        * share_out_of_range, with the head turned further than in the training data, of the seconds in which this is
+          known; NaN if there are none, as for crops without an index;
         * share_of_time with the action unit, a fraction of `seconds`;
         * mean_intensity and peak_intensity in 0..5; NaN if the model grades none;
         * asymmetry, (left - right) / (left + right) of the mean intensities of the subject's sides: 1 if only the left
@@ -92,7 +93,7 @@ def measures_of(sums: pandas.DataFrame, by: list[str]) -> pandas.DataFrame:
         {
             "seconds": added["seconds"],
             "seconds_without_face": added["seconds_without_face"],
-            "share_out_of_range": groups["seconds_out_of_range"].sum(min_count=1) / added["seconds"],
+            "share_out_of_range": added["seconds_out_of_range"] / added["seconds_with_range"],
             "share_of_time": added["present_seconds"] / added["seconds"],
             "mean_intensity": groups["intensity_seconds"].sum(min_count=1) / added["seconds"],
             "peak_intensity": added["peak_intensity"],

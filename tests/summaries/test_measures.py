@@ -60,6 +60,19 @@ def test_measures_are_those_of_a_loop(frames, every_face, graded, sides):
     assert found["face"].unique().tolist() == ([0, 1] if every_face else [-1])
 
 
+def test_the_share_out_of_range_is_that_of_frames_whose_pose_is_known():
+    prediction = forge_prediction(one_person(100, ()))
+    out = prediction.in_range == 0
+    prediction.rows["pose"][:40] = np.nan
+    found = measures_of(sums_of(prediction), ["face"])["share_out_of_range"]
+    assert 0 < out[40:].mean() < 1
+    np.testing.assert_allclose(found, out[40:].mean())
+    prediction.rows["pose"] = np.nan
+    assert measures_of(sums_of(prediction), ["face"])["share_out_of_range"].isna().all()
+    prediction.provenance["pose_range"] = None
+    assert measures_of(sums_of(prediction), ["face"])["share_out_of_range"].isna().all()
+
+
 def test_a_person_is_measured_over_all_recordings_by_time():
     parts = [forge_prediction(one_person(count), seed=count) for count in (300, 80)]
     sums = pandas.concat([sums_of(part).assign(person="anna") for part in parts])
