@@ -8,19 +8,19 @@ and v of a window in the encoder, one by one and as one product, and their share
 """
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from hardware import describe_machine
+from predict import build
+from timing import seconds
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from auvmae import AUVMAEConfig, AUVMAEForFrameAUClassification
+from auvmae import AUVMAEForFrameAUClassification
 from auvmae.configuration import LEVELS
 from auvmae.system.hardware import cpu_has_bfloat16, keep_freed_memory
-from auvmae.weights import DEFAULT_MODEL, packaged_path
 
 ROUNDS = 11
 WINDOWS = {"packaged": 8, "ViT-B": 1}
@@ -28,21 +28,10 @@ WINDOWS = {"packaged": 8, "ViT-B": 1}
 
 def load(name: str, dtype: torch.dtype) -> AUVMAEForFrameAUClassification:
     """Load a model that labels a window at frame level."""
+    model = build(name).to(dtype)
     rate, _ = LEVELS["frame"]
-    if name == "packaged":
-        frames = AUVMAEConfig.from_pretrained(packaged_path(DEFAULT_MODEL)).num_frames
-        return AUVMAEForFrameAUClassification.from_pretrained(
-            packaged_path(DEFAULT_MODEL), dtype=dtype, clip_length=frames * rate
-        ).eval()
-    config = AUVMAEConfig(clip_length=AUVMAEConfig().num_frames * rate, id2label={0: "AU1"})
-    return AUVMAEForFrameAUClassification(config).to(dtype).eval()
-
-
-def seconds(call: Callable[[], Any]) -> float:
-    """Time a call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    model.config.clip_length = model.config.num_frames * rate
+    return model
 
 
 def alternate(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:

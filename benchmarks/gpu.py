@@ -18,7 +18,6 @@ Without a GPU, the script runs tiny models on the CPU, to show that it works.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import Any
 
 import torch
 from hardware import describe_machine
+from timing import seconds
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
@@ -109,16 +109,15 @@ def count_flops(task: Task, device: torch.device) -> int:
     return counter.get_total_flops()
 
 
-def seconds(call: Callable[[], Any], device: torch.device, rounds: int) -> float:
+def median_seconds(call: Callable[[], Any], device: torch.device, rounds: int) -> float:
     """Return the median time of a call, after two that warm up."""
-    times = []
-    for _ in range(rounds + 2):
-        start = time.perf_counter()
+
+    def finish() -> None:
         call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[2:])
+
+    return statistics.median([seconds(finish) for _ in range(rounds + 2)][2:])
 
 
 def matrix_peak(device: torch.device, dtype: torch.dtype, rounds: int) -> float:
@@ -126,7 +125,7 @@ def matrix_peak(device: torch.device, dtype: torch.dtype, rounds: int) -> float:
     rates = []
     for side in SIDES if device.type == "cuda" else SIDES[:1]:
         one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-        rates.append(2 * side**3 / seconds(lambda one=one, other=other: one @ other, device, rounds) / 1e12)
+        rates.append(2 * side**3 / median_seconds(lambda one=one, other=other: one @ other, device, rounds) / 1e12)
     return max(rates)
 
 
@@ -150,8 +149,8 @@ def prepare(task: Task, device: torch.device, dtype: torch.dtype, clips: int, co
     return train
 
 
-def measure(task: Task, attention: str, compiled: bool, options: argparse.Namespace, peak: float) -> dict[str, Any]:
-    """Measure a row of the table.
+def measure(task: Task, attention: str, compiled: bool, flops: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure a row of the table, given the FLOPs of a step with one clip.
 
     What does not fit into the memory of the GPU has no figures.
     """
@@ -163,17 +162,17 @@ def measure(task: Task, attention: str, compiled: bool, options: argparse.Namesp
             torch.cuda.reset_peak_memory_stats(device)
         with context:
             step = prepare(task, device, getattr(torch, options.dtype), options.clips, compiled)
-            time_of_step = seconds(step, device, options.rounds)
+            time_of_step = median_seconds(step, device, options.rounds)
     except torch.OutOfMemoryError:
         return row
     rate = options.clips / time_of_step
-    tflops = rate * count_flops(task, device) / 1e12
+    tflops = rate * flops / 1e12
     memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
     return row | {
         "clips_per_second": rate,
         "frames_per_second": rate * task.config.clip_length,
         "tflops": tflops,
-        "share_of_peak": tflops / peak,
+        "share_of_peak": tflops / options.peak,
         "memory_gib": memory,
     }
 
@@ -206,24 +205,27 @@ def main() -> None:
     on_gpu = options.device.type == "cuda"
     size = options.size or ("base" if on_gpu else "tiny")
     machine = describe_machine() + (f", {torch.cuda.get_device_name(options.device)}" if on_gpu else ", no GPU")
-    peak = options.peak or matrix_peak(options.device, getattr(torch, options.dtype), options.rounds)
     source = "given" if options.peak else "of a matrix product"
-    print(f"{machine}\n\nmodel {size}, {options.dtype}, {options.clips} clips; peak {source}: {peak:.3g} TFLOP/s\n")
+    options.peak = options.peak or matrix_peak(options.device, getattr(torch, options.dtype), options.rounds)
+    print(f"{machine}\n\nmodel {size}, {options.dtype}, {options.clips} clips")
+    print(f"peak {source}: {options.peak:.3g} TFLOP/s\n")
     print("| task | attention | compiled | clips/s | labelled frames/s | TFLOP/s | share of the peak | peak GiB |")
     print("|---|---|---|---:|---:|---:|---:|---:|")
     settings = [
-        (task, attention, compiled)
+        (task, attention, compiled, flops)
         for task in list_tasks(size)
+        for flops in [count_flops(task, options.device)]
         for attention in ATTENTIONS
         for compiled in ((False, True) if options.compile else (False,))
     ]
     rows = []
     for setting in tqdm(settings, leave=False):
-        rows.append(measure(*setting, options, peak))
+        rows.append(measure(*setting, options))
         tqdm.write(to_line(rows[-1]))
     if options.json:
         save_json(
-            {"machine": machine, "size": size, "dtype": options.dtype, "peak_tflops": peak, "rows": rows}, options.json
+            {"machine": machine, "size": size, "dtype": options.dtype, "peak_tflops": options.peak, "rows": rows},
+            options.json,
         )
 
 

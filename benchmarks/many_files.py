@@ -9,25 +9,16 @@ its end, one rank at a time.
 
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hardware import describe_machine
+from timing import seconds
 
 from auvmae.inference.predict_folder import REPORT_FILE
 from auvmae.inference.recordings import find_recordings
 from auvmae.system.folder_report import VideoResult, add_to_report, save_report
 
 PER_FOLDER = 1000
-
-
-def seconds(function: Callable[[], Any]) -> float:
-    """Measure the wall time of a call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -40,6 +40,7 @@ import torch
 from crop import SPENT, timed, timed_iterator
 from flops import encoder_macs
 from hardware import describe_machine
+from timing import seconds
 from transformers import ResNetConfig, ResNetModel, SwinConfig, SwinModel, VideoMAEConfig, VideoMAEModel
 from transformers.utils import logging
 
@@ -103,13 +104,6 @@ def export_int8(folder: str, size: str, level: str) -> None:
     model = build(size)
     detector = AUDetector(model, processor_of(model), level=level)
     export_model(detector, Path(folder, f"{size}_{level}"), calibration=[f"{folder}/whole.mp4"])
-
-
-def seconds(function: Callable[[], Any]) -> float:
-    """Measure the wall time of a call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def busy_seconds(function: Callable[[], Any]) -> tuple[float, float]:

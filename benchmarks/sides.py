@@ -133,12 +133,9 @@ def check_portraits(detector: AUDetector, tree: Path, num_folds: int, fold: int)
 
 def load_detector(checkpoint: str, **options: Any) -> AUDetector:
     """Load a detector of all sides, whatever their last check said."""
-    model = AUVMAEForFrameAUClassification.from_pretrained(
-        packaged_path(checkpoint), dtype=torch.float32, side_checks=None
-    )
-    return AUDetector(
-        model, AUVMAEImageProcessor.from_pretrained(packaged_path(checkpoint)), sides=True, all_aus=True, **options
-    )
+    path = packaged_path(checkpoint)
+    model = AUVMAEForFrameAUClassification.from_pretrained(path, dtype=torch.float32, side_checks=None)
+    return AUDetector(model, AUVMAEImageProcessor.from_pretrained(path), sides=True, all_aus=True, **options)
 
 
 def check(options: argparse.Namespace) -> dict[str, Any]:

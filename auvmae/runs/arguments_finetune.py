@@ -44,7 +44,7 @@ class FinetuneArguments(RunArguments):
         default=None,
         metadata={
             "help": "Parts of the model to train, e.g. head (a linear probe). The others keep their weights. "
-            " By default, all are trained."
+            "By default, all are trained."
         },
     )
     balanced_sampling: bool = field(

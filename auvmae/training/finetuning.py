@@ -97,8 +97,8 @@ class AUVMAETrainer(ClipTrainer, EMATrainer, LayerDecayTrainer):
         """
         graded = cast(Any, self.model).config.grade_intensities and "intensities" in inputs
         self.label_names = ["labels", "intensities"] if graded else ["labels"]
-        keys: list[str] | None = [] if graded and ignore_keys is None else ignore_keys
-        return super().prediction_step(model, inputs, prediction_loss_only, keys)
+        ignored = [] if graded and ignore_keys is None else ignore_keys
+        return super().prediction_step(model, inputs, prediction_loss_only, ignored)
 
     def _pop_terms(self, training: bool, clips: list[int] | None = None) -> dict[str, float]:
         """Return the mean of each term since the last call, and reset the terms.

@@ -53,6 +53,6 @@ def test_what_does_not_fit_into_memory_has_no_figures(gpu, monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(gpu, "prepare", fail)
-    options = gpu.argparse.Namespace(device=torch.device("cpu"), dtype="float32", clips=1, rounds=1)
-    row = gpu.measure(gpu.list_tasks("tiny")[0], "sdpa", False, options, 1.0)
+    options = gpu.argparse.Namespace(device=torch.device("cpu"), dtype="float32", clips=1, rounds=1, peak=1.0)
+    row = gpu.measure(gpu.list_tasks("tiny")[0], "sdpa", False, 1, options)
     assert gpu.to_line(row) == "| pre-training | sdpa | no | out of memory | - | - | - | - |"
