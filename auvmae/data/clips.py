@@ -143,12 +143,14 @@ def crop_recipe(rows: datasets.DatasetDict) -> dict[str, Any] | None:
 def pose_range(rows: datasets.DatasetDict) -> list[list[float]] | None:
     """Find the usual pitch and yaw of the heads in the training videos.
 
-    See `faces.pose.usual_range`. They are None if the videos are no crops of `auvmae crop`, which stores the landmarks.
+    See `faces.pose.usual_range`. It is None if the videos are no crops of `auvmae crop`, which stores landmarks
+    and boxes.
     """
     videos = sorted(set(rows["train"]["video"])) if "train" in rows else []
     if not videos or not all(index_path(video).is_file() for video in videos):
         return None
-    return usual_range(np.concatenate([read_index(video).landmarks for video in videos]))
+    indexes = [read_index(video) for video in videos]
+    return usual_range(*(np.concatenate([getattr(index, name) for index in indexes]) for name in ("landmarks", "box")))
 
 
 def au_names(dataset: datasets.DatasetDict | datasets.Dataset) -> list[str]:

@@ -1,4 +1,4 @@
-"""Estimate the pose of the head from the landmarks of the face detector.
+"""Estimate the pose of the head from landmarks and box of the face detector.
 
 Axes and signs are those of OpenFace (Baltrušaitis et al., 2018): x points to the right of the image, y down, and z away
 from the camera. Looking down, to the right of the subject, and a head that leans to the subject's left shoulder are
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 FACE = np.array([[-31.5, -36.0, 12.4], [31.5, -36.0, 12.4], [-18.8, 29.6, 9.7], [18.8, 29.6, 9.7]])
 """Eyes and corners of the mouth of a mean face, in millimetres from the tip of its nose.
 
-These numbers and the two below are not measured on faces. They give the smallest errors in the landmarks of MTCNN on
+These numbers and the three below are not measured on faces. They give the smallest errors in the landmarks of MTCNN on
 rendered portraits, see benchmarks/pose.py. The face is flatter than real ones, which makes up for `FRONTAL`."""
 
 WEIGHTS = np.array([1.0, 1.0, 0.59, 0.59])
@@ -23,6 +23,12 @@ WEIGHTS = np.array([1.0, 1.0, 0.59, 0.59])
 
 FRONTAL = 470.0
 """Weight of a frontal head against the landmarks, in square millimetres per square radian."""
+
+PITCH = (1.23, 4.35, -2.02, -0.96)
+"""Weights of the fitted pitch, the height of the mouth, that of the middle of the box, and 1; they add up to the pitch.
+
+Heights count from the tip of the nose down an upright face, as fractions of the height of the box. Faces differ in the
+length of the nose and of the jaw, which five landmarks alone take for pitch."""
 
 ROUNDS = 15
 """Steps of Gauss and Newton. They converge to 1e-5 radians."""
@@ -37,15 +43,18 @@ FOCAL_LENGTH = (500 / 640, 500 / 480)
 """Focal length as a fraction of the frame's width and of its height. OpenFace assumes the same and takes the mean."""
 
 
-def head_pose(landmarks: NDArray[np.floating], frame_sizes: NDArray[np.floating] | None = None) -> Array:
+def head_pose(
+    landmarks: NDArray[np.floating], boxes: NDArray[np.floating], frame_sizes: NDArray[np.floating] | None = None
+) -> Array:
     """Estimate the poses of heads.
 
-    A scaled orthographic camera is fitted to eyes, nose and corners of the mouth. The angles are those in which the
-    face is seen: a face that looks into the camera has 0, wherever it is in the frame.
+    A scaled orthographic camera is fitted to eyes, nose and corners of the mouth, and the box corrects its pitch. The
+    angles are those in which the face is seen: a face that looks into the camera has 0, wherever it is in the frame.
 
     Args:
         landmarks: Landmarks in pixels, as in `Face.landmarks`, shape (R, 5, 2). The pose of landmarks that are NaN or
             fall together is NaN.
+        boxes: Boxes in pixels, as in `Face.box`, shape (R, 4). The pose of a box that is NaN or empty is NaN.
         frame_sizes: Width and height of the frames, shape (R, 2); NaN where they are unknown, and so is the place.
 
     Returns:
@@ -57,14 +66,31 @@ def head_pose(landmarks: NDArray[np.floating], frame_sizes: NDArray[np.floating]
     seen = np.delete(places, 2, axis=1) - places[:, 2:3]  # relative to the nose
     # comparisons with NaN are false
     usable = (np.linalg.norm(seen, axis=2) > 0).all(axis=1) & (seen[:, 0] != seen[:, 1]).any(axis=1)
+    edges = np.asarray(boxes, float)
+    usable &= (edges[:, 2:] > 0).all(axis=1)
     angles, scales = _fit(seen[usable])
     pose[usable, 3:] = angles
+    pose[usable, 3] = pitch_terms(angles, places[usable], edges[usable]) @ PITCH
     if frame_sizes is not None:
         sizes = np.asarray(frame_sizes, float)[usable]
         focal = (sizes * FOCAL_LENGTH).mean(axis=1)
         pose[usable, 2] = focal / scales
         pose[usable, :2] = (places[usable, 2] - sizes / 2) / scales[:, None]
     return pose
+
+
+def pitch_terms(angles: Array, landmarks: Array, boxes: Array) -> Array:
+    """Return the terms that `PITCH` weights, shape (R, 4).
+
+    Args:
+        angles: Fitted angles, shape (R, 3).
+        landmarks, boxes: See `head_pose`.
+    """
+    down = np.stack([-np.sin(angles[:, 2]), np.cos(angles[:, 2])], axis=1)  # of an upright face, in the image
+    mouth = landmarks[:, 3:].mean(axis=1) - landmarks[:, 2]
+    middle = boxes[:, :2] + boxes[:, 2:] / 2 - landmarks[:, 2]
+    heights = np.stack([(mouth * down).sum(axis=1), (middle * down).sum(axis=1)]) / boxes[:, 3]
+    return np.stack([angles[:, 0], *heights, np.ones(len(angles))], axis=1)
 
 
 def _fit(seen: Array) -> tuple[Array, Array]:
@@ -135,15 +161,15 @@ def rotation_angles(rotations: NDArray[np.floating]) -> Array:
     )
 
 
-def usual_range(landmarks: NDArray[np.floating]) -> list[list[float]] | None:
-    """Find the usual pitch and yaw of faces with landmarks (R, 5, 2).
+def usual_range(landmarks: NDArray[np.floating], boxes: NDArray[np.floating]) -> list[list[float]] | None:
+    """Find the usual pitch and yaw of faces with landmarks (R, 5, 2) and boxes (R, 4).
 
     They leave out the lowest and the highest percent.
 
     Returns:
         [[lowest, highest pitch], [lowest, highest yaw]] in radians, two decimals; None without a face.
     """
-    angles = head_pose(landmarks)[:, 3:5]
+    angles = head_pose(landmarks, boxes)[:, 3:5]
     angles = angles[np.isfinite(angles[:, 0])]
     return np.quantile(angles, RARE, axis=0).T.round(2).tolist() if len(angles) else None
 

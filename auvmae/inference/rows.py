@@ -42,7 +42,7 @@ def collect_rows(
     rows = np.empty(len(found), kind)
     assign_fields_by_name(rows, found)
     # rounded only here, so that no table shows a pose on the wrong side of the range
-    rows["pose"] = head_pose(found["landmarks"], found["frame_size"]).round(POSE_DIGITS)
+    rows["pose"] = head_pose(found["landmarks"], found["box"], found["frame_size"]).round(POSE_DIGITS)
     return rows
 
 

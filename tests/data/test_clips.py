@@ -50,16 +50,17 @@ def test_video_labels_undo_the_tiling() -> None:
         assert np.array_equal(labels, videos[name])
 
 
-def test_the_pose_range_is_that_of_the_landmarks_of_the_crops(tmp_path):
+def test_the_pose_range_is_that_of_the_faces_in_the_crops(tmp_path):
     rng = np.random.default_rng(0)
     shape = np.array([[20, 20], [40, 20], [30, 31], [22, 42], [38, 42]])
     marks = shape + rng.normal(0, 2, (2, 30, 5, 2))
+    box = [12, 8, 36, 44]
     videos = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     for video, landmarks in zip(videos, marks, strict=True):
-        lines = [[frame, 0, 0, 0, 1, 1, *row.ravel(), 1, 1] for frame, row in enumerate(landmarks)]
+        lines = [[frame, 0, *box, *row.ravel(), 1, 1] for frame, row in enumerate(landmarks)]
         index_path(video).write_text("\n".join(",".join(map(str, line)) for line in [INDEX_COLUMNS, *lines]))
     rows = {"train": datasets.Dataset.from_dict({"video": [*map(str, videos), str(videos[0])]})}
-    assert pose_range(rows) == usual_range(marks.reshape(-1, 5, 2))
+    assert pose_range(rows) == usual_range(marks.reshape(-1, 5, 2), np.tile(box, (60, 1)))
     index_path(videos[1]).unlink()
     assert pose_range(rows) is None
     assert pose_range({"test": rows["train"]}) is None

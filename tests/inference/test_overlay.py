@@ -99,7 +99,7 @@ def test_another_number_of_frames_is_an_error(video, tmp_path):
 def test_a_box_out_of_range_is_dark_and_named(video, tmp_path):
     shape = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]])
     prediction = predict(video)
-    prediction.rows["pose"][:, 3:] = head_pose(shape[None] * 40)[0, 3:]
+    prediction.rows["pose"][:, 3:] = head_pose(shape[None] * 40, np.array([[5, 0, 30, 40]]))[0, 3:]
     yaw = prediction.rows["pose"][4, 4]
     pictures = []
     for name, low in (("in", yaw - 0.1), ("out", yaw + 0.1)):

@@ -63,8 +63,8 @@ def test_columns_are_those_of_openface_and_empty_without_a_face():
 
 def test_a_row_says_whether_the_head_is_turned_further_than_in_training(tmp_path):
     prediction = collect(SOME)
-    expected = head_pose(np.repeat(LANDMARKS, 2, axis=0), np.tile([100, 80], (4, 1)))
     seen = np.array([0, 1, 3, 4])
+    expected = head_pose(np.repeat(LANDMARKS, 2, axis=0), prediction.rows["box"][seen], np.tile([100, 80], (4, 1)))
     np.testing.assert_allclose(prediction.rows["pose"][seen], expected, atol=1e-4)
     assert "in_range" not in prediction.to_dataframe()
     straight, turned = expected[0, 4], expected[2, 4]
