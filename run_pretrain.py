@@ -5,6 +5,7 @@ Labels, if the dataset has any, are ignored.
     python run_pretrain.py                       # a tiny model on synthetic faces: the packaged encoder
     python run_pretrain.py recipes/pretrain_face_videos.yaml --data_dir crops/faces
     accelerate launch --config_file recipes/accelerate_8gpu.yaml run_pretrain.py recipes/... --data_dir ...
+    python run_pretrain.py recipes/pretrain_face_videos.yaml --stream shards --max_steps 100000
 
 Pass a recipe first; any flag of `transformers.TrainingArguments` after it overrides the recipe.
 """
@@ -18,6 +19,8 @@ from transformers import set_seed
 from auvmae.data import load_au_dataset
 from auvmae.data.loading.loader import ClipCollator, ClipDataset
 from auvmae.data.loading.shared_index import index_once
+from auvmae.data.loading.streamed_clips import StreamedClips
+from auvmae.data.loading.streams import open_stream
 from auvmae.modeling_auvmae import AUVMAEForVideoPretraining
 from auvmae.plotting.pretraining import plot_losses
 from auvmae.plotting.style import save_figure
@@ -40,7 +43,7 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     """Run pre-training, save its results and return the trainer."""
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
-    rows = index_once(partial(load_au_dataset, **data_args.load_options()), args)["train"]
+    pretrain_args.check_stream(args)
     model = model_args.build(
         AUVMAEForVideoPretraining,
         clip_length=data_args.clip_length,
@@ -50,19 +53,31 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     )
     config = model.config
     processor = AUVMAEImageProcessor(config.image_size, config.image_mean, config.image_std)
+    loading = {
+        "resize": processor.resize_frames,
+        "sampling_rate": config.sampling_rate,
+        "augment": True,
+        "seed": args.seed,
+        "backend": data_args.video_backend,
+    }
+    clips: ClipDataset | StreamedClips
+    if pretrain_args.stream is None:
+        rows = index_once(partial(load_au_dataset, **data_args.load_options()), args)["train"]
+        clips = ClipDataset(rows, with_labels=False, skip_broken=True, **loading)
+    else:
+        clips = StreamedClips(
+            open_stream(pretrain_args.stream),
+            clip_length=config.clip_length,
+            buffer=pretrain_args.stream_buffer,
+            batch_size=args.train_batch_size,
+            process=args.process_index,
+            processes=args.world_size,
+            **loading,
+        )
     trainer = PretrainTrainer(
         model=model,
         args=args,
-        train_dataset=ClipDataset(
-            rows,
-            processor.resize_frames,
-            config.sampling_rate,
-            augment=True,
-            seed=args.seed,
-            backend=data_args.video_backend,
-            with_labels=False,
-            skip_broken=True,
-        ),
+        train_dataset=clips,
         data_collator=ClipCollator.from_config(config, pretrain_args.masks_per_clip),
         processing_class=processor,
         max_skipped=pretrain_args.max_skipped,
@@ -70,7 +85,7 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     )
     train(trainer)
     if args.do_train and trainer.is_world_process_zero():
-        run = describe_pretraining(trainer, model_args, data_args)
+        run = describe_pretraining(trainer, model_args, data_args, pretrain_args)
         save_metrics(run, args.output_dir)
         save_figure(plot_losses(trainer.state.log_history), Path(args.output_dir, "figures", "losses.png"))
         save_card(render_pretraining_card(run, Path(args.output_dir).resolve().name), args.output_dir)

@@ -88,10 +88,18 @@ def weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def is_hub_name(name: str) -> bool:
+    """Tell whether a name can be one of the Hub.
+
+    It then has the form `owner/name`, and the owner is no folder here.
+    """
+    return name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not Path(name).parent.is_dir()
+
+
 def check_folder(name: str) -> None:
     """Check that what can only be a local path is the folder of a checkpoint.
 
-    A name on the Hub has the form `owner/model`, and its owner is no folder here.
+    `is_hub_name` tells what else it can be.
 
     Raises:
         OSError: It is a file, does not exist, or has no `config.json`. The message names similar folders.
@@ -101,8 +109,7 @@ def check_folder(name: str) -> None:
         raise FileNotFoundError(f"{path} is not the folder of a checkpoint: there is no config.json.")
     if path.is_file():
         raise NotADirectoryError(f"{path} is a file. Pass the folder of the checkpoint, {path.parent}.")
-    is_hub_name = name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not path.parent.is_dir()
-    if not path.is_dir() and not is_hub_name:
+    if not path.is_dir() and not is_hub_name(name):
         folders = [*PACKAGED, *(str(folder) for folder in path.parent.glob("*") if folder.is_dir())]
         similar = get_close_matches(str(path), folders, n=2)
         hint = f"Did you mean {' or '.join(similar)}?" if similar else "A model of the Hub is named `owner/model`."

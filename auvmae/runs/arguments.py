@@ -341,3 +341,37 @@ class PretrainArguments:
             "run stops if more than this fraction, and more than 10 clips, fail."
         },
     )
+    stream: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder or pattern of WebDataset shards (.tar), or name of a video dataset on the Hub, which is "
+            "read in order in place of --dataset. Needs --max_steps. See docs/many_machines.md."
+        },
+    )
+    stream_buffer: int = field(
+        default=256,
+        metadata={
+            "help": "Number of videos that each loader worker of a --stream keeps in memory and draws the next from."
+        },
+    )
+
+    def check_stream(self, args: TrainingArguments) -> None:
+        """Check that training from a stream has an end.
+
+        Raises:
+            ValueError: There is a stream but no number of steps, or no buffer.
+        """
+        if self.stream is not None and args.max_steps < 1:
+            raise ValueError("--stream has no end, so --max_steps must be the number of training steps.")
+        if self.stream_buffer < 1:
+            raise ValueError(f"--stream_buffer must be at least 1, found {self.stream_buffer}.")
+
+    @property
+    def stream_name(self) -> str | None:
+        """Return the name of the stream without local folders.
+
+        A name of the Hub is returned as it is.
+        """
+        path = None if self.stream is None else Path(self.stream)
+        local = path is not None and (path.exists() or path.is_absolute() or path.suffix == ".tar")
+        return path.resolve().name if path is not None and local else self.stream

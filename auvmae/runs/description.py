@@ -12,10 +12,11 @@ from typing import Any, cast
 
 import datasets
 from transformers import Trainer
+from transformers.trainer_utils import has_length
 
 from ..configuration import AUVMAEConfig
 from ..training.seen_subjects import has_seen
-from .arguments import RUN, DataArguments, ModelArguments
+from .arguments import RUN, DataArguments, ModelArguments, PretrainArguments
 from .arguments_finetune import FoldArguments
 from .report import METRICS_FILE, WEIGHTS_FILE
 
@@ -71,13 +72,16 @@ def _tuned(trainer: Trainer, base_model: str | None, dataset: str, rows: dataset
     return sorted({*base.get("tuned_on_test", []), *(["weights"] if seen else [])})
 
 
-def describe_pretraining(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
+def describe_pretraining(
+    trainer: Trainer, model_args: ModelArguments, data_args: DataArguments, pretrain_args: PretrainArguments
+) -> dict[str, Any]:
     """Describe a pre-training run.
 
-    Its only score is the training loss, averaged over all steps.
+    Its only score is the training loss, averaged over all steps. The clips of a stream are not counted.
     """
-    losses = {"train_loss": trainer.state.log_history[-1]["train_loss"]}
-    return describe_training(trainer, model_args, data_args) | losses
+    run = describe_training(trainer, model_args, data_args)
+    run["train_loss"] = trainer.state.log_history[-1]["train_loss"]
+    return run if pretrain_args.stream is None else run | {"dataset": pretrain_args.stream_name}
 
 
 def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def describe_training(trainer: Trainer, model_args: ModelArguments, data_args: D
         "sampling_rate": config.sampling_rate,
         "mask_ratio": config.mask_ratio,
         "base_model": _base_model(model_args),
-        "train_clips": len(cast(Any, trainer.train_dataset)),
+        "train_clips": len(cast(Any, trainer.train_dataset)) if has_length(trainer.train_dataset) else None,
         "steps": trainer.state.global_step,
         "num_train_epochs": args.num_train_epochs,
         "max_steps": args.max_steps,

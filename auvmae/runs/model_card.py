@@ -144,7 +144,8 @@ def render_pretraining_card(run: dict[str, Any], repository: str) -> ModelCard:
         call="features = model(**processor(frames)).last_hidden_state  # (1, tokens in time order, width)",
         outputs="To fine-tune the encoder, run `python run_finetune.py RECIPE --model_name_or_path REPOSITORY`. "
         "`AutoModelForPreTraining` loads both encoder and decoder.",
-        training=f"- Data: {run['dataset']}, {run['train_clips']} clips of {run['clip_length']} frames\n"
+        training=f"- Data: {run['dataset']}, {run['train_clips'] or 'a stream of'} clips of {run['clip_length']} "
+        "frames\n"
         f"- Tube mask: {run['mask_ratio']:.0%} of the patches are hidden\n"
         f"- Loss: mean squared error over the hidden patches, {run['train_loss']:.4g} on average over the training\n",
         evaluation="The encoder was not evaluated. Fine-tune it, and score the fine-tuned model.",

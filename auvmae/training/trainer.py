@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from huggingface_hub import CommitInfo
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import (
     PreTrainedModel,
     Trainer,
@@ -44,6 +44,8 @@ class ClipTrainer(Trainer):
     It adds the following to `transformers.Trainer`:
 
     * Frames: `processing_class` normalises the batch's uint8 `frames` to `pixel_values` on the model's device.
+    * Streams: A dataset without a length gives each process its own clips, and passes over those of a resumed run by
+      itself (`seen_batches`).
     * Epochs: The dataset is told each epoch. With several processes, accelerate's loader does not do so, and every
       epoch would repeat the flips and crops of the first.
     * Errors: If the loss is not finite, the error names the clips. Their names are in the batch as `clips`, and are
@@ -91,6 +93,24 @@ class ClipTrainer(Trainer):
         if "train_runtime" in logs:
             logs = logs | {"train_runtime": round(self._clock.seconds, 4)}
         super().log(logs | self._stopwatch.pop() if "loss" in logs else logs, *args, **kwargs)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return the loader of the training clips.
+
+        A stream splits itself among processes and workers.
+        """
+        if not isinstance(self.train_dataset, IterableDataset):
+            return super().get_train_dataloader()
+        args = self.args
+        return DataLoader(
+            self.train_dataset,
+            args.train_batch_size,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+        )
 
     def _get_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
         drop_last = self.args.dataloader_drop_last
@@ -276,6 +296,10 @@ def train(trainer: Trainer) -> None:
     if resume is not None:
         state = _state_of(resume)
         _check_batch_size(args, resume, state)
+        if isinstance(trainer.train_dataset, IterableDataset):
+            # Trainer would decode all batches that it passes over
+            cast(Any, trainer.train_dataset).seen_batches = state.global_step * args.gradient_accumulation_steps
+            args.ignore_data_skip = True
         if args.should_save and Path(resume).resolve().parent == Path(folder).resolve():  # killed before it could
             _remove_surplus(folder, args.save_total_limit, state.best_model_checkpoint)
     trainer.train(resume_from_checkpoint=resume)

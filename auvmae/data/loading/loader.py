@@ -100,13 +100,8 @@ class ClipDataset(Dataset):
                 if not self.skip_broken or len(skipped) == MAX_TRIES:
                     raise
                 index = int(generator.integers(len(self.rows)))
-        seed = int(generator.integers(2**63))
-        if self.augment:
-            clip = augment_clip(clip, generator)
-            if self.distort:
-                clip = distort_clip(clip, generator)
-        clip_name = f"{row['video']} from frame {row['start_frame']}"
-        item = {"frames": self.resize(clip), "clip": clip_name, "seed": seed}
+        name = f"{row['video']} from frame {row['start_frame']}"
+        item = clip_item(clip, name, generator, self.resize, self.augment, self.distort)
         if self.with_labels:
             item["labels"] = labels
         if self.with_intensities:
@@ -114,6 +109,33 @@ class ClipDataset(Dataset):
         if skipped:
             item["skipped"] = skipped
         return item
+
+
+def clip_item(
+    clip: np.ndarray,
+    name: str,
+    generator: np.random.Generator,
+    resize: Callable[[np.ndarray], torch.Tensor],
+    augment: bool,
+    distort: bool = False,
+) -> dict[str, Any]:
+    """Augment and resize a decoded clip.
+
+    Args:
+        clip: uint8 (T, H, W, 3).
+        name: Name of the clip.
+        generator: Generator of all draws.
+        resize, augment, distort: See `ClipDataset`.
+
+    Returns:
+        "frames", "clip" and "seed" of an item of `ClipDataset`.
+    """
+    seed = int(generator.integers(2**63))
+    if augment:
+        clip = augment_clip(clip, generator)
+        if distort:
+            clip = distort_clip(clip, generator)
+    return {"frames": resize(clip), "clip": name, "seed": seed}
 
 
 @dataclass
