@@ -69,7 +69,6 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
             open_stream(pretrain_args.stream),
             clip_length=config.clip_length,
             buffer=pretrain_args.stream_buffer,
-            batch_size=args.train_batch_size,
             process=args.process_index,
             processes=args.world_size,
             **loading,

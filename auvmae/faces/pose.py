@@ -24,11 +24,10 @@ WEIGHTS = np.array([1.0, 1.0, 0.59, 0.59])
 FRONTAL = 470.0
 """Weight of a frontal head against the landmarks, in square millimetres per square radian."""
 
-PITCH = (1.23, 4.35, -2.02, -0.96)
-"""Weights of the fitted pitch, the height of the mouth, that of the middle of the box, and 1; they add up to the pitch.
+PITCH = (1.2, 3.92, -2.07, -0.82, 0.0, 0.0, 0.0)
+"""Weights of `pitch_terms`, which add up to the pitch.
 
-Heights count from the tip of the nose down an upright face, as fractions of the height of the box. Faces differ in the
-length of the nose and of the jaw, which five landmarks alone take for pitch."""
+Faces differ in the length of the nose and of the jaw, which five landmarks alone take for pitch."""
 
 ROUNDS = 15
 """Steps of Gauss and Newton. They converge to 1e-5 radians."""
@@ -80,7 +79,10 @@ def head_pose(
 
 
 def pitch_terms(angles: Array, landmarks: Array, boxes: Array) -> Array:
-    """Return the terms that `PITCH` weights, shape (R, 4).
+    """Return the terms that `PITCH` weights, shape (R, 7).
+
+    They are the fitted pitch, the height of the mouth, that of the middle of the box, 1, and the first three times the
+    fitted pitch. Heights count from the tip of the nose down an upright face, as fractions of the height of the box.
 
     Args:
         angles: Fitted angles, shape (R, 3).
@@ -90,7 +92,8 @@ def pitch_terms(angles: Array, landmarks: Array, boxes: Array) -> Array:
     mouth = landmarks[:, 3:].mean(axis=1) - landmarks[:, 2]
     middle = boxes[:, :2] + boxes[:, 2:] / 2 - landmarks[:, 2]
     heights = np.stack([(mouth * down).sum(axis=1), (middle * down).sum(axis=1)]) / boxes[:, 3]
-    return np.stack([angles[:, 0], *heights, np.ones(len(angles))], axis=1)
+    terms = np.stack([angles[:, 0], *heights], axis=1)
+    return np.concatenate([terms, np.ones((len(terms), 1)), terms * angles[:, :1]], axis=1)
 
 
 def _fit(seen: Array) -> tuple[Array, Array]:

@@ -101,10 +101,11 @@ class ClipTrainer(Trainer):
         """
         if not isinstance(self.train_dataset, IterableDataset):
             return super().get_train_dataloader()
-        args = self.args
+        args, stream = self.args, cast(Any, self.train_dataset)
+        stream.batch_size = self._train_batch_size  # --auto_find_batch_size changes it
         return DataLoader(
-            self.train_dataset,
-            args.train_batch_size,
+            stream,
+            stream.batch_size,
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,

@@ -1,5 +1,6 @@
 """Load clips from a stream of videos, in an order that a resumed run repeats."""
 
+import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -32,7 +33,7 @@ class StreamedClips(IterableDataset):
         clip_length: Frames of a clip before sampling. A shorter video is padded with its last frame.
         sampling_rate, augment, seed, backend: See `ClipDataset`.
         buffer: Videos in the buffer of each worker.
-        batch_size: Clips per batch of a process.
+        batch_size: Clips per batch of a process; the trainer sets it.
         process, processes: Number of this process, and of all.
 
     Attributes:
@@ -71,7 +72,9 @@ class StreamedClips(IterableDataset):
         it.
 
         Raises:
+            OSError: A shard was cut short.
             VideoDecodeError: `MAX_TRIES` videos in a row cannot be decoded.
+            ValueError: There are fewer videos than readers.
         """
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
@@ -106,9 +109,16 @@ class StreamedClips(IterableDataset):
             own.set_epoch(epoch)
             found = 0
             # `iter` instead of a loop over the rows, which would split the shards among the workers once more
-            for found, batch in enumerate(islice(own.iter(batch_size=1), turn, None, sharers), 1):
-                if found > seen:
-                    yield epoch, {name: values[0] for name, values in batch.items()}
+            batches = islice(own.iter(batch_size=1), turn, None, sharers)
+            try:
+                for found, batch in enumerate(batches, 1):
+                    if found > seen:
+                        yield epoch, {name: values[0] for name, values in batch.items()}
+            except (tarfile.TarError, EOFError, zlib.error) as error:
+                raise OSError(
+                    f"a shard was cut short or is damaged: {error}. Copy the shards again from their source, or pack "
+                    "them again."
+                ) from error
             if not found:
                 raise ValueError(
                     f"reader {reader + 1} of {readers} found no video in its shards. Use fewer processes or a lower "

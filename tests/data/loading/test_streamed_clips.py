@@ -1,5 +1,6 @@
 """Test that a stream gives every video once per pass, and goes on where a run has stopped."""
 
+import gzip
 from itertools import islice, pairwise
 
 import pytest
@@ -130,6 +131,20 @@ def test_many_broken_videos_end_the_stream(tmp_path):
     forge_shards(tmp_path / "shards", [MAX_TRIES], broken=range(MAX_TRIES))
     with pytest.raises(VideoDecodeError, match=r"cannot decode id\d/video\d: "):
         next(iter(stream(str(tmp_path / "shards"))))
+
+
+def test_a_compressed_shard_that_was_cut_short(tmp_path):
+    """Its end is not checked before, as that of other shards is."""
+    forge_shards(tmp_path / "plain", [8])
+    (tmp_path / "shards").mkdir()
+    data = gzip.compress((tmp_path / "plain" / "faces-0.tar").read_bytes())
+    (tmp_path / "shards" / "faces-0.tar.gz").write_bytes(data)
+    whole = open_stream(str(tmp_path / "shards"))
+    assert len(list(whole)) == 8
+    (tmp_path / "shards" / "faces-0.tar.gz").write_bytes(data[: len(data) * 4 // 5])
+    clips = StreamedClips(whole, torch.from_numpy, clip_length=4, buffer=1)
+    with pytest.raises(OSError, match=r"a shard was cut short or is damaged: .*Copy the shards again"):
+        list(islice(clips, 8))
 
 
 def test_a_reader_without_a_video_is_an_error(tmp_path):
