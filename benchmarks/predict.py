@@ -80,7 +80,8 @@ class Recorder:
         """Record the windows and return zero logits."""
         self.batches.append(inputs)
         config = self.model.config
-        return SimpleNamespace(logits=torch.zeros(len(inputs[0]), config.clip_length, len(config.au_names)))
+        zeros = torch.zeros(len(inputs[0]), config.clip_length, len(config.au_names))
+        return SimpleNamespace(logits=zeros, intensity_logits=zeros)
 
 
 def build(size: str) -> AUVMAEForFrameAUClassification:

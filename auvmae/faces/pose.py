@@ -24,7 +24,7 @@ WEIGHTS = np.array([1.0, 1.0, 0.59, 0.59])
 FRONTAL = 470.0
 """Weight of a frontal head against the landmarks, in square millimetres per square radian."""
 
-PITCH = (1.2, 3.92, -2.07, -0.82, 0.0, 0.0, 0.0)
+PITCH = (0.0, 3.88, -1.95, -0.81, 0.57, 6.26, -2.79)
 """Weights of `pitch_terms`, which add up to the pitch.
 
 Faces differ in the length of the nose and of the jaw, which five landmarks alone take for pitch."""
