@@ -173,7 +173,8 @@ def detect(folder: str, size: str, level: str, dtype: str) -> dict[str, Any]:
 def encoder_speeds(dtype: str) -> dict[str, float]:
     """Measure the GFLOP/s of matrix products and of ViT-B's encoder.
 
-    The encoder runs in PyTorch and, where it is installed, in OpenVINO. The matrix product is the best of several shapes; the encoder runs on the tokens of a window.
+    The encoder runs on the tokens of a window, in PyTorch and, where it is installed, in OpenVINO. The matrix product
+    is the best of several shapes.
     """
     keep_freed_memory()
     kind = getattr(torch, dtype)
@@ -199,7 +200,7 @@ def encoder_speeds(dtype: str) -> dict[str, float]:
 
 
 def in_openvino(encoder: torch.nn.Module, states: torch.Tensor, dtype: torch.dtype) -> Callable[[], Any]:
-    """Compile an encoder with OpenVINO, and return a call that runs it."""
+    """Build a call that runs an encoder in OpenVINO."""
     import openvino
 
     class Hidden(torch.nn.Module):
