@@ -58,12 +58,11 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
         "sampling_rate": config.sampling_rate,
         "augment": True,
         "seed": args.seed,
-        "backend": data_args.video_backend,
     }
     clips: ClipDataset | StreamedClips
     if pretrain_args.stream is None:
         rows = index_once(partial(load_au_dataset, **data_args.load_options()), args)["train"]
-        clips = ClipDataset(rows, with_labels=False, skip_broken=True, **loading)
+        clips = ClipDataset(rows, backend=data_args.video_backend, with_labels=False, skip_broken=True, **loading)
     else:
         clips = StreamedClips(
             open_stream(pretrain_args.stream),

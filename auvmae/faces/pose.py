@@ -15,8 +15,8 @@ Array = NDArray[np.float64]
 FACE = np.array([[-31.5, -36.0, 12.4], [31.5, -36.0, 12.4], [-18.8, 29.6, 9.7], [18.8, 29.6, 9.7]])
 """Eyes and corners of the mouth of a mean face, in millimetres from the tip of its nose.
 
-These numbers and the three below are not measured on faces. They give the smallest errors in the landmarks of MTCNN on
-rendered portraits, see benchmarks/pose.py. The face is flatter than real ones, which makes up for `FRONTAL`."""
+These numbers and the three below are not measured on faces. They give the smallest errors in the landmarks and boxes of
+MTCNN on rendered portraits, see benchmarks/pose.py. The face is flatter than real ones, to make up for `FRONTAL`."""
 
 WEIGHTS = np.array([1.0, 1.0, 0.59, 0.59])
 """Weights of these landmarks; a mouth moves more than eyes do."""

@@ -31,7 +31,7 @@ class StreamedClips(IterableDataset):
         rows: Rows of `open_stream`.
         resize: See `ClipDataset`.
         clip_length: Frames of a clip before sampling. A shorter video is padded with its last frame.
-        sampling_rate, augment, seed, backend: See `ClipDataset`.
+        sampling_rate, augment, seed: See `ClipDataset`.
         buffer: Videos in the buffer of each worker.
         batch_size: Clips per batch of a process; the trainer sets it.
         process, processes: Number of this process, and of all.
@@ -48,7 +48,6 @@ class StreamedClips(IterableDataset):
         sampling_rate: int = 1,
         augment: bool = False,
         seed: int = 0,
-        backend: str = "pyav",
         buffer: int = 256,
         batch_size: int = 1,
         process: int = 0,
@@ -59,7 +58,6 @@ class StreamedClips(IterableDataset):
         self.clip_length, self.sampling_rate = clip_length, sampling_rate
         self.augment = augment
         self.seed = seed
-        self.backend = backend
         self.buffer = buffer
         self.batch_size = batch_size
         self.process, self.processes = process, processes
@@ -134,5 +132,5 @@ class StreamedClips(IterableDataset):
             if frames < 2:
                 raise VideoDecodeError.of(path, "it has no two consecutive frames")
             first = int(generator.integers(max(0, frames - self.clip_length) + 1))
-            numbers = first + np.arange(0, self.clip_length, self.sampling_rate)
-            return read_frames(path, np.minimum(numbers, frames - 1), self.backend), first
+            numbers = np.minimum(first + np.arange(0, self.clip_length, self.sampling_rate), frames - 1)
+            return read_frames(path, numbers), first
