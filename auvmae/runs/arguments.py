@@ -345,13 +345,14 @@ class PretrainArguments:
         default=None,
         metadata={
             "help": "Folder or pattern of WebDataset shards (.tar), or name of a video dataset on the Hub, which is "
-            "read in order in place of --dataset. Needs --max_steps. See docs/many_machines.md."
+            "read in order in place of --dataset. Needs --max_steps. See docs/pretraining.md."
         },
     )
     stream_buffer: int = field(
         default=256,
         metadata={
-            "help": "Number of videos that each loader worker of a --stream keeps in memory and draws the next from."
+            "help": "Number of encoded videos that each loader worker of a --stream keeps in memory and draws the next "
+            "from."
         },
     )
 

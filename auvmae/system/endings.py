@@ -75,7 +75,10 @@ def failed(name: str, error: Exception) -> int:
     Returns:
         1 for a full disk, else 2.
     """
-    _say(f"{name}: {error}")
+    text = str(error)
+    if text.startswith("Caught ") and " in DataLoader worker " in text:  # with the traceback of the worker
+        text = text.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]
+    _say(f"{name}: {text}")
     return 1 if is_disk_full(error) else 2
 
 

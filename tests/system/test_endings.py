@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
-from auvmae.system.endings import failed, is_disk_full, run_command
+from auvmae.system.endings import EXPECTED, failed, is_disk_full, run_command
 from auvmae.system.files import check_writable, replacing
 
 from ..support.paths import ROOT
@@ -163,3 +165,20 @@ def test_a_killed_worker_is_said_in_one_line(capsys):
     with ProcessPoolExecutor(1) as pool:
         assert run_command(lambda: pool.submit(os._exit, 1).result(), "auvmae") == 1
     assert capsys.readouterr().err.startswith("auvmae: a worker process was killed (out of memory?)")
+
+
+class Failing(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        try:
+            raise EOFError("too short")
+        except EOFError as error:
+            raise OSError(f"a.tar is damaged: {error}. Copy it again.") from error
+
+
+def test_an_error_of_a_loader_worker_is_one_line(capsys):
+    command = partial(list, DataLoader(Failing(), num_workers=1))
+    assert run_command(command, "run_pretrain.py", EXPECTED) == 2
+    assert capsys.readouterr().err == "run_pretrain.py: a.tar is damaged: too short. Copy it again.\n"

@@ -1,6 +1,5 @@
 """Load clips from a stream of videos, in an order that a resumed run repeats."""
 
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -11,12 +10,15 @@ import numpy as np
 import torch
 from fsspec.asyn import reset_lock
 from torch.utils.data import IterableDataset, get_worker_info
+from transformers.utils import logging
 
 from ...video.container import VideoDecodeError
 from ...video.random_access import read_frames
 from ...video.reading import num_frames
 from .loader import MAX_TRIES, clip_item
-from .streams import name_of, video_file
+from .streams import BROKEN, VIDEO, damaged, name_of, video_file
+
+logger = logging.get_logger(__name__)
 
 
 class StreamedClips(IterableDataset):
@@ -25,7 +27,7 @@ class StreamedClips(IterableDataset):
     All loader workers of all processes are numbered. Each has its own shards, which it shuffles before each pass; the
     videos are shuffled in a buffer. If there are fewer shards than workers, some share a shard, and each takes its
     share of the videos. The order depends on the seed, and on the number of processes and workers. A clip depends on
-    the seed, the pass and the name of its video only.
+    the seed, the pass and its video only. Workers take turns, so videos in smaller shares come more often.
 
     Args:
         rows: Rows of `open_stream`.
@@ -82,7 +84,9 @@ class StreamedClips(IterableDataset):
         seen = (self.seen_batches - number + workers - 1) // workers * self.batch_size
         failed: list[tuple[np.random.Generator, str]] = []
         for epoch, row in self._read(self.process * workers + number, self.processes * workers, seen):
-            generator = np.random.default_rng((self.seed, epoch, zlib.crc32(name_of(row).encode())))
+            data = (row[VIDEO] or {}).get("bytes") or b""  # of videos that have the same name, or none
+            identity = zlib.crc32(name_of(row).encode()), zlib.crc32(data)
+            generator = np.random.default_rng((self.seed, epoch, *identity))
             try:
                 clip, first = self._decode(row, generator)
             except VideoDecodeError as error:
@@ -99,6 +103,11 @@ class StreamedClips(IterableDataset):
     def _read(self, reader: int, readers: int, seen: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield pass and row of each video of one reader, after those that were `seen`."""
         shards = self.rows.num_shards
+        if shards % readers and not reader:
+            logger.warning(
+                f"{shards} shards cannot be shared equally by {readers} loader workers, so some videos come more "
+                "often. Let the number of shards be a multiple of processes times --dataloader_num_workers."
+            )
         own = self.rows.shard(min(readers, shards), reader % shards, contiguous=False)
         turn, sharers = reader // shards, len(range(reader % shards, readers, shards))
         own = own.shuffle(seed=self.seed, buffer_size=self.buffer)
@@ -112,11 +121,8 @@ class StreamedClips(IterableDataset):
                 for found, batch in enumerate(batches, 1):
                     if found > seen:
                         yield epoch, {name: values[0] for name, values in batch.items()}
-            except (tarfile.TarError, EOFError, zlib.error) as error:
-                raise OSError(
-                    f"a shard was cut short or is damaged: {error}. Copy the shards again from their source, or pack "
-                    "them again."
-                ) from error
+            except BROKEN as error:
+                raise damaged("a shard", error) from error
             if not found:
                 raise ValueError(
                     f"reader {reader + 1} of {readers} found no video in its shards. Use fewer processes or a lower "

@@ -1,6 +1,8 @@
 """Open videos that are read in order, from WebDataset shards or from the Hub."""
 
 import glob
+import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,9 @@ from ...weights import is_hub_name
 TAR_BLOCK = 512
 """Size of the blocks of a tar file in bytes; two blocks of zeros end the file."""
 
+BROKEN = (tarfile.TarError, EOFError, zlib.error)
+"""What reading a damaged shard raises."""
+
 VIDEO, NAME = "video", "name"
 """Columns of a stream."""
 
@@ -32,24 +37,32 @@ def open_stream(source: str) -> datasets.IterableDataset:
         Rows with "video", {"bytes", "path"} of a file, and "name".
 
     Raises:
-        ValueError: There is no shard or no column of videos, or a shard was cut short.
+        ValueError: There is no shard, or not one column of videos, or a shard was cut short.
+        OSError: The first shard is damaged.
     """
     shards = find_shards(source)
     for shard in shards:
         check_end(shard)
-    kind: dict[str, Any] = {"path": "webdataset", "data_files": [*map(str, shards)]} if shards else {"path": source}
+    files = [glob.escape(str(shard)) for shard in shards]
+    kind: dict[str, Any] = {"path": "webdataset", "data_files": files} if shards else {"path": source}
     try:
         rows = datasets.load_dataset(**kind, split="train", streaming=True)
+    except BROKEN as error:
+        raise damaged(shards[0] if shards else source, error) from error
     except ValueError as error:  # e.g. the samples of a shard have different files
-        raise ValueError(
-            f"{source} cannot be streamed: {error} Pack the videos alone, see docs/pretraining.md."
-        ) from error
+        hint = f" {shards[0]} must begin with videos alone, with one ending; see docs/pretraining.md." if shards else ""
+        raise ValueError(f"{source} cannot be streamed: {error}{hint}") from error
     features = rows.features or {}
     columns = [name for name, feature in features.items() if _is_video(name, feature)]
     if not columns:
         raise ValueError(
             f"{source} has no column of videos, found {', '.join(features) or 'nothing'}. A sample of a shard needs a "
             "file such as NAME.mp4, where NAME has no dot; a dataset needs a column of the type Video."
+        )
+    if len(columns) > 1:
+        raise ValueError(
+            f"{source} has several columns of videos, {', '.join(columns)}, and only one can be read. In shards, a "
+            "name must have no dot but the one before its ending, and all videos the same ending."
         )
     named = {columns[0]: VIDEO} | ({"__key__": NAME} if "__key__" in features else {})
     rows = rows.cast_column(columns[0], datasets.Video(decode=False)).select_columns(list(named))
@@ -91,6 +104,13 @@ def check_end(shard: Path) -> None:
             )
 
 
+def damaged(source: object, error: Exception) -> OSError:
+    """Build the error of a shard that ends too early."""
+    return OSError(
+        f"{source} was cut short or is damaged: {error}. Copy the shards again from their source, or pack them again."
+    )
+
+
 def name_of(row: dict[str, Any]) -> str:
     """Return the name of the video of a row."""
     return str(row.get(NAME) or (row[VIDEO] or {}).get("path") or "a video without a name")
@@ -114,7 +134,7 @@ def video_file(row: dict[str, Any]) -> Iterator[Path]:
         except OSError as error:
             raise VideoDecodeError.of(path, error) from error
     if not data:
-        raise VideoDecodeError.of(name, "the sample has no video")
+        raise VideoDecodeError.of(name, "the sample has no video with the ending of the first ones")
     with NamedTemporaryFile(suffix=Path(path).suffix) as file:
         file.write(data)
         file.flush()

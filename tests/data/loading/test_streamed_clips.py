@@ -3,6 +3,7 @@
 import gzip
 from itertools import islice, pairwise
 
+import datasets
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -125,6 +126,21 @@ def test_a_broken_video_gives_its_place_to_the_next(tmp_path):
         resumed = stream(str(tmp_path / "shards"), buffer=1)
         resumed.seen_batches = stop
         assert [item["clip"] for item in islice(resumed, 12 - stop)] == [item["clip"] for item in items[stop:]]
+
+
+def test_videos_without_a_name_have_their_own_draws(tmp_path):
+    videos = forge_shards(tmp_path / "shards", [6])
+    features = datasets.Features(video=datasets.Video(decode=False))
+    encoded = [{"bytes": video.read_bytes(), "path": None} for video in videos]
+    (tmp_path / "data").mkdir()
+    datasets.Dataset.from_dict({"video": encoded}, features).to_parquet(tmp_path / "data" / "train.parquet")
+    assert len({item["seed"] for item in islice(stream(str(tmp_path / "data")), 12)}) == 12
+
+
+@pytest.mark.parametrize(("processes", "warned"), [(1, False), (3, False), (2, True)])
+def test_shards_that_cannot_be_shared_equally_are_a_warning(shards, processes, warned, caplog):
+    next(iter(stream(shards, processes=processes)))
+    assert ("3 shards cannot be shared equally by 2 loader workers" in caplog.text) == warned
 
 
 def test_many_broken_videos_end_the_stream(tmp_path):

@@ -1,5 +1,6 @@
 """Test the opening of shards and of datasets that are streamed."""
 
+import gzip
 import tarfile
 
 import datasets
@@ -85,13 +86,55 @@ def test_other_files_among_the_videos(tmp_path):
     (tmp_path / "crop_report.json").write_text("{}")
     with tarfile.open(tmp_path / "faces-0.tar", "a") as tar:
         tar.add(tmp_path / "crop_report.json", "crop_report.json")
-    with pytest.raises(ValueError, match=r"cannot be streamed: .*Pack the videos alone, see docs/pretraining\.md"):
+    with pytest.raises(
+        ValueError, match=r"cannot be streamed: .*faces-0\.tar must begin with videos alone, with one ending"
+    ):
         open_stream(str(tmp_path))
+
+
+def test_names_with_several_dots_and_a_second_column(tmp_path):
+    """WebDataset takes what follows the first dot for a kind of file, and would lose videos."""
+    (video,) = forge_shards(tmp_path, [1])
+    with tarfile.open(tmp_path / "faces-0.tar", "w") as tar:
+        for suffix in (".0.mp4", ".1.mp4"):
+            tar.add(video, f"id0/video{suffix}")
+    with pytest.raises(ValueError, match=r"several columns of videos, 0\.mp4, 1\.mp4, .*no dot but the one"):
+        open_stream(str(tmp_path))
+
+
+def test_brackets_in_a_path(tmp_path):
+    forge_shards(tmp_path / "a[1]", [2])
+    forge_shards(tmp_path / "a1", [5])
+    assert len(names(tmp_path / "a[1]")) == 2
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_first_shard_whose_damage_hides(tmp_path, compressed):
+    """A file that was reserved before it was copied ends with zeros."""
+    forge_shards(tmp_path / "shards", [3])
+    shard = tmp_path / "shards" / "faces-0.tar"
+    data = shard.read_bytes()
+    if compressed:
+        shard.unlink()
+        shard = shard.with_suffix(".tar.gz")
+        data = gzip.compress(data)
+        shard.write_bytes(data[: len(data) // 3])
+    else:
+        video = tmp_path / "large.mp4"
+        video.write_bytes(bytes(range(256)) * 16)
+        with tarfile.open(shard, "w") as tar:
+            tar.add(video, "large.mp4")
+        shard.write_bytes(shard.read_bytes()[:1024] + bytes(1024))
+    with pytest.raises(OSError, match=r"was cut short or is damaged: .*Copy the shards again"):
+        open_stream(str(tmp_path / "shards"))
 
 
 def test_rows_without_a_video():
     for row in ({VIDEO: None, "name": "a"}, {VIDEO: {"bytes": b"", "path": "a"}}):
-        with pytest.raises(VideoDecodeError, match=r"cannot decode a: the sample has no video"), video_file(row):
+        with (
+            pytest.raises(VideoDecodeError, match=r"cannot decode a: the sample has no video with the ending"),
+            video_file(row),
+        ):
             pass
     row = {VIDEO: {"bytes": None, "path": "missing.mp4"}}
     with pytest.raises(VideoDecodeError, match=r"missing\.mp4"), video_file(row):
