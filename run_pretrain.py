@@ -44,6 +44,11 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     model_args, data_args, pretrain_args, args = parse_arguments(ARGUMENTS, argv, DEFAULT_RECIPE)
     set_seed(args.seed)
     pretrain_args.check_stream(args)
+    # before the model, so that faulty data ends the run at once
+    if pretrain_args.stream is None:
+        rows = index_once(partial(load_au_dataset, **data_args.load_options()), args)["train"]
+    else:
+        stream = open_stream(pretrain_args.stream)
     model = model_args.build(
         AUVMAEForVideoPretraining,
         clip_length=data_args.clip_length,
@@ -61,11 +66,10 @@ def main(argv: list[str] | None = None) -> PretrainTrainer:
     }
     clips: ClipDataset | StreamedClips
     if pretrain_args.stream is None:
-        rows = index_once(partial(load_au_dataset, **data_args.load_options()), args)["train"]
         clips = ClipDataset(rows, backend=data_args.video_backend, with_labels=False, skip_broken=True, **loading)
     else:
         clips = StreamedClips(
-            open_stream(pretrain_args.stream),
+            stream,
             clip_length=config.clip_length,
             buffer=pretrain_args.stream_buffer,
             process=args.process_index,

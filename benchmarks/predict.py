@@ -53,6 +53,7 @@ from auvmae.faces import crop, detection
 from auvmae.faces.crop_files import crop_video
 from auvmae.inference import sources
 from auvmae.inference.runtimes.onnx_model import OnnxModel
+from auvmae.inference.runtimes.openvino_model import PRECISIONS
 from auvmae.knowledge.facs import DISFA_AUS
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
 from auvmae.processors import AUVMAEImageProcessor
@@ -212,10 +213,7 @@ def in_openvino(encoder: torch.nn.Module, states: torch.Tensor, dtype: torch.dty
             return self.encoder(tokens).last_hidden_state
 
     model = openvino.convert_model(Hidden().eval(), example_input=states, input=list(states.shape))
-    hints = {
-        "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
+    hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[dtype], "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     return partial(openvino.Core().compile_model(model, "CPU", hints).create_infer_request().infer, [states.numpy()])
 
 

@@ -12,14 +12,14 @@ import shutil
 import sys
 import tarfile
 import tempfile
-import time
-from collections.abc import Iterator
+from collections import deque
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
 from hardware import describe_machine
+from timing import seconds
 from torch.utils.data import DataLoader
 
 from auvmae import demo
@@ -45,19 +45,12 @@ def write(folder: Path, shards: int) -> None:
                 tar.add(video, video.name)
 
 
-def loaded(clips: Any) -> Iterator[Any]:
-    """Load batches of one clip in two workers."""
-    return iter(DataLoader(clips, 1, num_workers=WORKERS, collate_fn=ClipCollator()))
-
-
 def clips_per_second(clips: Any, count: int) -> float:
     """Time `count` clips, without the start of the workers and their first clips."""
-    batches = loaded(clips)
+    batches = iter(DataLoader(clips, 1, num_workers=WORKERS, collate_fn=ClipCollator()))
     for _ in range(2 * WORKERS):
         next(batches)
-    start = time.perf_counter()
-    found = sum(1 for _ in islice(batches, count))
-    return found / (time.perf_counter() - start)
+    return count / seconds(lambda: deque(islice(batches, count), maxlen=0))
 
 
 def main(shards: int = 4) -> None:
@@ -80,9 +73,7 @@ def main(shards: int = 4) -> None:
         for seen in (0, VIDEOS - 1):
             resumed = StreamedClips(stream, clip_length=CLIP_LENGTH, buffer=1, **options)
             resumed.seen_batches = seen
-            start = time.perf_counter()
-            next(iter(resumed))
-            waits.append(time.perf_counter() - start)
+            waits.append(seconds(lambda resumed=resumed: next(iter(resumed))))
     print("\n| clips from | clips per second, two workers |\n|---|---:|")
     for kind, rate in best.items():
         print(f"| {kind} | {rate:.1f} |")

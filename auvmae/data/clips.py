@@ -150,7 +150,8 @@ def pose_range(rows: datasets.DatasetDict) -> list[list[float]] | None:
     if not videos or not all(index_path(video).is_file() for video in videos):
         return None
     indexes = [read_index(video) for video in videos]
-    return usual_range(*(np.concatenate([getattr(index, name) for index in indexes]) for name in ("landmarks", "box")))
+    landmarks = np.concatenate([index.landmarks for index in indexes])
+    return usual_range(landmarks, np.concatenate([index.box for index in indexes]))
 
 
 def au_names(dataset: datasets.DatasetDict | datasets.Dataset) -> list[str]:

@@ -15,6 +15,7 @@ from transformers.trainer_utils import HubStrategy
 
 from ..configuration import LEVELS, AUVMAEConfig, Level
 from ..data.clips import au_names, video_labels
+from ..data.loading.streams import is_local
 from ..knowledge.intensity_losses import INTENSITY_LOSSES
 from ..knowledge.losses import KnowledgeGuidedLoss
 from ..modeling_auvmae import AUVMAEPreTrainedModel
@@ -373,6 +374,4 @@ class PretrainArguments:
 
         A name of the Hub is returned as it is.
         """
-        path = None if self.stream is None else Path(self.stream)
-        local = path is not None and (path.exists() or path.is_absolute() or path.suffix == ".tar")
-        return path.resolve().name if path is not None and local else self.stream
+        return Path(self.stream).resolve().name if self.stream is not None and is_local(self.stream) else self.stream

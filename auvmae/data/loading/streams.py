@@ -69,6 +69,11 @@ def open_stream(source: str) -> datasets.IterableDataset:
     return rows.rename_columns({old: new for old, new in named.items() if old != new})
 
 
+def is_local(source: str) -> bool:
+    """Tell whether a stream can only be local."""
+    return source.endswith(".tar") or not is_hub_name(source)
+
+
 def find_shards(source: str) -> list[Path]:
     """List the tar files of a folder or a pattern, sorted; none for a dataset.
 
@@ -78,7 +83,7 @@ def find_shards(source: str) -> list[Path]:
     if Path(source).is_dir():
         return sorted(Path(source).rglob("*.tar"))
     found = sorted(map(Path, glob.glob(source))) if source.endswith(".tar") else []
-    if not found and not is_hub_name(source):
+    if not found and is_local(source):
         raise ValueError(
             f"there are no shards {source}. Name a folder of .tar files, a pattern in quotes, or a dataset of the Hub "
             "as `owner/name`."

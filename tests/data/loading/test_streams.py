@@ -72,7 +72,7 @@ def test_a_shard_that_was_cut_short(tmp_path, end):
 
 
 def test_nothing_to_stream(tmp_path):
-    for missing in (tmp_path / "none-*.tar", tmp_path / "none", "shards"):
+    for missing in (tmp_path / "none-*.tar", tmp_path / "none", "shards", "none/faces-*.tar"):
         with pytest.raises(ValueError, match=r"there are no shards .*(none|shards)"):
             open_stream(str(missing))
     forge_shards(tmp_path, [2], suffix=".bin")
