@@ -29,7 +29,7 @@ from auvmae.runs.report import FoldReport
 from auvmae.runs.run_folder import save_run
 from auvmae.system.endings import EXPECTED, run_command
 from auvmae.training.finetuning import AUVMAETrainer, ClipPrediction, FrameAUMetrics
-from auvmae.training.partial_training import MergeLora, freeze_all_but
+from auvmae.training.regularisation.partial_training import MergeLora, freeze_all_but
 from auvmae.training.seen_subjects import trained_on
 from auvmae.training.thresholds import tune_thresholds
 from auvmae.training.trainer import train

@@ -12,8 +12,8 @@ from transformers.utils import logging
 
 from ..configuration import AUVMAEConfig
 from ..modeling_auvmae import AUVMAEForFrameAUClassification
-from ..training.drop_path import add_drop_path
-from ..training.partial_training import add_lora
+from ..training.regularisation.drop_path import add_drop_path
+from ..training.regularisation.partial_training import add_lora
 from ..weights import DEFAULT_MODEL
 from .arguments import ModelArguments
 

@@ -17,9 +17,9 @@ from ..evaluation.intensity_metrics import frame_intensities, intensity_scores
 from ..evaluation.metrics import au_metrics, frame_probs
 from ..knowledge.intensity_losses import INTENSITY_LOSSES, ranking_loss
 from ..knowledge.losses import KnowledgeGuidedLoss
-from .ema import EMATrainer
-from .layer_decay import LayerDecayTrainer
-from .partial_training import keep_frozen
+from .regularisation.ema import EMATrainer
+from .regularisation.layer_decay import LayerDecayTrainer
+from .regularisation.partial_training import keep_frozen
 from .trainer import ClipTrainer
 
 CRITERION_FILE = "criterion.safetensors"

@@ -31,7 +31,7 @@ from transformers.utils import logging
 from ..processors import AUVMAEImageProcessor
 from ..system.files import check_writable
 from ..system.hardware import keep_freed_memory
-from .clock import TrainingClock
+from .clock import Stopwatch, TrainingClock
 
 logger = logging.get_logger(__name__)
 
@@ -330,42 +330,3 @@ def _check_batch_size(args: TrainingArguments, checkpoint: str, state: TrainerSt
             f"--per_device_train_batch_size asks for {args.train_batch_size}. Resume with {before}, or choose "
             "another --output_dir."
         )
-
-
-class Stopwatch(TrainerCallback):
-    """Time the training steps, without evaluation, logging and saving in between."""
-
-    def __init__(self) -> None:
-        self._clips = 0
-        self._waited = self._spent = 0.0
-        self._started: float | None = None
-
-    def fetch(self, started: float, clips: int) -> None:
-        """Record that a step has fetched its batches.
-
-        Args:
-            started: Time at which the step began to wait for data, from `time.perf_counter`.
-            clips: Number of clips in the batches.
-        """
-        self._started = started
-        self._waited += time.perf_counter() - started
-        self._clips += clips
-
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        """Record the end of a step."""
-        if self._started is not None:
-            self._spent += time.perf_counter() - self._started
-            self._started = None
-
-    def pop(self) -> dict[str, float]:
-        """Return the speed since the last call, and reset the stopwatch.
-
-        Returns:
-            `clips_per_second`, and `data_wait`, the share of the time spent waiting for data, in [0, 1]. Empty if no
-            step was timed.
-        """
-        logs = {}
-        if self._spent:
-            logs = {"clips_per_second": self._clips / self._spent, "data_wait": self._waited / self._spent}
-        self._clips, self._waited, self._spent = 0, 0.0, 0.0
-        return logs

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.partial_training import freeze_all_but, keep_frozen
+from auvmae.training.regularisation.partial_training import freeze_all_but, keep_frozen
 
-from ..support.tiny import randomise, tiny_config
-from ..support.tiny_training import finetuner
+from ...support.tiny import randomise, tiny_config
+from ...support.tiny_training import finetuner
 
 STEM = {"patch_size": 4, "image_size": 20, "stem_channels": [4, 8], "stem_blocks": [0, 1], "weigh_positions": True}
 

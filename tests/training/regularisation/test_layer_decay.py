@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.layer_decay import layer_decay_groups
+from auvmae.training.regularisation.layer_decay import layer_decay_groups
 
-from ..support.tiny import tiny_config
-from ..support.tiny_training import finetuner
+from ...support.tiny import tiny_config
+from ...support.tiny_training import finetuner
 
 
 def expected_rates(model: AUVMAEForFrameAUClassification, rate: float, decay: float) -> dict[int, float]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ..modeling_auvmae import AUVMAEPreTrainedModel
+from ...modeling_auvmae import AUVMAEPreTrainedModel
 
 
 class DropPath(nn.Module):

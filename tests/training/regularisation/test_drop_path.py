@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.drop_path import DropPath, add_drop_path
+from auvmae.training.regularisation.drop_path import DropPath, add_drop_path
 
-from ..support.tiny import randomise, tiny_clip, tiny_config
+from ...support.tiny import randomise, tiny_clip, tiny_config
 
 
 def test_rows_are_dropped_whole_and_the_mean_stays() -> None:

@@ -6,9 +6,9 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.ema import EMA_FILE
+from auvmae.training.regularisation.ema import EMA_FILE
 
-from ..support.tiny_training import finetuner
+from ...support.tiny_training import finetuner
 
 DECAY = 0.7
 

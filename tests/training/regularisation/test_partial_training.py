@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from auvmae.modeling_auvmae import AUVMAEForFrameAUClassification
-from auvmae.training.partial_training import MergeLora, add_lora
+from auvmae.training.regularisation.partial_training import MergeLora, add_lora
 
-from ..support.tiny import tiny_clip, tiny_config
-from ..support.tiny_training import finetuner, losses_of
+from ...support.tiny import tiny_clip, tiny_config
+from ...support.tiny_training import finetuner, losses_of
 
 pytest.importorskip("peft", reason="the extra `lora` is missing")
 # peft 0.21 uses a name that transformers 5.23 deprecates

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from ..modeling_auvmae import AUVMAEForFrameAUClassification
+from ...modeling_auvmae import AUVMAEForFrameAUClassification
 
 TARGETS = ["query", "value"]
 """W_q and W_v, as in Sec. 7.1 of Hu et al., "LoRA" (2021)."""
