@@ -1,7 +1,9 @@
 """Choose the device, the data type and the memory allocation of a model."""
 
 import ctypes
+import platform
 import sys
+from pathlib import Path
 
 import torch
 
@@ -65,6 +67,12 @@ def check_cpu_dtype(dtype: torch.dtype) -> None:
     """
     if dtype == torch.bfloat16 and not cpu_has_bfloat16():
         raise ValueError("this processor lacks bfloat16 (AVX512_BF16 or AMX): pass --dtype float32")
+
+
+def cpu_is_amd() -> bool:
+    """Check whether AMD made the CPU, as Linux and Windows tell it."""
+    described = Path("/proc/cpuinfo")
+    return "AuthenticAMD" in (described.read_text() if described.is_file() else platform.processor())
 
 
 def cpu_has_int8() -> bool:

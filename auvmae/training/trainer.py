@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from ..processors import AUVMAEImageProcessor
 from ..system.files import check_writable
 from ..system.hardware import keep_freed_memory
 from .clock import Stopwatch, TrainingClock
+from .onednn_linear import fast_linear
 
 logger = logging.get_logger(__name__)
 
@@ -155,6 +157,13 @@ class ClipTrainer(Trainer):
         pixel_values = processor.normalize_frames(inputs.pop("frames"))
         # With --bf16_full_eval or --fp16_full_eval, the model was cast.
         return {"pixel_values": pixel_values.to(cast(PreTrainedModel, self.model).dtype), **inputs}
+
+    def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Compute the gradients of a batch, with `fast_linear` where it works."""
+        # the backward pass of gradient checkpointing computes layers again, outside the context
+        again = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+        with nullcontext() if again or self.args.torch_compile else fast_linear(self.args.device):
+            return super().training_step(model, *args, **kwargs)
 
     def compute_loss(
         self,

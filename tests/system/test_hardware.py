@@ -1,10 +1,13 @@
 """Freed memory stays in the process, as measured by its page faults."""
 
 import platform
+import shutil
 import subprocess
 import sys
 
 import pytest
+
+from auvmae.system.hardware import cpu_is_amd
 
 PROGRAM = """
 import resource, sys
@@ -36,3 +39,9 @@ def test_memory_is_handed_out_again_and_again_only_if_it_is_not_kept():
     assert faults["leave"] > 5
     # not zero: small objects may occupy the place of a large block, which then needs new pages
     assert faults["keep"] < faults["leave"] / 4
+
+
+@pytest.mark.skipif(shutil.which("lscpu") is None, reason="needs lscpu")
+def test_the_maker_of_the_processor_is_that_of_lscpu():
+    described = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
+    assert cpu_is_amd() == ("AuthenticAMD" in described)
