@@ -7,6 +7,9 @@ break-even is the number of frames after which compiling has paid for itself. A 
 and v of a window in the encoder, one by one and as one product, and their share of the encoder's time.
 """
 
+import auvmae  # noqa: F401  before torch, whose threads then wait as in `auvmae predict`
+
+# isort: split
 import statistics
 from collections.abc import Callable
 from typing import Any

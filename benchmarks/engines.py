@@ -11,6 +11,9 @@ by half. Probabilities are compared with those of torch in float32.
 `auto` follows this table: see `fastest_engine`.
 """
 
+import auvmae  # noqa: F401  before torch, whose threads then wait as in `auvmae predict`
+
+# isort: split
 import sys
 import tempfile
 import time

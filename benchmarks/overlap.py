@@ -12,6 +12,9 @@ at the median and on average. Frames per second are those of the model alone, wi
 With `--tree`, the second table has the scores on the rendered portraits of a test fold. They are no scores on faces.
 """
 
+import auvmae  # noqa: F401  before torch, whose threads then wait as in `auvmae predict`
+
+# isort: split
 import argparse
 import time
 from collections.abc import Iterator

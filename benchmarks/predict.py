@@ -23,6 +23,9 @@ Transformers. marlin-pytorch and Py-Feat were not run: they need torchvision, wh
 and download their weights.
 """
 
+import auvmae  # noqa: F401  before torch, whose threads then wait as in `auvmae predict`
+
+# isort: split
 import argparse
 import itertools
 import multiprocessing
