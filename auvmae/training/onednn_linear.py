@@ -1,4 +1,4 @@
-"""Multiply matrices with oneDNN in training, where MKL is slow.
+"""Compute linear layers with oneDNN in training, where MKL is slow.
 
 PyTorch multiplies float32 matrices with Intel's MKL. On AMD processors, oneDNN, which is part of PyTorch, takes up to a
 quarter less time for the matrices of a vision transformer (`benchmarks/pretrain.py`).
@@ -20,10 +20,10 @@ MIN_PRODUCT = 2**20
 
 
 def fast_linear(device: torch.device) -> AbstractContextManager[Any]:
-    """Return a context in which linear layers take the faster library, for their gradients too.
+    """Return a context in which linear layers use the faster library.
 
-    It changes nothing on GPUs, on processors of other makers, and in other data types than float32. Results differ in
-    rounding only, and are the same in each run. Gradients cannot be differentiated again.
+    Gradients are included. It changes nothing on GPUs, processors of other makers, and other data types than float32.
+    Results differ in rounding only, and are the same in each run. Gradients cannot be differentiated again.
     """
     fits = device.type == "cpu" and cpu_is_amd() and torch.backends.mkl.is_available()
     return OneDNNLinear() if fits and hasattr(torch.ops.mkldnn, "_linear_pointwise") else nullcontext()
