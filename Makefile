@@ -64,12 +64,16 @@ portrait-model: $(VENV)/.run ## train the packaged model again, from PORTRAITS, 
 	$(BIN)/python run_pretrain.py recipes/pretrain_portraits.yaml --portraits_dir $(PORTRAITS) --rig_dir $(RIG)
 	$(BIN)/python run_finetune.py recipes/portraits.yaml --portraits_dir $(PORTRAITS) --rig_dir $(RIG)
 	$(BIN)/python benchmarks/real_faces.py $(CLIPS) --checkpoint outputs/portraits --channels $(CHANNELS) \
+		--split develop --json outputs/portraits/develop.json
+	$(BIN)/python benchmarks/real_thresholds.py outputs/portraits outputs/portraits/develop.json \
+		-o outputs/portraits_real --relative AU4
+	$(BIN)/python benchmarks/real_faces.py $(CLIPS) --checkpoint outputs/portraits_real --channels $(CHANNELS) \
 		--split report --portraits $(PORTRAITS) --portrait_list benchmarks/neutral_portraits.txt \
-		--json outputs/portraits/real_faces.json
-	$(BIN)/python benchmarks/sides.py $(CLIPS) --checkpoint outputs/portraits --channels $(CHANNELS) \
-		--json outputs/portraits/sides.json
-	$(BIN)/python benchmarks/package_portrait_model.py outputs/portraits outputs/portraits/real_faces.json \
-		outputs/portraits/sides.json -o auvmae/portrait_model
+		--json outputs/portraits_real/real_faces.json
+	$(BIN)/python benchmarks/sides.py $(CLIPS) --checkpoint outputs/portraits_real --channels $(CHANNELS) \
+		--json outputs/portraits_real/sides.json
+	$(BIN)/python benchmarks/package_portrait_model.py outputs/portraits_real outputs/portraits_real/real_faces.json \
+		outputs/portraits_real/sides.json -o auvmae/portrait_model
 
 quality: $(VENV)/.dev ## run ruff and mypy (what pre-commit runs)
 	$(BIN)/ruff check .

@@ -46,6 +46,7 @@ LATER = {
     "au_checks",
     "stored_positions",
     "pose_range",
+    "relative_aus",
 }
 """Fields that older checkpoints do not have; their weights say the same, so that a loss of one is noticed."""
 
@@ -100,6 +101,8 @@ class AUVMAEConfig(VideoMAEConfig):
             logits. All are 0.5 by default.
         au_checks (`dict[str, str]`, *optional*): Outcome of the check of each action unit on real faces, in `CHECKS`.
             `AUDetector` leaves out those that failed. By default, nothing is known.
+        relative_aus (`list[str]`, *optional*): Action units that look different in every neutral face. `AUDetector`
+            gives them relative to the face's own baseline, see `inference.people.running_baseline`. None by default.
         pose_range (`list[list[float]]`, *optional*): Lowest and highest pitch and yaw of the head in the training data,
             `[[pitch, pitch], [yaw, yaw]]` in radians, see `faces.pose`. By default, nothing is known.
         stem_channels (`list[int]`, *optional*): Channels of a convolutional first stage that takes the place of
@@ -136,6 +139,7 @@ class AUVMAEConfig(VideoMAEConfig):
     image_std: list[float] = field(default_factory=lambda: list(IMAGENET_DEFAULT_STD))
     thresholds: list[float] | None = None
     au_checks: dict[str, str] | None = None
+    relative_aus: list[str] | None = None
     pose_range: list[list[float]] | None = None
     stem_channels: list[int] | None = None
     stem_blocks: list[int] | None = None
@@ -300,6 +304,14 @@ class AUVMAEConfig(VideoMAEConfig):
             raise ValueError(
                 f"au_checks must give one of {', '.join(CHECKS)} for each action unit ({', '.join(self.au_names)}), "
                 f"found {checks}."
+            )
+
+    def validate_relative_aus(self) -> None:
+        """Check that `relative_aus` names action units of the model."""
+        if not {*(self.relative_aus or [])} <= {*self.au_names}:
+            raise ValueError(
+                f"relative_aus must name action units of the model ({', '.join(self.au_names)}), found "
+                f"{self.relative_aus}."
             )
 
     def validate_pose_range(self) -> None:

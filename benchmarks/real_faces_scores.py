@@ -15,6 +15,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from auvmae.evaluation.metrics import au_counts, f1_from_counts
 from auvmae.evaluation.ranking_metrics import roc_auc
 from auvmae.knowledge.facs import NOT_CODED
+from auvmae.training.thresholds import best_thresholds
 
 CHANNELS: dict[str, tuple[str, ...]] = {
     "AU1": ("browInnerUp",),
@@ -205,8 +206,9 @@ def compare_with_codes(
 
     Returns:
         For every coded action unit: `au`; `kappa` between the passes; and on the frames on which they agree, `present`
-        and `absent`, the numbers of frames, `auc` of the score, `auc_channel` of the channel, and `f1` at the
-        threshold. Then the number of coded frames that were left out because there is no face.
+        and `absent`, the numbers of frames, `auc` of the score, `auc_channel` of the channel, `f1` at the threshold,
+        and `best_threshold`, the one with the highest F1. Then the number of coded frames that were left out because
+        there is no face.
 
     Raises:
         ValueError: If a coded frame does not exist.
@@ -222,6 +224,7 @@ def compare_with_codes(
     channel = channels.reindex(columns=aus).fillna(0).loc[used].to_numpy()
     found = scores.loc[used, aus].to_numpy()
     ours, theirs = roc_auc(found, truth), roc_auc(channel, truth)
+    best = best_thresholds(found, truth)
     f1 = f1_from_counts(au_counts(present.loc[used, aus].to_numpy(), truth), undefined=np.nan)
     rows = [
         {
@@ -232,6 +235,7 @@ def compare_with_codes(
             "auc": float(ours[number]),
             "auc_channel": float(theirs[number]) if au in channels else np.nan,
             "f1": float(f1[number]),
+            "best_threshold": float(best[number]),
         }
         for number, au in enumerate(aus)
     ]

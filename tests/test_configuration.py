@@ -39,6 +39,10 @@ def test_a_round_trip_keeps_everything(tmp_path):
         ({"thresholds": [0.5, 0.5, 1.0]}, r"in \(0, 1\)"),
         ({"au_checks": {"AU1": "passed"}}, r"au_checks must give one of passed, failed, none for each action unit"),
         ({"au_checks": {"AU1": "passed", "AU2": "good", "AU12": "none"}}, "found .*good"),
+        (
+            {"relative_aus": ["AU1", "AU4"]},
+            r"relative_aus must name .* of the model \(AU1, AU2, AU12\), found",
+        ),
         ({"image_size": 25}, r"image_size \(25\) must be a multiple of patch_size \(10\)"),
     ],
 )

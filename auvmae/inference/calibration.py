@@ -133,9 +133,9 @@ def baseline_shift(
         thresholds: N probabilities.
         quantile: Quantile of the logits that is the baseline; None for their mean.
     """
-    logits = _logit(probs)
+    logits = logit(probs)
     baseline = logits.mean(axis=0) if quantile is None else np.quantile(logits, quantile, axis=0)
-    return np.maximum(baseline - (_logit(np.asarray(thresholds)) - REST), 0.0)
+    return np.maximum(baseline - (logit(np.asarray(thresholds)) - REST), 0.0)
 
 
 def parse_neutral(text: str) -> Calibration:
@@ -168,11 +168,15 @@ def shift_probs(probs: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArr
     >>> shift_probs(np.array([[0.5, 0.123456]]), np.array([2.944439, 0.0])).tolist()
     [[0.05, 0.123456]]
     """
-    lowered = 1 / (1 + np.exp(shift - _logit(probs)))
+    lowered = 1 / (1 + np.exp(shift - logit(probs)))
     return np.where(shift > 0, np.round(lowered, 6), probs)
 
 
-def _logit(probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    # probabilities have six places: clip 0 and 1 by half of the last place
+def logit(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the logits of probabilities with six places.
+
+    Those of 0 and 1 are finite.
+    """
+    # clip by half of the last place
     probs = np.clip(probs, 5e-7, 1 - 5e-7)
     return np.log(probs / (1 - probs))

@@ -30,6 +30,7 @@ from ..video.selection import FrameSelection
 from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
 from .calibration import Calibration
 from .options import check_names, check_processor, check_thresholds, check_whole, read_level, read_recipe
+from .people.running_baseline import RunningBaseline
 from .prediction import AUPrediction
 from .runtimes.engines import RUNTIMES, open_exported, run_in
 from .sources import Source, iter_cropped, keep_largest, open_frames
@@ -143,6 +144,7 @@ class AUDetector:
         names = config.au_names
         self._columns = [i for i, name in enumerate(names) if all_aus or self.au_checks.get(name) != "failed"]
         self.au_names: list[str] = [names[column] for column in self._columns]
+        self.relative_aus = [name for name in self.au_names if name in (config.relative_aus or [])]
         if threshold is None:
             threshold = [config.au_thresholds[column] for column in self._columns]
         self.thresholds = check_thresholds(threshold, len(self.au_names))
@@ -297,7 +299,11 @@ class AUDetector:
             crops = self._crop_in_parallel(source, faults, min(torch.get_num_threads(), MOST_THREADS))
         if self.max_faces is not None:
             crops = keep_largest(crops, self.max_faces)
-        return self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
+        rows = self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
+        own = self.model.config.au_thresholds
+        columns = [self.au_names.index(name) for name in self.relative_aus]
+        baseline = RunningBaseline(columns, [own[self._columns[column]] for column in columns], self.every_face)
+        return baseline.apply(rows)
 
     def _crop_in_parallel(self, source: Source, faults: Faults | None, threads: int) -> Iterator[CroppedFrame]:
         with ParallelDetector(partial(load_detector, self.recipe.detector, self.recipe.min_face), threads) as detector:
@@ -306,10 +312,10 @@ class AUDetector:
     def _selected(self, source: Source, faults: Faults | None) -> Iterator[Frame]:
         return self.selection.select(open_frames(source, faults), lambda frame: frame[1])
 
-    def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Iterator[Row]:
+    def _blend(self, crops: Iterable[CroppedFrame], batch_size: int) -> Generator[Row, None, None]:
         return blend_windows(crops, self._predict, self.window_length, self.clip_stride, batch_size)
 
-    def _blend_ahead(self, crops: Generator[CroppedFrame, None, None]) -> Iterator[Row]:
+    def _blend_ahead(self, crops: Generator[CroppedFrame, None, None]) -> Generator[Row, None, None]:
         # closed here, not by the garbage collector: the traceback of a failed model would keep it alive
         with closing(read_ahead(crops, self.batch_size * self.clip_stride)) as ahead:
             yield from self._blend(ahead, self.batch_size)
@@ -353,6 +359,7 @@ class AUDetector:
             "thresholds": self.thresholds,
             "au_checks": {name: self.au_checks.get(name, "none") for name in self.au_names},
             "side_checks": self.side_checks if self.sides else None,
+            "relative_aus": self.relative_aus,
             "pose_range": self.model.config.pose_range,
             "sampling_rate": self.sampling_rate,
             "mask_ratio": self.mask_ratio,

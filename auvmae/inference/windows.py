@@ -9,7 +9,7 @@ no other window needs padding.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -53,7 +53,7 @@ def blend_windows(
     length: int,
     stride: int,
     batch_size: int,
-) -> Iterator[tuple[CroppedFrame, NDArray[np.float64] | None]]:
+) -> Generator[tuple[CroppedFrame, NDArray[np.float64] | None], None, None]:
     """Predict face crops in overlapping windows, and average them per frame.
 
     Up to rounding in `predict`, the results do not depend on `batch_size`. The output is at most

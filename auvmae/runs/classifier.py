@@ -111,14 +111,16 @@ def _load_classifier(
             f"{', '.join(name for name in names if name not in own)}. Train it on such data"
             + (f", or score only the common AUs: --aus {common}" if common else ".")
         )
-    thresholds = checks = side_checks = None  # those of other weights
+    thresholds = checks = side_checks = relative = None  # those of other weights
     if config and config.thresholds and not do_train:
         thresholds = [config.thresholds[own.index(name)] for name in names]
     if config and config.au_checks and not do_train:
         checks = {name: config.au_checks[name] for name in names}
     if config and config.side_checks and not do_train:
         side_checks = {name: outcome for name, outcome in config.side_checks.items() if name in names}
-    fields |= {"thresholds": thresholds, "au_checks": checks, "side_checks": side_checks}
+    if config and config.relative_aus and not do_train:
+        relative = [name for name in names if name in config.relative_aus]
+    fields |= {"thresholds": thresholds, "au_checks": checks, "side_checks": side_checks, "relative_aus": relative}
     if own == names:
         return cast(AUVMAEForFrameAUClassification, model_args.build(AUVMAEForFrameAUClassification, **fields))
 

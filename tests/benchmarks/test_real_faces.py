@@ -123,6 +123,7 @@ def test_codes_count_where_both_passes_agree(scoring, channel_file, tmp_path):
     assert smile["auc"] == pytest.approx((3 + 0 + 0.5 * 2) / 6)  # 0.9 beats all; 0.0 loses to 0.6 and ties twice
     assert smile["auc_channel"] == 1
     assert smile["f1"] == 0.5  # one of each: hit, false alarm, miss
+    assert smile["best_threshold"] == 0.75  # between 0.9 and 0.6, with an F1 of 2/3
     # seven frames that both code: six agree; (4/7)(3/7) + (3/7)(4/7) would be expected by chance
     chance = (4 * 3 + 3 * 4) / 49
     assert smile["kappa"] == pytest.approx((6 / 7 - chance) / (1 - chance))

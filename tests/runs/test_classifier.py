@@ -45,11 +45,16 @@ def test_given_thresholds_go_over_those_of_the_checkpoint(path):
 
 def test_outcomes_of_checks_belong_to_the_weights_that_were_checked(path):
     checked = AUVMAEForFrameAUClassification.from_pretrained(
-        path, au_checks={"AU1": "passed", "AU2": "failed", "AU12": "none"}, side_checks={"AU1": "none", "AU2": "passed"}
+        path,
+        au_checks={"AU1": "passed", "AU2": "failed", "AU12": "none"},
+        side_checks={"AU1": "none", "AU2": "passed"},
+        relative_aus=["AU1", "AU12"],
     )
     checked.save_pretrained(path)
     assert start(path, ["AU12", "AU2"]).config.au_checks == {"AU2": "failed", "AU12": "none"}
     assert start(path, ["AU12", "AU2"]).config.side_checks == {"AU2": "passed"}
+    assert start(path, ["AU12", "AU2"]).config.relative_aus == ["AU12"]
+    assert start(path, OWN, do_train=True).config.relative_aus is None
     assert start(path, ["AU12", "AU2", "AU1"], do_train=True).config.au_checks is None
     assert start(path, OWN, do_train=True).config.side_checks is None
     assert start(path, OWN, do_train=True).config.au_checks is None
