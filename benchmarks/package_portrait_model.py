@@ -57,8 +57,11 @@ def judge_channels(channels: dict[str, Any] | None, least: float) -> str:
     return "passed" if channels["spearman"] >= least else "failed"
 
 
-def table(scores: dict[str, Any], checks: dict[str, str]) -> str:
-    """Tabulate the checks and their outcomes, as in the card."""
+def table(scores: dict[str, Any], checks: dict[str, str], relative: list[str]) -> str:
+    """Tabulate the checks and their outcomes, as in the card.
+
+    A photograph says nothing of action units that are relative to the face.
+    """
     heads = ["AU", "frames: present, absent", "kappa", "AUC", "AUC, MediaPipe", "F1", "videos", "Spearman", "neutral"]
     lines = [[*heads, "outcome"]]
     found = {name: {row["au"]: row for row in scores.get(name, [])} for name in ("codes", "channels", "neutral")}
@@ -68,7 +71,8 @@ def table(scores: dict[str, Any], checks: dict[str, str]) -> str:
         if not codes.get("present"):
             values = [None] * len(values)
         cells = [au.removeprefix("AU"), f"{codes['present']}, {codes['absent']}" if codes else "-", *map(_cell, values)]
-        cells += [str(channels.get("videos") or "-"), _cell(channels.get("spearman")), _cell(neutral.get("detected"))]
+        detected = None if au in relative else neutral.get("detected")
+        cells += [str(channels.get("videos") or "-"), _cell(channels.get("spearman")), _cell(detected)]
         lines.append([*cells, OUTCOMES[outcome]])
     first, *rows = (f"| {' | '.join(line)} |" for line in lines)
     return "\n".join([first, f"|---{'|---:' * (len(heads) - 1)}|---|", *rows])
@@ -103,7 +107,7 @@ def main() -> None:
     for code in options.output.glob("*.py"):  # the installed package is their code
         code.unlink()
     shutil.copy(CARD, options.output / "README.md")
-    print(table(scores, model.config.au_checks))
+    print(table(scores, model.config.au_checks, model.config.relative_aus or []))
 
 
 if __name__ == "__main__":

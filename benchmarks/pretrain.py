@@ -5,7 +5,7 @@ ViT-B on 16 frames with mask ratio 0.9.
     python benchmarks/pretrain.py [FOLDER_OF_VIDEOS]
 
 A step is the forward and backward pass of one clip, in a process that keeps freed memory like run_pretrain.py. Our
-variants run with `fast_linear`, as in run_pretrain.py; it changes something on AMD processors in fp32 only. "ours, MKL"
+variants run with `fast_linear`, as in run_pretrain.py; it has an effect only on AMD processors in fp32. "ours, MKL"
 runs without it. Rounds alternate between the variants, back and forth, in fp32 and in bf16 autocast. Times are medians
 over the rounds. The ratio to stock is the median of the rounds' ratios, which is robust to a machine that slows down
 for a while. Hooks time the parts in the same rounds. "rest" is the rest of the forward pass: targets, loss and, for

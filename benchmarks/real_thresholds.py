@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--relative", nargs="+", default=[], metavar="AU", help="action units relative to the face")
     options = parser.parse_args()
     scores = json.loads(options.scores.read_text())
+    if scores["score"] != "probability":
+        parser.error(f"{options.scores} scores intensities; run real_faces.py with --score probability")
     if scores["split"] != "develop":
         parser.error(f"{options.scores} scores the split {scores['split']!r}; run real_faces.py with --split develop")
     model = AUVMAEForFrameAUClassification.from_pretrained(options.run, dtype=torch.float32)

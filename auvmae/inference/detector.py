@@ -68,7 +68,8 @@ class AUDetector:
             every frame at two positions of a window.
         batch_size: Windows per forward pass; it does not change the results.
         threshold: Lowest probability at which an action unit counts as present, in (0, 1): one for all or one for each.
-            The default is the checkpoint's (`config.au_thresholds`).
+            The default is the checkpoint's (`config.au_thresholds`). The probabilities of `config.relative_aus` count
+            from a resting face, 1 logit below the checkpoint's threshold.
         every_face: Give rows for all faces of a frame, instead of the one that the recipe chooses.
         max_faces: With `every_face`, give rows for this many of the largest faces of a frame; by default for all.
         all_aus: Also give the action units that failed their check on real faces (`config.au_checks`).
@@ -144,7 +145,11 @@ class AUDetector:
         names = config.au_names
         self._columns = [i for i, name in enumerate(names) if all_aus or self.au_checks.get(name) != "failed"]
         self.au_names: list[str] = [names[column] for column in self._columns]
-        self.relative_aus = [name for name in self.au_names if name in (config.relative_aus or [])]
+        self._relative = {  # thresholds of the model, by the columns of the rows
+            column: config.au_thresholds[number]
+            for column, number in enumerate(self._columns)
+            if names[number] in (config.relative_aus or [])
+        }
         if threshold is None:
             threshold = [config.au_thresholds[column] for column in self._columns]
         self.thresholds = check_thresholds(threshold, len(self.au_names))
@@ -300,10 +305,7 @@ class AUDetector:
         if self.max_faces is not None:
             crops = keep_largest(crops, self.max_faces)
         rows = self._blend(self._resized(crops), 1) if live else self._blend_ahead(self._resized(crops))
-        own = self.model.config.au_thresholds
-        columns = [self.au_names.index(name) for name in self.relative_aus]
-        baseline = RunningBaseline(columns, [own[self._columns[column]] for column in columns], self.every_face)
-        return baseline.apply(rows)
+        return RunningBaseline(self._relative, self.every_face).apply(rows)
 
     def _crop_in_parallel(self, source: Source, faults: Faults | None, threads: int) -> Iterator[CroppedFrame]:
         with ParallelDetector(partial(load_detector, self.recipe.detector, self.recipe.min_face), threads) as detector:
@@ -359,7 +361,7 @@ class AUDetector:
             "thresholds": self.thresholds,
             "au_checks": {name: self.au_checks.get(name, "none") for name in self.au_names},
             "side_checks": self.side_checks if self.sides else None,
-            "relative_aus": self.relative_aus,
+            "relative_aus": RunningBaseline(self._relative, self.every_face).to_dict(self.au_names),
             "pose_range": self.model.config.pose_range,
             "sampling_rate": self.sampling_rate,
             "mask_ratio": self.mask_ratio,

@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -69,8 +70,9 @@ def check_cpu_dtype(dtype: torch.dtype) -> None:
         raise ValueError("this processor lacks bfloat16 (AVX512_BF16 or AMX): pass --dtype float32")
 
 
+@cache
 def cpu_is_amd() -> bool:
-    """Check whether AMD made the CPU, as Linux and Windows tell it."""
+    """Check whether AMD made the CPU, according to Linux or Windows."""
     described = Path("/proc/cpuinfo")
     return "AuthenticAMD" in (described.read_text() if described.is_file() else platform.processor())
 

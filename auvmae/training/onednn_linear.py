@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -23,10 +24,25 @@ def fast_linear(device: torch.device) -> AbstractContextManager[Any]:
     """Return a context in which linear layers use the faster library.
 
     Gradients are included. It changes nothing on GPUs, processors of other makers, and other data types than float32.
-    Results differ in rounding only, and are the same in each run. Gradients cannot be differentiated again.
+    Results differ only by rounding, and are the same in each run. Gradients cannot be differentiated again.
     """
     fits = device.type == "cpu" and cpu_is_amd() and torch.backends.mkl.is_available()
     return OneDNNLinear() if fits and hasattr(torch.ops.mkldnn, "_linear_pointwise") else nullcontext()
+
+
+def suits_fast_linear(model: nn.Module) -> bool:
+    """Check whether a model may be trained in the context of `fast_linear`.
+
+    Compiled models may not, and neither may those with gradient checkpointing. It computes layers again in the backward
+    pass, outside of the context, and expects the same tensors.
+    """
+    return not any(
+        getattr(module, "gradient_checkpointing", False)
+        or hasattr(module, "_checkpoint_wrapped_module")
+        or hasattr(module, "_orig_mod")
+        or module._compiled_call_impl is not None
+        for module in model.modules()
+    )
 
 
 class OneDNNLinear(TorchFunctionMode):

@@ -33,7 +33,7 @@ from ..processors import AUVMAEImageProcessor
 from ..system.files import check_writable
 from ..system.hardware import keep_freed_memory
 from .clock import Stopwatch, TrainingClock
-from .onednn_linear import fast_linear
+from .onednn_linear import fast_linear, suits_fast_linear
 
 logger = logging.get_logger(__name__)
 
@@ -160,9 +160,7 @@ class ClipTrainer(Trainer):
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Compute the gradients of a batch, with `fast_linear` where it works."""
-        # the backward pass of gradient checkpointing computes layers again, outside the context
-        again = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
-        with nullcontext() if again or self.args.torch_compile else fast_linear(self.args.device):
+        with fast_linear(self.args.device) if suits_fast_linear(model) else nullcontext():
             return super().training_step(model, *args, **kwargs)
 
     def compute_loss(

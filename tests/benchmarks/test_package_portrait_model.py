@@ -41,7 +41,8 @@ def test_codes_come_before_channels(script, scores):
 
 
 def test_the_package_holds_the_model_and_its_checks(script, scores, tmp_path, monkeypatch, capsys):
-    run = save_checkpoint(tmp_path / "run")
+    run = save_checkpoint(tmp_path / "run", relative_aus=["AU2"])
+    scores["neutral"].append({"au": "AU2", "detected": 0.0})
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     (tmp_path / "sides.json").write_text(json.dumps({"channels": SIDES}))
     arguments = [
@@ -55,6 +56,7 @@ def test_the_package_holds_the_model_and_its_checks(script, scores, tmp_path, mo
     model = AUVMAEForFrameAUClassification.from_pretrained(tmp_path / "out")
     assert model.config.au_checks == {"AU1": "passed", "AU2": "failed", "AU12": "none"}
     assert model.config.side_checks == {"AU1": "none", "AU2": "failed", "AU12": "passed"}
+    assert model.config.relative_aus == ["AU2"]
     assert model.dtype.itemsize == 2
     printed = capsys.readouterr().out
     assert "| 1 | 15, 90 | 0.90 | 0.90 | 0.80 | 0.70 | 4 | 0.10 | 0.25 | passed |" in printed
@@ -65,3 +67,4 @@ def test_the_package_holds_the_model_and_its_checks(script, scores, tmp_path, mo
     with pytest.raises(SystemExit):
         script("package_portrait_model").main()
     assert "run real_faces.py with --split report" in capsys.readouterr().err
+    assert "| 2 | 14, 90 | 0.90 | 0.20 | 0.80 | 0.70 | 2 | 0.49 | - | failed |" in printed.replace("**", "")

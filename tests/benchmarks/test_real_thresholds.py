@@ -18,8 +18,8 @@ CODES = [
 
 @pytest.fixture
 def adapt(script, tmp_path, monkeypatch):
-    def run(source, split="develop"):
-        (tmp_path / "scores.json").write_text(json.dumps({"split": split, "codes": CODES}))
+    def run(source, split="develop", score="probability"):
+        (tmp_path / "scores.json").write_text(json.dumps({"split": split, "score": score, "codes": CODES}))
         flags = [str(source), str(tmp_path / "scores.json"), "-o", str(tmp_path / "out"), "--relative", "AU12"]
         monkeypatch.setattr(sys, "argv", ["real_thresholds.py", *flags])
         script("real_thresholds").main()
@@ -47,3 +47,6 @@ def test_a_model_is_adapted_once_and_not_by_the_clips_to_report_on(adapt, tmp_pa
     with pytest.raises(SystemExit):
         adapt(run, split="report")
     assert "run real_faces.py with --split develop" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        adapt(run, score="intensity")
+    assert "scores intensities" in capsys.readouterr().err

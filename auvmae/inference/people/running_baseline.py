@@ -5,9 +5,12 @@ normalises such action units by the person's median (Baltrusaitis, Mahmoud and R
 this module needs no whole recording, so that live streams and files get the same values.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
+from heapq import heappop, heappush, heappushpop
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,32 +23,31 @@ Rows = Generator[tuple[CroppedFrame, NDArray[np.float64] | None], None, None]
 QUANTILE = 0.2
 """Quantile of the logits so far that is the baseline, chosen on real clips for development (docs/real-faces.md)."""
 
-STEP = 0.01
-"""Width of the bins that logits are counted in. No value is held, so memory does not grow with a recording."""
-
-LIMIT = 15.0
-"""Larger than any logit of a probability with six places."""
-
 
 class RunningBaseline:
     """Make the probabilities of some action units relative to the face's own.
 
     The baseline of a frame is a low quantile of the logits of the face up to this frame. The result is the logit minus
     the baseline, moved so that a face at its baseline lies `REST` logits below the threshold. The first frame of a face
-    is therefore at its baseline, whatever it shows.
+    is therefore at its baseline, whatever it shows. About 32 bytes are kept per frame and action unit.
 
     Args:
-        columns: Numbers of these action units.
-        thresholds: Their thresholds in the model.
+        thresholds: Thresholds of these action units in the model, by their columns.
         per_face: Keep a baseline for each track. Otherwise the recording has one, as it shows one person.
     """
 
-    def __init__(self, columns: Sequence[int], thresholds: Sequence[float], per_face: bool) -> None:
-        self.columns, self.per_face = list(columns), per_face
-        self.neutral = logit(np.asarray(thresholds, float)) - REST
-        self._counts: dict[int, NDArray[np.int64]] = defaultdict(
-            lambda: np.zeros((len(self.columns), round(2 * LIMIT / STEP)), np.int64)
-        )
+    def __init__(self, thresholds: dict[int, float], per_face: bool) -> None:
+        self.thresholds, self.per_face = thresholds, per_face
+        resting = logit(np.array([*thresholds.values()])) - REST
+        self._resting = dict(zip(thresholds, resting.tolist(), strict=True))
+        self._quantiles: defaultdict[tuple[int, int], RunningQuantile] = defaultdict(RunningQuantile)
+
+    def to_dict(self, names: list[str]) -> dict[str, Any]:
+        """Describe the baseline in JSON types, by the names of all columns."""
+        return {
+            names[column]: {"threshold": threshold, "quantile": QUANTILE, "rest": REST}
+            for column, threshold in self.thresholds.items()
+        }
 
     def apply(self, rows: Rows) -> Rows:
         """Replace probabilities in a stream of values (K, N), where they come first."""
@@ -54,15 +56,30 @@ class RunningBaseline:
                 if cropped.face is not None and values is not None:
                     values = values.copy()
                     track = cropped.face.track if self.per_face else 0
-                    values[0, self.columns] = self._relative(track, values[0, self.columns])
+                    # Paper: Sec. 3.3 takes probabilities as they are, whoever shows them
+                    logits = logit(values[0])
+                    for column, resting in self._resting.items():
+                        own = float(logits[column])
+                        above = own - self._quantiles[track, column].add(own)
+                        values[0, column] = 1 / (1 + math.exp(-(resting + above)))
                 yield cropped, values
 
-    # Paper: Sec. 3.3 takes probabilities as they are, whoever shows them
-    def _relative(self, track: int, probs: NDArray[np.float64]) -> NDArray[np.float64]:
-        logits, counts = logit(probs), self._counts[track]
-        bins = ((logits + LIMIT) / STEP).astype(int)
-        counts[np.arange(len(bins)), bins] += 1
-        cumulative = counts.cumsum(axis=1)
-        lowest = (cumulative >= QUANTILE * cumulative[:, -1:]).argmax(axis=1)
-        baseline = (lowest + 0.5) * STEP - LIMIT
-        return np.asarray(1 / (1 + np.exp(baseline - logits - self.neutral)))
+
+class RunningQuantile:
+    """Find the `QUANTILE` of all numbers so far.
+
+    It is the lowest number with at least this share of them at or below it. Two heaps hold the numbers up to it and
+    those above it.
+    """
+
+    def __init__(self) -> None:
+        self._low: list[float] = []  # negated, so that the greatest comes first
+        self._high: list[float] = []
+
+    def add(self, number: float) -> float:
+        """Add a number, and return the quantile."""
+        heappush(self._high, -heappushpop(self._low, -number))
+        # the tolerance keeps 0.2 * 15 from becoming 4
+        if len(self._low) < math.ceil(QUANTILE * (len(self._low) + len(self._high)) - 1e-9):
+            heappush(self._low, -heappop(self._high))
+        return -self._low[0]
