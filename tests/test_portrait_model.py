@@ -37,6 +37,7 @@ def test_it_is_complete_small_and_no_code():
     }
     assert sum(file.stat().st_size for file in files) <= 16e6
     assert packaged_checks() == model.config.au_checks
+    assert model.config.relative_aus == ["AU4"]
 
 
 def test_its_card_is_that_of_the_model_cards():

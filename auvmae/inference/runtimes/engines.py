@@ -59,7 +59,7 @@ def fastest_engine(device: torch.device, dtype: torch.dtype) -> str:
     """Return the fastest engine that is installed.
 
     On an AMD EPYC with AVX512_BF16, OpenVINO runs a ViT-B 1.1 times (float32) and 1.5 times (bfloat16) as fast as
-    torch, and the packaged model about as fast. So it is taken on x86 processors. Others were not measured, and use
+    torch, and the packaged model 1.0 and 1.4 times. So it is taken on x86 processors. Others were not measured, and use
     torch, as does a data type that OpenVINO or the processor lacks.
     """
     fits = dtype == torch.float32 or (dtype == torch.bfloat16 and cpu_has_bfloat16())
