@@ -10,6 +10,9 @@ The scores are those of the test subjects, who are not seen in training.
 Pass a recipe first; any flag of `transformers.TrainingArguments` after it overrides the recipe.
 """
 
+import auvmae  # noqa: F401  before torch, so that threads sleep while they wait, and leave CPUs to loader workers
+
+# isort: split
 import sys
 from pathlib import Path
 

@@ -10,6 +10,9 @@ Labels, if the dataset has any, are ignored.
 Pass a recipe first; any flag of `transformers.TrainingArguments` after it overrides the recipe.
 """
 
+import auvmae  # noqa: F401  before torch, so that threads sleep while they wait, and leave CPUs to loader workers
+
+# isort: split
 import sys
 from functools import partial
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Test that threads and processes follow the CPUs that a process may use."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from auvmae.cli.main import build_parser
 from auvmae.system import cpus
 from auvmae.system.cpus import default_processes, set_threads, usable_cpus, wait_asleep
+
+from ..support.paths import ROOT
 
 
 def write(root, files):
@@ -118,3 +121,13 @@ def test_waiting_threads_sleep_unless_the_environment_says_otherwise(monkeypatch
     monkeypatch.delenv("OMP_WAIT_POLICY")
     wait_asleep()
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("module", ["run_pretrain", "run_finetune", "auvmae.cli.main"])
+def test_commands_set_the_policy_before_torch_is_loaded(module):
+    names = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    code = f"import os, {module}; print(os.environ.get('OMP_WAIT_POLICY'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["PASSIVE"]
