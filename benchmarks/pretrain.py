@@ -67,9 +67,9 @@ def autocast(dtype: torch.dtype) -> AbstractContextManager[None]:
     return torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
 
 
-def products(variant: str) -> AbstractContextManager[Any]:
+def products(variant: str, model: nn.Module) -> AbstractContextManager[Any]:
     """Choose how the linear layers of a variant are computed."""
-    return nullcontext() if variant in WITHOUT_FAST_LINEAR else fast_linear(torch.device("cpu"))
+    return nullcontext() if variant in WITHOUT_FAST_LINEAR else fast_linear(model, torch.device("cpu"))
 
 
 class Timer:
@@ -96,7 +96,7 @@ class Timer:
         self._times: dict[str, float] = defaultdict(float)
         self.model.zero_grad()
         start = time.perf_counter()
-        with products(self.variant):
+        with products(self.variant, self.model):
             with autocast(dtype):
                 loss = self.model(clip, bool_masked_pos=mask).loss
             middle = time.perf_counter()
@@ -121,7 +121,7 @@ def peak_memory(variant: str, dtype: torch.dtype, queue: "multiprocessing.Queue[
     model, (clip, mask) = build(variant), batch()
     for _ in range(2):
         model.zero_grad()
-        with products(variant):
+        with products(variant, model):
             with autocast(dtype):
                 loss = model(clip, bool_masked_pos=mask).loss
             loss.backward()

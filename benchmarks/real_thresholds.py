@@ -17,11 +17,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from scipy.special import expit, logit
 
 from auvmae import AUVMAEForFrameAUClassification, AUVMAEImageProcessor
-from auvmae.inference.calibration import logit
 
 MIN_PRESENT = 5
 
@@ -40,8 +39,7 @@ def move_thresholds(
     moved = dict(zip(names, thresholds, strict=True))
     for row in codes:
         if row["present"] >= MIN_PRESENT and row["au"] not in relative:
-            both = np.array([moved[row["au"]], row["best_threshold"]])
-            moved[row["au"]] = float(1 / (1 + np.exp(-logit(both).mean())))
+            moved[row["au"]] = float(expit(logit([moved[row["au"]], row["best_threshold"]]).mean()))
     return [moved[name] for name in names]
 
 

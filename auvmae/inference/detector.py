@@ -30,7 +30,7 @@ from ..video.selection import FrameSelection
 from ..weights import DEFAULT_MODEL, check_finite, packaged_path, weights_sha256
 from .calibration import Calibration
 from .options import check_names, check_processor, check_thresholds, check_whole, read_level, read_recipe
-from .people.running_baseline import RunningBaseline
+from .people.running_baseline import RunningBaseline, describe_baselines
 from .prediction import AUPrediction
 from .runtimes.engines import RUNTIMES, open_exported, run_in
 from .sources import Source, iter_cropped, keep_largest, open_frames
@@ -361,7 +361,7 @@ class AUDetector:
             "thresholds": self.thresholds,
             "au_checks": {name: self.au_checks.get(name, "none") for name in self.au_names},
             "side_checks": self.side_checks if self.sides else None,
-            "relative_aus": RunningBaseline(self._relative, self.every_face).to_dict(self.au_names),
+            "relative_aus": describe_baselines(self._relative, self.au_names),
             "pose_range": self.model.config.pose_range,
             "sampling_rate": self.sampling_rate,
             "mask_ratio": self.mask_ratio,

@@ -112,14 +112,15 @@ def _load_classifier(
             + (f", or score only the common AUs: --aus {common}" if common else ".")
         )
     thresholds = checks = side_checks = relative = None  # those of other weights
-    if config and config.thresholds and not do_train:
-        thresholds = [config.thresholds[own.index(name)] for name in names]
-    if config and config.au_checks and not do_train:
-        checks = {name: config.au_checks[name] for name in names}
-    if config and config.side_checks and not do_train:
-        side_checks = {name: outcome for name, outcome in config.side_checks.items() if name in names}
-    if config and config.relative_aus and not do_train:
-        relative = [name for name in names if name in config.relative_aus]
+    if config and not do_train:
+        if config.thresholds:
+            thresholds = [config.thresholds[own.index(name)] for name in names]
+        if config.au_checks:
+            checks = {name: config.au_checks[name] for name in names}
+        if config.side_checks:
+            side_checks = {name: outcome for name, outcome in config.side_checks.items() if name in names}
+        if config.relative_aus:
+            relative = [name for name in names if name in config.relative_aus]
     fields |= {"thresholds": thresholds, "au_checks": checks, "side_checks": side_checks, "relative_aus": relative}
     if own == names:
         return cast(AUVMAEForFrameAUClassification, model_args.build(AUVMAEForFrameAUClassification, **fields))

@@ -20,23 +20,21 @@ MIN_PRODUCT = 2**20
 """Smaller products (rows x columns x depth) stay with MKL, since calling from Python takes longer than they do."""
 
 
-def fast_linear(device: torch.device) -> AbstractContextManager[Any]:
-    """Return a context in which linear layers use the faster library.
+def fast_linear(model: nn.Module, device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which a training step uses the faster library.
 
-    Gradients are included. It changes nothing on GPUs, processors of other makers, and other data types than float32.
-    Results differ only by rounding, and are the same in each run. Gradients cannot be differentiated again.
+    Gradients are included. It changes nothing on GPUs, processors of other makers, and other data types than float32,
+    nor where the model is compiled or computes layers again. Results differ only by rounding, and are the same in each
+    run. Gradients cannot be differentiated again.
     """
     fits = device.type == "cpu" and cpu_is_amd() and torch.backends.mkl.is_available()
-    return OneDNNLinear() if fits and hasattr(torch.ops.mkldnn, "_linear_pointwise") else nullcontext()
+    fits = fits and hasattr(torch.ops.mkldnn, "_linear_pointwise") and not _compiles_or_repeats(model)
+    return OneDNNLinear() if fits else nullcontext()
 
 
-def suits_fast_linear(model: nn.Module) -> bool:
-    """Check whether a model may be trained in the context of `fast_linear`.
-
-    Compiled models may not, and neither may those with gradient checkpointing. It computes layers again in the backward
-    pass, outside of the context, and expects the same tensors.
-    """
-    return not any(
+def _compiles_or_repeats(model: nn.Module) -> bool:
+    # gradient checkpointing computes layers again outside of the context, and expects the same tensors
+    return any(
         getattr(module, "gradient_checkpointing", False)
         or hasattr(module, "_checkpoint_wrapped_module")
         or hasattr(module, "_orig_mod")

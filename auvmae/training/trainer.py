@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +32,7 @@ from ..processors import AUVMAEImageProcessor
 from ..system.files import check_writable
 from ..system.hardware import keep_freed_memory
 from .clock import Stopwatch, TrainingClock
-from .onednn_linear import fast_linear, suits_fast_linear
+from .onednn_linear import fast_linear
 
 logger = logging.get_logger(__name__)
 
@@ -160,7 +159,7 @@ class ClipTrainer(Trainer):
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Compute the gradients of a batch, with `fast_linear` where it works."""
-        with fast_linear(self.args.device) if suits_fast_linear(model) else nullcontext():
+        with fast_linear(model, self.args.device):
             return super().training_step(model, *args, **kwargs)
 
     def compute_loss(

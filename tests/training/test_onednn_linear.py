@@ -7,14 +7,13 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 from torch.nn import functional as F
 
 from auvmae.training import onednn_linear
-from auvmae.training.onednn_linear import MIN_PRODUCT, OneDNNLinear, fast_linear, suits_fast_linear
+from auvmae.training.onednn_linear import MIN_PRODUCT, OneDNNLinear, fast_linear
 
 from ..support.tiny_training import finetuner, losses_of, pretrainer
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="this build of PyTorch has no oneDNN"
 )
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def test_what_does_not_fit_stays_with_pytorch(products, monkeypatch, case):
 
 def test_other_devices_and_processors_keep_their_library(products, on_amd, monkeypatch):
     def compute(device):
-        with fast_linear(torch.device(device)):
+        with fast_linear(nn.Linear(6, 7), torch.device(device)):
             F.linear(torch.randn(5, 6), torch.randn(7, 6))
         return len(products)
 
@@ -131,10 +130,13 @@ def test_a_training_loses_what_it_lost_before(tmp_path, products, on_amd, monkey
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-def test_compiled_models_and_repeated_layers_are_left_alone():
+def test_compiled_models_and_repeated_layers_are_left_alone(on_amd):
+    def suits(model):
+        return isinstance(fast_linear(model, torch.device("cpu")), OneDNNLinear)
+
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    assert suits_fast_linear(model)
-    assert not suits_fast_linear(torch.compile(model))
-    assert not suits_fast_linear(nn.Sequential(nn.ReLU(), checkpoint_wrapper(nn.Linear(2, 2))))
+    assert suits(model)
+    assert not suits(torch.compile(model))
+    assert not suits(nn.Sequential(nn.ReLU(), checkpoint_wrapper(nn.Linear(2, 2))))
     model[1].compile()
-    assert not suits_fast_linear(model)
+    assert not suits(model)

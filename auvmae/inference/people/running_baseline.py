@@ -37,32 +37,34 @@ class RunningBaseline:
     """
 
     def __init__(self, thresholds: dict[int, float], per_face: bool) -> None:
-        self.thresholds, self.per_face = thresholds, per_face
-        resting = logit(np.array([*thresholds.values()])) - REST
-        self._resting = dict(zip(thresholds, resting.tolist(), strict=True))
+        self.per_face = per_face
+        self._columns = [*thresholds]
+        self._resting = logit(np.array([*thresholds.values()])) - REST
         self._quantiles: defaultdict[tuple[int, int], RunningQuantile] = defaultdict(RunningQuantile)
-
-    def to_dict(self, names: list[str]) -> dict[str, Any]:
-        """Describe the baseline in JSON types, by the names of all columns."""
-        return {
-            names[column]: {"threshold": threshold, "quantile": QUANTILE, "rest": REST}
-            for column, threshold in self.thresholds.items()
-        }
 
     def apply(self, rows: Rows) -> Rows:
         """Replace probabilities in a stream of values (K, N), where they come first."""
         with closing(rows):
             for cropped, values in rows:
-                if cropped.face is not None and values is not None:
+                if self._columns and cropped.face is not None and values is not None:
                     values = values.copy()
                     track = cropped.face.track if self.per_face else 0
                     # Paper: Sec. 3.3 takes probabilities as they are, whoever shows them
-                    logits = logit(values[0])
-                    for column, resting in self._resting.items():
-                        own = float(logits[column])
-                        above = own - self._quantiles[track, column].add(own)
-                        values[0, column] = 1 / (1 + math.exp(-(resting + above)))
+                    logits = logit(values[0, self._columns])
+                    baselines = [
+                        self._quantiles[track, column].add(own)
+                        for column, own in zip(self._columns, logits.tolist(), strict=True)
+                    ]
+                    values[0, self._columns] = 1 / (1 + np.exp(baselines - logits - self._resting))
                 yield cropped, values
+
+
+def describe_baselines(thresholds: dict[int, float], names: list[str]) -> dict[str, Any]:
+    """Describe baselines in JSON types, by the names of all columns."""
+    return {
+        names[column]: {"threshold": threshold, "quantile": QUANTILE, "rest": REST}
+        for column, threshold in thresholds.items()
+    }
 
 
 class RunningQuantile:
