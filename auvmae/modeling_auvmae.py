@@ -55,19 +55,30 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, AUVMAEEmbeddings):
             init.copy_(module.position_embeddings, sinusoid_table(*module.position_embeddings.shape[1:]))
-        elif isinstance(module, ConvolutionalStem):
-            # tokens as large as their positions, or the image would hardly be heard beside them
-            init.normal_(module.projection.weight, std=module.projection.in_features**-0.5)
-        elif isinstance(module, VideoMAELayer) and self.config.stem_channels:
-            # a layer begins as the identity, so that the stem learns first
-            init.zeros_(module.attention.output.dense.weight)
-            init.zeros_(module.output.dense.weight)
         elif isinstance(module, FrameAUHead) and module.position_weights is not None:
             patches = self.config.patches_per_slot
             init.normal_(module.position_weights, 1 / patches, 0.5 * patches**-0.5)
         elif isinstance(module, AUVMAEForVideoPretraining):
             init.zeros_(module.mask_token)
             init.copy_(module.position_embeddings, sinusoid_table(*module.position_embeddings.shape[1:]))
+
+    @torch.no_grad()
+    def initialize_weights(self) -> None:
+        """Initialise all weights that were not loaded."""
+        super().initialize_weights()
+        # Transformers does not call _init_weights for modules of others' code that hold no parameter themselves.
+        for module in self.modules():
+            if isinstance(module, ConvolutionalStem):
+                # Norms undo any scale, but small weights turn fast: VideoMAE's 0.02 is far below torch's scale here.
+                for part in module.modules():
+                    if isinstance(part, nn.Conv2d):
+                        init.kaiming_uniform_(part.weight, a=5**0.5)
+                # tokens as large as their positions, or the image would hardly be heard beside them
+                init.normal_(module.projection.weight, std=module.projection.in_features**-0.5)
+            elif isinstance(module, VideoMAELayer) and self.config.stem_channels:
+                # a layer begins as the identity, so that the stem learns first
+                init.zeros_(module.attention.output.dense.weight)
+                init.zeros_(module.output.dense.weight)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:

@@ -92,6 +92,27 @@ def test_checkpoints_keep_the_stem(tmp_path, config):
     torch.testing.assert_close(again(clip(2, 8)).logits, model(clip(2, 8)).logits)
 
 
+@pytest.fixture
+def new_model():
+    torch.manual_seed(0)
+    return AUVMAEForFrameAUClassification(tiny_config(**{**STEM, "stem_channels": [64, 64, 64]}))
+
+
+def test_a_new_stem_starts_at_the_scale_of_torch(new_model):
+    stem = new_model.videomae.embeddings.patch_embeddings
+    for module in stem.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            fan_in = module.weight[0].numel()
+            assert module.weight.std().item() == pytest.approx((3 * fan_in) ** -0.5, rel=0.1)
+    assert stem.projection.weight.std().item() == pytest.approx(stem.projection.in_features**-0.5, rel=0.1)
+
+
+def test_new_layers_behind_a_stem_start_as_the_identity(new_model):
+    tokens = torch.randn(1, 8, 16)
+    for layer in new_model.videomae.encoder.layer:
+        torch.testing.assert_close(layer(tokens), tokens)
+
+
 def test_a_pre_trained_stem_starts_a_classifier(tmp_path, config):
     torch.manual_seed(0)
     pretraining = randomise(AUVMAEForVideoPretraining(config))
