@@ -60,8 +60,7 @@ tiny-encoder: $(VENV)/.run ## pre-train the packaged encoder again (about 20 min
 	AUVMAEModel.from_pretrained('outputs/pretrain_synthetic_tiny').half().save_pretrained('auvmae/tiny_encoder')"
 	rm auvmae/tiny_encoder/*.py  # the installed package is their code
 
-portrait-model: $(VENV)/.run ## train the packaged model again, from PORTRAITS, RIG, CLIPS and CHANNELS (about 65 minutes)
-	$(BIN)/python run_pretrain.py recipes/pretrain_portraits.yaml --portraits_dir $(PORTRAITS) --rig_dir $(RIG)
+portrait-model: $(VENV)/.run ## train the packaged model again, from PORTRAITS, RIG, CLIPS and CHANNELS (about 45 minutes)
 	$(BIN)/python run_finetune.py recipes/portraits.yaml --portraits_dir $(PORTRAITS) --rig_dir $(RIG)
 	$(BIN)/python benchmarks/real_faces.py $(CLIPS) --checkpoint outputs/portraits --channels $(CHANNELS) \
 		--split develop --json outputs/portraits/develop.json

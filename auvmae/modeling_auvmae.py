@@ -64,7 +64,7 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
 
     @torch.no_grad()
     def initialize_weights(self) -> None:
-        """Initialise all weights that were not loaded."""
+        """Draw all weights that were not loaded."""
         super().initialize_weights()
         # Transformers does not call _init_weights for modules of others' code that hold no parameter themselves.
         for module in self.modules():
