@@ -66,6 +66,8 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
     def initialize_weights(self) -> None:
         """Draw all weights that were not loaded."""
         super().initialize_weights()
+        if not self.config.stem_channels:
+            return
         # Transformers does not call _init_weights for modules of others' code that hold no parameter themselves.
         for module in self.modules():
             if isinstance(module, ConvolutionalStem):
@@ -75,7 +77,7 @@ class AUVMAEPreTrainedModel(VideoMAEPreTrainedModel):
                         init.kaiming_uniform_(part.weight, a=5**0.5)
                 # tokens as large as their positions, or the image would hardly be heard beside them
                 init.normal_(module.projection.weight, std=module.projection.in_features**-0.5)
-            elif isinstance(module, VideoMAELayer) and self.config.stem_channels:
+            elif isinstance(module, VideoMAELayer):
                 # a layer begins as the identity, so that the stem learns first
                 init.zeros_(module.attention.output.dense.weight)
                 init.zeros_(module.output.dense.weight)
